@@ -1,0 +1,126 @@
+//! What was learned about a caller, and what a role requires of one.
+//!
+//! Nothing here comes from the caller's own word: `attest` fills it from the kernel and from SPIRE.
+
+use super::id::{Digest, SpiffeId};
+use super::time::Time;
+
+/// How strongly the caller was identified. Ordered from weak to strong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Assurance {
+    /// No SVID: an attested server vouches for an OAuth principal.
+    Principal,
+    /// mTLS with an X.509-SVID only; shared by every process of a registration entry.
+    Svid,
+    /// Kernel-pinned process plus SPIRE's answer for exactly that process.
+    Process,
+}
+
+/// Names one process instance until the machine reboots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ProcessKey {
+    /// `/proc/sys/kernel/random/boot_id`.
+    pub boot_id: [u8; 16],
+    /// Inode of the process's pidfd (pidfs, Linux ≥ 6.9), unique until reboot; 0 where the kernel has none.
+    pub pidfd_inode: u64,
+    /// Process ID in the agent's PID namespace.
+    pub pid: i32,
+    /// Field 22 of `/proc/<pid>/stat`, in clock ticks since boot.
+    pub start_ticks: u64,
+}
+
+/// What the kernel and SPIRE said about a caller, at `attested_at`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Evidence {
+    /// Every SPIFFE ID that SPIRE gives this process; never empty, sorted, no order of preference.
+    pub spiffe_ids: Vec<SpiffeId>,
+    /// How it was learned.
+    pub assurance: Assurance,
+    /// The pinned process; absent at `svid` assurance.
+    pub process: Option<ProcessKey>,
+    /// Effective user ID; absent at `svid` assurance.
+    pub uid: Option<u32>,
+    /// Whole path of the `0::` line of `/proc/<pid>/cgroup`, else of `name=systemd`; absent for `/`.
+    pub cgroup: Option<String>,
+    /// SHA-256 of the executable, where some role of the configuration asks for it.
+    pub executable: Option<Digest>,
+    /// The process is being traced by another one.
+    pub traced: bool,
+    /// When SPIRE gave its answer.
+    pub attested_at: Time,
+}
+
+/// What a role requires besides its SPIFFE ID. All fields present must match.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Required {
+    /// Effective user ID.
+    pub uid: Option<u32>,
+    /// Whole cgroup path; a final `/*` admits exactly one more segment.
+    pub cgroup: Option<String>,
+    /// SHA-256 of the executable. Never enough alone.
+    pub executable: Option<Digest>,
+    /// Exactly this process.
+    pub process: Option<ProcessKey>,
+}
+
+/// Why evidence does not meet a requirement; for the operator only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Mismatch {
+    /// Another cgroup, or none.
+    Cgroup,
+    /// Another executable, or none known.
+    Executable,
+    /// Another process.
+    Process,
+    /// The role demands nothing that could be checked; refused rather than passed.
+    Unbounded,
+    /// Another user ID.
+    Uid,
+}
+
+impl Required {
+    /// Whether this demands something an identical binary elsewhere would lack (A59).
+    #[must_use]
+    pub fn is_bounded(&self) -> bool {
+        self.uid.is_some() || self.cgroup.is_some() || self.process.is_some()
+    }
+
+    /// Checks evidence against this requirement.
+    ///
+    /// # Errors
+    /// The first field that differs. A requirement that demands neither user, cgroup nor process never matches.
+    pub fn matches(&self, evidence: &Evidence) -> Result<(), Mismatch> {
+        if !self.is_bounded() {
+            return Err(Mismatch::Unbounded);
+        }
+        if self.process.is_some() && self.process != evidence.process {
+            return Err(Mismatch::Process);
+        }
+        if self.uid.is_some() && self.uid != evidence.uid {
+            return Err(Mismatch::Uid);
+        }
+        if let Some(pattern) = &self.cgroup
+            && !evidence.cgroup.as_deref().is_some_and(|path| cgroup_matches(pattern, path))
+        {
+            return Err(Mismatch::Cgroup);
+        }
+        if self.executable.is_some() && self.executable != evidence.executable {
+            return Err(Mismatch::Executable);
+        }
+        Ok(())
+    }
+}
+
+/// Compares whole paths from the root, so that a delegated subtree named like the unit is another (A76).
+fn cgroup_matches(pattern: &str, path: &str) -> bool {
+    if path == "/" || path.is_empty() {
+        return false;
+    }
+    match pattern.strip_suffix("/*") {
+        Some(parent) => path
+            .strip_prefix(parent)
+            .and_then(|rest| rest.strip_prefix('/'))
+            .is_some_and(|segment| !segment.is_empty() && !segment.contains('/')),
+        None => path == pattern,
+    }
+}
