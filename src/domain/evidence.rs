@@ -100,7 +100,10 @@ impl Required {
             return Err(Mismatch::Uid);
         }
         if let Some(pattern) = &self.cgroup
-            && !evidence.cgroup.as_deref().is_some_and(|path| cgroup_matches(pattern, path))
+            && !evidence
+                .cgroup
+                .as_deref()
+                .is_some_and(|path| cgroup_matches(pattern, path))
         {
             return Err(Mismatch::Cgroup);
         }

@@ -53,7 +53,10 @@ impl TaskId {
         let mut id = [0_u8; 16];
         for (slot, pair) in id.iter_mut().zip(bytes.chunks_exact(2)) {
             let digits = std::str::from_utf8(pair).ok()?;
-            if digits.bytes().any(|b| !matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+            if digits
+                .bytes()
+                .any(|b| !matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+            {
                 return None;
             }
             *slot = u8::from_str_radix(digits, 16).ok()?;

@@ -1,0 +1,13 @@
+//! What the service needs from the outside, as traits. Each edge implements one; `app` chooses.
+
+mod attestation;
+mod time;
+
+pub use attestation::{
+    AttestError, AttestedWorkload, Attestor, DirectoryError, Freshness, LocalPeer, Observed, Peer,
+    ProcessDirectory, RemotePeer,
+};
+pub use time::{Clock, Entropy, EntropyError};
+
+/// A boxed future, so that ports stay object-safe.
+pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
