@@ -1,7 +1,7 @@
 //! `[agent]`: who this agent is and where its sockets and files lie.
 //!
-//! Names `domain` only. The ledger and the key file must not share a folder: whoever copies one should not
-//! get the other with it.
+//! Names `domain` only. The ledger and the key file must not share a folder: whoever copies one
+//! should not get the other with it.
 
 use super::refusal::ConfigError;
 use super::table::Table;

@@ -1,6 +1,7 @@
 //! Whether somebody else could put another file in the place of one of ours (A58).
 //!
-//! Names nothing of the project. A folder that does not exist yet is judged when the agent makes it.
+//! Names nothing of the project. A folder that does not exist yet is judged when the agent makes
+//! it.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -10,8 +11,9 @@ const STICKY: u32 = 0o1000;
 
 /// The first folder on the way to `file` in which any user could replace what we rely on.
 ///
-/// The folder of the file itself may not be writable for all, not even with the sticky bit: before the file
-/// is made, anybody could make it. Further up the sticky bit keeps others from moving our folder away.
+/// The folder of the file itself may not be writable for all, not even with the sticky bit: before
+/// the file is made, anybody could make it. Further up the sticky bit keeps others from moving our
+/// folder away.
 pub(super) fn exposed(file: &Path) -> Option<PathBuf> {
     let file = std::path::absolute(file).ok()?;
     let parent = file.parent()?;

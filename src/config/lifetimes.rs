@@ -1,7 +1,7 @@
 //! `[tokens]`, `[tasks]` and `[timeouts]`: how long things live and how long anybody waits.
 //!
-//! Names nothing of the project. The promise bounds two of them in code: a token lives at most 60 s, a query
-//! token at most 10 s.
+//! Names nothing of the project. The promise bounds two of them in code: a token lives at most 60
+//! s, a query token at most 10 s.
 
 use super::refusal::ConfigError;
 use super::table::Table;

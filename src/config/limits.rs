@@ -1,7 +1,7 @@
 //! `[limits]`: how much of everything there may be.
 //!
-//! Names nothing of the project. Every limit has a name here; reaching one is a clear error to the caller,
-//! never memory or disk growth.
+//! Names nothing of the project. Every limit has a name here; reaching one is a clear error to the
+//! caller, never memory or disk growth.
 
 use super::refusal::ConfigError;
 use super::table::Table;

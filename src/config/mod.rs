@@ -1,8 +1,8 @@
 //! The configuration file, read once and turned into values that need no further checking.
 //!
-//! Names `domain` only. The file is TOML; `spire-config/handfast.toml` states and explains every key. The one
-//! thing to know: whatever is not understood (an unknown key, a zero, a relative path) is refused with the
-//! path of the key, and nothing starts.
+//! Names `domain` only. The file is TOML; `spire-config/handfast.toml` states and explains every
+//! key. The one thing to know: whatever is not understood (an unknown key, a zero, a relative path)
+//! is refused with the path of the key, and nothing starts.
 
 mod agent;
 mod duration;
@@ -72,8 +72,8 @@ impl Config {
     /// Reads and checks a file, and checks the folders it names.
     ///
     /// # Errors
-    /// Everything [`Config::parse`] refuses, [`ConfigError::Read`], and [`ConfigError::Exposed`] for a file or
-    /// socket in a folder that every user can write.
+    /// Everything [`Config::parse`] refuses, [`ConfigError::Read`], and [`ConfigError::Exposed`]
+    /// for a file or socket in a folder that every user can write.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let config = Self::parse(&read(path)?)?;
         config.refuse_exposed(path)?;

@@ -1,6 +1,7 @@
 //! Why a configuration was refused, with the key's whole path and what to write instead.
 //!
-//! Names nothing of the project. Values are echoed: a configuration file holds no secrets, only paths to them.
+//! Names nothing of the project. Values are echoed: a configuration file holds no secrets, only
+//! paths to them.
 
 use spiffe::SpiffeIdError;
 use std::path::PathBuf;
@@ -29,7 +30,10 @@ pub enum ConfigError {
         first: String,
     },
     /// A file or socket lies where every user of the machine can put another in its place.
-    #[error("`{key}`: folder `{}` can be written by every user: use one that only its owner can write", folder.display())]
+    #[error(
+        "`{key}`: folder `{}` can be written by every user: use one that only its owner can write",
+        folder.display()
+    )]
     Exposed {
         /// Path of the key.
         key: String,

@@ -1,7 +1,8 @@
-//! `[[workload]]` and `[[audience]]`: what a role must show, and which URL belongs to which SPIFFE ID.
+//! `[[workload]]` and `[[audience]]`: what a role must show, and which URL belongs to which SPIFFE
+//! ID.
 //!
-//! Names `domain` only. A row that demands an executable alone is refused: the genuine program started with
-//! another environment is another program (A59).
+//! Names `domain` only. A row that demands an executable alone is refused: the genuine program
+//! started with another environment is another program (A59).
 
 use super::refusal::ConfigError;
 use super::table::Table;

@@ -37,7 +37,8 @@ impl PolicyConfig {
 /// `[clock]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClockConfig {
-    /// A wall clock set back by at most this is held until it catches up; by more, nothing is decided.
+    /// A wall clock set back by at most this is held until it catches up; by more, nothing is
+    /// decided.
     pub backward_jump_max: Duration,
 }
 

@@ -1,6 +1,7 @@
 //! `[spiffe]`: where SPIRE listens and how it is asked about other processes.
 //!
-//! Names `domain` only. Broker and admin sockets are Unix sockets: a process number means nothing elsewhere.
+//! Names `domain` only. Broker and admin sockets are Unix sockets: a process number means nothing
+//! elsewhere.
 
 use super::refusal::ConfigError;
 use super::table::Table;

@@ -124,78 +124,81 @@ fn a_syntax_error_is_placed() {
     }
 }
 
+/// Lines of the file, and how their refusal begins.
+const OUT_OF_RANGE: &[(&str, &str)] = &[
+    (
+        "[limits]\nstreams = \"many\"\n",
+        "`limits.streams` must be a whole number, found string",
+    ),
+    (
+        "[limits]\nstreams = 0\n",
+        "`limits.streams` is `0`: must be more than zero",
+    ),
+    ("[limits]\nstreams = -1\n", "`limits.streams` is `-1`"),
+    (
+        "[limits]\nstreams = 4294967296\n",
+        "`limits.streams` is `4294967296`",
+    ),
+    (
+        "[limits]\nframe_bytes = 16383\n",
+        "`limits.frame_bytes` is `16383`",
+    ),
+    (
+        "[limits]\nframe_bytes = 16777216\n",
+        "`limits.frame_bytes` is `16777216`",
+    ),
+    (
+        "[limits]\nstream_window_bytes = 1\n",
+        "`limits.stream_window_bytes` is `1`",
+    ),
+    (
+        "[limits]\nargument_bytes = 65537\n",
+        "`limits.argument_bytes` and `limits.message_bytes`",
+    ),
+    (
+        "[limits]\nledger_queue = 100\n",
+        "`limits.ledger_batch` and `limits.ledger_queue`",
+    ),
+    (
+        "[tokens]\nstep_ttl = \"0s\"\n",
+        "`tokens.step_ttl` is `0s`: must be more than zero",
+    ),
+    (
+        "[tokens]\nstep_ttl = \"61s\"\n",
+        "`tokens.step_ttl` is `61s`: must be at most `1m`",
+    ),
+    (
+        "[tokens]\nquery_ttl = \"10001ms\"\n",
+        "`tokens.query_ttl` is `10001ms`",
+    ),
+    (
+        "[tokens]\nact_by = 5\n",
+        "`tokens.act_by` must be a duration",
+    ),
+    (
+        "[tokens]\nact_by = \"5 seconds\"\n",
+        "`tokens.act_by` is `5 seconds`",
+    ),
+    (
+        "[spiffe]\nreattest_interval = \"11s\"\n",
+        "`spiffe.reattest_interval` is `11s`",
+    ),
+    ("[tasks]\ntombstone = \"1m\"\n", "`tasks.tombstone` is `1m`"),
+    (
+        "[tasks]\ndeadline_max = \"1h\"\n",
+        "`tasks.deadline_default` and `tasks.deadline_max`",
+    ),
+    (
+        "[log]\nlevel = \"loud\"\n",
+        "`log.level` is `loud`: must be one of error, warn",
+    ),
+    ("[log]\nlevel = \"\"\n", "`log.level` is ``"),
+    ("limits = 3\n[log]\n", "`agent.limits` is not a known key"),
+];
+
 #[test]
 fn wrong_types_zeros_and_excesses_are_refused() {
-    for (lines, message) in [
-        (
-            "[limits]\nstreams = \"many\"\n",
-            "`limits.streams` must be a whole number, found string",
-        ),
-        (
-            "[limits]\nstreams = 0\n",
-            "`limits.streams` is `0`: must be more than zero",
-        ),
-        ("[limits]\nstreams = -1\n", "`limits.streams` is `-1`"),
-        (
-            "[limits]\nstreams = 4294967296\n",
-            "`limits.streams` is `4294967296`",
-        ),
-        (
-            "[limits]\nframe_bytes = 16383\n",
-            "`limits.frame_bytes` is `16383`",
-        ),
-        (
-            "[limits]\nframe_bytes = 16777216\n",
-            "`limits.frame_bytes` is `16777216`",
-        ),
-        (
-            "[limits]\nstream_window_bytes = 1\n",
-            "`limits.stream_window_bytes` is `1`",
-        ),
-        (
-            "[limits]\nargument_bytes = 65537\n",
-            "`limits.argument_bytes` and `limits.message_bytes`",
-        ),
-        (
-            "[limits]\nledger_queue = 100\n",
-            "`limits.ledger_batch` and `limits.ledger_queue`",
-        ),
-        (
-            "[tokens]\nstep_ttl = \"0s\"\n",
-            "`tokens.step_ttl` is `0s`: must be more than zero",
-        ),
-        (
-            "[tokens]\nstep_ttl = \"61s\"\n",
-            "`tokens.step_ttl` is `61s`: must be at most `1m`",
-        ),
-        (
-            "[tokens]\nquery_ttl = \"10001ms\"\n",
-            "`tokens.query_ttl` is `10001ms`",
-        ),
-        (
-            "[tokens]\nact_by = 5\n",
-            "`tokens.act_by` must be a duration",
-        ),
-        (
-            "[tokens]\nact_by = \"5 seconds\"\n",
-            "`tokens.act_by` is `5 seconds`",
-        ),
-        (
-            "[spiffe]\nreattest_interval = \"11s\"\n",
-            "`spiffe.reattest_interval` is `11s`",
-        ),
-        ("[tasks]\ntombstone = \"1m\"\n", "`tasks.tombstone` is `1m`"),
-        (
-            "[tasks]\ndeadline_max = \"1h\"\n",
-            "`tasks.deadline_default` and `tasks.deadline_max`",
-        ),
-        (
-            "[log]\nlevel = \"loud\"\n",
-            "`log.level` is `loud`: must be one of error, warn",
-        ),
-        ("[log]\nlevel = \"\"\n", "`log.level` is ``"),
-        ("limits = 3\n[log]\n", "`agent.limits` is not a known key"),
-    ] {
+    for (lines, message) in OUT_OF_RANGE {
         assert!(refusal(lines).starts_with(message), "{}", refusal(lines));
     }
 }
