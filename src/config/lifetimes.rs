@@ -15,10 +15,8 @@ const YEAR: u64 = 365 * DAY;
 /// `[tokens]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenConfig {
-    /// Life of the token of one step; at most 60 s.
-    pub step_ttl: Duration,
-    /// Life of a create, update or cancel token; at most 60 s.
-    pub owner_ttl: Duration,
+    /// Life of a token for create, cancel or a step; at most 60 s.
+    pub ttl: Duration,
     /// Life of a query token; at most 10 s.
     pub query_ttl: Duration,
     /// How long after `fresh` an effect may still begin and end; at most 60 s.
@@ -30,11 +28,10 @@ pub struct TokenConfig {
 impl TokenConfig {
     pub(super) fn read(mut table: Table<'_>) -> Result<Self, ConfigError> {
         let config = Self {
-            step_ttl: table.duration("step_ttl", secs(60), secs(60))?,
-            owner_ttl: table.duration("owner_ttl", secs(60), secs(60))?,
+            ttl: table.duration("ttl", secs(30), secs(60))?,
             query_ttl: table.duration("query_ttl", secs(10), secs(10))?,
             act_by: table.duration("act_by", secs(5), secs(60))?,
-            act_by_grace: table.duration("act_by_grace", secs(1), secs(60))?,
+            act_by_grace: table.duration("act_by_grace", secs(2), secs(60))?,
         };
         table.finish()?;
         Ok(config)
@@ -44,54 +41,50 @@ impl TokenConfig {
 /// `[tasks]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskConfig {
-    /// The deadline of a task for which none was asked.
-    pub deadline_default: Duration,
-    /// The latest deadline that may be asked for.
+    /// The longest life of a task, and that of a task for which none was asked.
     pub deadline_max: Duration,
+    /// A worker is told this long before its task's deadline.
+    pub deadline_notice: Duration,
     /// A task whose owner has not asked about it within this time is cancelled.
     pub claim_by: Duration,
-    /// How long the result of an ended task can be asked for.
+    /// How long an ended task can still be read; longer than any token lives.
     pub retention: Duration,
-    /// How long the mark of a forgotten task is kept after that; longer than any token lives.
-    pub tombstone: Duration,
     /// A leg without a step or an open `Hold` for this time ends.
     pub lease_idle: Duration,
     /// How long after the agent is ready again a suspended leg waits for its process.
     pub reattach_window: Duration,
+    /// What a performer is told to wait while another one holds the leg.
+    pub held_retry_after: Duration,
     /// How often deadlines are swept for the audit and for watchers; each touch judges them anyway.
     pub sweep_interval: Duration,
     /// The highest step number of one task.
     pub steps_max: u32,
-    /// Legs that one task may have, one after another.
-    pub legs_max: u32,
+    /// Steps of one task that are neither done nor pending.
+    pub open_steps_max: usize,
+    /// Cancel tokens of one task.
+    pub owner_tokens_max: u32,
 }
 
 impl TaskConfig {
     pub(super) fn read(mut table: Table<'_>) -> Result<Self, ConfigError> {
         // The longest token, plus the clock difference that a verifier may have.
-        const TOMBSTONE_MIN: Duration = Duration::from_secs(2 * MINUTE);
+        const RETENTION_MIN: Duration = Duration::from_secs(2 * MINUTE);
         let config = Self {
-            deadline_default: table.duration("deadline_default", secs(DAY), secs(YEAR))?,
             deadline_max: table.duration("deadline_max", secs(7 * DAY), secs(YEAR))?,
-            claim_by: table.duration("claim_by", secs(10 * MINUTE), secs(YEAR))?,
+            deadline_notice: table.duration("deadline_notice", secs(30), secs(DAY))?,
+            claim_by: table.duration("claim_by", secs(5 * MINUTE), secs(YEAR))?,
             retention: table.duration("retention", secs(DAY), secs(YEAR))?,
-            tombstone: table.duration("tombstone", secs(HOUR), secs(YEAR))?,
             lease_idle: table.duration("lease_idle", secs(MINUTE), secs(DAY))?,
             reattach_window: table.duration("reattach_window", secs(MINUTE), secs(HOUR))?,
+            held_retry_after: table.duration("held_retry_after", secs(2), secs(HOUR))?,
             sweep_interval: table.duration("sweep_interval", secs(1), secs(MINUTE))?,
             steps_max: table.count("steps_max", 10_000)?,
-            legs_max: table.count("legs_max", 1_000)?,
+            open_steps_max: table.count("open_steps_max", 256)?,
+            owner_tokens_max: table.count("owner_tokens_max", 256)?,
         };
-        if config.deadline_default > config.deadline_max {
-            return Err(ConfigError::Conflict {
-                key: table.key("deadline_default"),
-                other: table.key("deadline_max"),
-                reason: "the default cannot be later than the latest",
-            });
-        }
-        if config.tombstone < TOMBSTONE_MIN {
-            let shown = super::duration::show(config.tombstone);
-            return Err(table.refuse("tombstone", &shown, "at least `2m`"));
+        if config.retention < RETENTION_MIN {
+            let shown = super::duration::show(config.retention);
+            return Err(table.refuse("retention", &shown, "at least `2m`"));
         }
         table.finish()?;
         Ok(config)
@@ -115,8 +108,8 @@ pub struct Timeouts {
     pub connection_age: Duration,
     /// How long an aged connection may finish what is open.
     pub connection_age_grace: Duration,
-    /// Equal denials within this time share one audit record.
-    pub denial_fold: Duration,
+    /// Equal denials, and equal reads, within this time share one audit record.
+    pub fold: Duration,
 }
 
 impl Timeouts {
@@ -129,7 +122,7 @@ impl Timeouts {
             keepalive: table.duration("keepalive", secs(10), secs(HOUR))?,
             connection_age: table.duration("connection_age", secs(HOUR), secs(DAY))?,
             connection_age_grace: table.duration("connection_age_grace", secs(30), secs(HOUR))?,
-            denial_fold: table.duration("denial_fold", secs(10), secs(HOUR))?,
+            fold: table.duration("fold", secs(10), secs(HOUR))?,
         };
         table.finish()?;
         Ok(config)

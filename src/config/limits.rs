@@ -57,10 +57,8 @@ limits! {
     grant_pairs: usize = 64,
     /// Performers named for one task.
     performers: usize = 16,
-    /// Tasks that have not ended, in the whole ledger.
-    tasks: u64 = 100_000,
-    /// Tasks of one owner that have not ended.
-    tasks_per_owner: u64 = 10_000,
+    /// Legs that are up on this agent.
+    legs: usize = 10_000,
     /// Rows in one answer to `ListTasks`.
     page_rows: usize = 500,
 
@@ -97,16 +95,16 @@ limits! {
     requests_per_process: u32 = 4_000,
     /// Requests of one process at once, above the average.
     requests_per_process_burst: u32 = 8_000,
-    /// Requests per second of one user ID, averaged.
+    /// Requests per second of one user ID or remote SPIFFE ID, averaged.
     requests_per_uid: u32 = 16_000,
-    /// Requests of one user ID at once, above the average.
+    /// Requests of one user ID or remote SPIFFE ID at once, above the average.
     requests_per_uid_burst: u32 = 32_000,
-    /// Processes and user IDs whose rate is remembered.
-    rate_entries: usize = 16_384,
-    /// Audit records of denials that one user ID may cause per `timeouts.denial_fold`.
-    denials_per_uid: u32 = 64,
-    /// `Hold` streams open at once.
-    hold_streams: usize = 4_096,
+    /// Callers whose rate is remembered.
+    rate_callers: usize = 16_384,
+    /// Audit records that are being folded at a time.
+    folded_records: usize = 16_384,
+    /// `Hold` streams of one leg.
+    holds_per_leg: usize = 4,
     /// Notices waiting in one `Hold` stream before it is ended.
     hold_notices: usize = 32,
 

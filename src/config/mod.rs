@@ -28,7 +28,7 @@ pub use running::{ClockConfig, DrainConfig, LogConfig, LogFormat, LogLevel, Poli
 pub use spire::{AgentId, Attestation, SpiffeConfig};
 pub use table::Setting;
 
-use crate::domain::id::SpiffeId;
+use crate::domain::{self, id::SpiffeId};
 use std::path::Path;
 use table::Table;
 
@@ -120,6 +120,26 @@ impl Config {
         self.workloads
             .iter()
             .find(|row| row.spiffe_id == *spiffe_id)
+    }
+
+    /// The times and counts that the rules work with.
+    #[must_use]
+    pub fn rules(&self) -> domain::limits::Limits {
+        domain::limits::Limits {
+            token_ttl: self.tokens.ttl,
+            query_ttl: self.tokens.query_ttl,
+            act_by: self.tokens.act_by,
+            act_by_grace: self.tokens.act_by_grace,
+            claim_by: self.tasks.claim_by,
+            deadline_max: self.tasks.deadline_max,
+            retention: self.tasks.retention,
+            held_retry_after: self.tasks.held_retry_after,
+            steps_max: self.tasks.steps_max,
+            open_steps_max: self.tasks.open_steps_max,
+            performers_max: self.limits.performers,
+            permissions_max: self.limits.grant_pairs,
+            owner_tokens_max: self.tasks.owner_tokens_max,
+        }
     }
 
     fn check_rows(&self) -> Result<(), ConfigError> {

@@ -160,12 +160,12 @@ const OUT_OF_RANGE: &[(&str, &str)] = &[
         "`limits.ledger_batch` and `limits.ledger_queue`",
     ),
     (
-        "[tokens]\nstep_ttl = \"0s\"\n",
-        "`tokens.step_ttl` is `0s`: must be more than zero",
+        "[tokens]\nttl = \"0s\"\n",
+        "`tokens.ttl` is `0s`: must be more than zero",
     ),
     (
-        "[tokens]\nstep_ttl = \"61s\"\n",
-        "`tokens.step_ttl` is `61s`: must be at most `1m`",
+        "[tokens]\nttl = \"61s\"\n",
+        "`tokens.ttl` is `61s`: must be at most `1m`",
     ),
     (
         "[tokens]\nquery_ttl = \"10001ms\"\n",
@@ -183,11 +183,7 @@ const OUT_OF_RANGE: &[(&str, &str)] = &[
         "[spiffe]\nreattest_interval = \"11s\"\n",
         "`spiffe.reattest_interval` is `11s`",
     ),
-    ("[tasks]\ntombstone = \"1m\"\n", "`tasks.tombstone` is `1m`"),
-    (
-        "[tasks]\ndeadline_max = \"1h\"\n",
-        "`tasks.deadline_default` and `tasks.deadline_max`",
-    ),
+    ("[tasks]\nretention = \"1m\"\n", "`tasks.retention` is `1m`"),
     (
         "[log]\nlevel = \"loud\"\n",
         "`log.level` is `loud`: must be one of error, warn",
@@ -206,7 +202,7 @@ fn wrong_types_zeros_and_excesses_are_refused() {
 #[test]
 fn the_last_admitted_value_of_each_limit_is_accepted() {
     let config = parse(
-        "[tokens]\nstep_ttl = \"60s\"\nquery_ttl = \"10s\"\n[tasks]\ntombstone = \"2m\"\n\
+        "[tokens]\nttl = \"60s\"\nquery_ttl = \"10s\"\n[tasks]\nretention = \"2m\"\n\
          [limits]\nframe_bytes = 16777215\nargument_bytes = 65536\nledger_queue = 512\nstreams = 1\n\
          [log]\nlevel = \"trace\"\n",
     )
@@ -320,4 +316,10 @@ fn spire_is_asked_one_way_only() {
     ] {
         assert!(refusal(&lines).starts_with(message), "{}", refusal(&lines));
     }
+}
+
+#[test]
+fn the_default_rules_are_the_domains_own() {
+    let config = parse("").expect("defaults");
+    assert_eq!(config.rules(), crate::domain::limits::Limits::default());
 }
