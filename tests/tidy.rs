@@ -1,1 +1,16 @@
-//! x
+//! The rules of the house, executable: layering, sizes, names, and what must not be in the tree.
+//!
+//! Each rule reads text and returns offences, so that it can be shown to find one.
+
+#[cfg(test)]
+#[path = "tidy/coverage.rs"]
+mod coverage;
+#[cfg(test)]
+#[path = "tidy/layering.rs"]
+mod layering;
+#[cfg(test)]
+#[path = "tidy/text.rs"]
+mod text;
+#[cfg(test)]
+#[path = "tidy/tree.rs"]
+mod tree;
