@@ -2,6 +2,12 @@
 //!
 //! Each rule reads text and returns offences, so that it can be shown to find one.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    clippy::string_slice,
+    reason = "every position was found in the same text"
+)]
+
 #[cfg(test)]
 #[path = "tidy/coverage.rs"]
 mod coverage;

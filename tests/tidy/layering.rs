@@ -13,7 +13,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     // Edges: each names the domain and the ports, never another edge.
     ("attest", INWARD),
     ("clock", INWARD),
-    ("grpc", &["domain", "service", "proto"]),
+    ("grpc", &["domain", "service", "proto", "kernel"]),
     ("identity", INWARD),
     ("ledger", INWARD),
     ("policy", INWARD),
@@ -54,6 +54,9 @@ const CRATE_HOMES: &[(&str, &[&str])] = &[
     ("toml::", &["config", "dev"]),
     ("tonic_health::", &["grpc", "app", "cli"]),
 ];
+
+/// Reads one file and returns its offences.
+type Rule = fn(&Source) -> Vec<String>;
 
 /// The first component below `src/`, without the extension.
 fn room(source: &Source) -> &str {
@@ -208,7 +211,7 @@ fn is_test_file(source: &Source) -> bool {
 }
 
 /// Applies a rule to the whole tree.
-fn offences(rule: fn(&Source) -> Vec<String>) -> Vec<String> {
+fn offences(rule: Rule) -> Vec<String> {
     let files = tree::files();
     files
         .iter()
@@ -239,7 +242,6 @@ fn evidence_time_and_randomness_have_one_maker() {
 
 #[test]
 fn each_layering_rule_finds_an_offence() {
-    type Rule = fn(&Source) -> Vec<String>;
     let found: [(Rule, &str, &str); 11] = [
         (
             layering,
@@ -276,6 +278,10 @@ fn each_layering_rule_finds_an_offence() {
             "{path}: {text}"
         );
     }
+}
+
+#[test]
+fn the_layering_rules_let_the_rest_pass() {
     let fine: [(Rule, &str, &str); 9] = [
         (
             layering,
