@@ -112,7 +112,7 @@ fn the_shipped_snippets_are_valid() {
 }
 
 #[test]
-fn the_entries_script_makes_each_entry_once() {
+fn a75_the_entries_script_selects_by_user_and_makes_each_entry_once() {
     let Some(programs) = programs() else {
         return;
     };
@@ -132,6 +132,7 @@ fn the_entries_script_makes_each_entry_once() {
     assert_eq!(run().matches("created ").count(), 3);
     assert_eq!(run().matches("there ").count(), 3);
     let shown = node.server_cli(&["entry", "show"]);
+    assert!(!shown.contains("unix:path"), "{shown}");
     for id in ["handfast/agent", "worker", "ns/reports"] {
         let line = format!("spiffe://example.org/{id}\n");
         assert_eq!(shown.matches(&line).count(), 1, "{shown}");
