@@ -17,7 +17,7 @@ pub struct WorkloadRow {
     /// Whom the row is about.
     pub spiffe_id: SpiffeId,
     /// What it must show; the process is added by [`WorkloadRow::required`].
-    evidence: Required,
+    pub evidence: Required,
     /// Whether one live process is pinned.
     pub process: bool,
 }
