@@ -4,6 +4,7 @@
 //! synchronous. Then `service`, which runs one request through them, and the edges that serve it.
 
 pub mod clock;
+pub mod config;
 pub mod domain;
 pub mod failpoint;
 pub mod service;
