@@ -76,23 +76,33 @@ impl fmt::Display for Number {
 /// The digits that ECMAScript chooses, and the exponent of the first of them.
 ///
 /// Rust too writes the fewest digits that round-trip and of those the nearest, but of two equally near ones
-/// not always the even one. Such a tie is possible only with 17 digits, where the value is a multiple of 1/8
-/// and the exact decimal one digit longer, ending in 5.
+/// not always the even one. Two decimals of fewer than 16 digits never share a double, so a tie is possible
+/// only from there on, and only where the exact value is one digit longer and ends in 5.
 fn shortest(value: f64) -> (String, i32) {
     let (digits, exponent) = scientific(&format!("{value:e}"));
-    if digits.len() == 17 && (value * 8.0).fract() == 0.0 {
-        let (exact, _) = scientific(&format!("{value:.25e}"));
-        let mut kept: Vec<char> = exact.trim_end_matches('0').chars().collect();
-        if kept.len() == 18
-            && kept.pop() == Some('5')
+    if digits.len() >= 16 {
+        let tie = |precision: usize| {
+            let (exact, _) = scientific(&format!("{value:.precision$e}"));
+            let exact = exact.trim_end_matches('0');
+            let longer = exact.len() == digits.len().saturating_add(1);
+            exact
+                .strip_suffix('5')
+                .filter(|_| longer)
+                .map(str::to_owned)
+        };
+        // A glance first; the second look shows all the digits that a double can have.
+        if let Some(mut kept) = tie(25).and_then(|_| tie(DOUBLE_DIGITS_MAX))
             && let Some(even) = kept.pop().and_then(even_neighbour)
         {
             kept.push(even);
-            return (kept.into_iter().collect(), exponent);
+            return (kept, exponent);
         }
     }
     (digits, exponent)
 }
+
+/// No double has more significant decimal digits than this.
+const DOUBLE_DIGITS_MAX: usize = 767;
 
 /// Of this digit and the next the even one. 9 never comes here: its neighbour would be a shorter number.
 fn even_neighbour(digit: char) -> Option<char> {

@@ -39,6 +39,9 @@ fn numbers_follow_rfc_8785_appendix_b() {
         (0x41b3_de43_5555_5557, "333333333.33333343"),
         (0xbecb_f647_612f_3696, "-0.0000033333333333333333"),
         (0x4314_3ff3_c1cb_0959, "1424953923781206.2"),
+        // Ties with 16 and with 17 digits.
+        (0x430a_50d5_9c0a_a21a, "925903471334467.2"),
+        (0x42e0_0000_0000_0004, "140737488355328.12"),
     ] {
         let shown = Number::from_f64(f64::from_bits(bits)).map(|n| n.to_string());
         assert_eq!(shown.as_deref(), Some(expected), "{bits:x}");
