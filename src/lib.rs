@@ -5,4 +5,5 @@
 
 pub mod canonical;
 pub mod domain;
+pub mod keys;
 pub mod service;
