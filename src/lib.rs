@@ -7,3 +7,4 @@ pub mod canonical;
 pub mod domain;
 pub mod keys;
 pub mod service;
+pub mod token;

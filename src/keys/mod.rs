@@ -13,8 +13,12 @@ mod tests;
 pub use file::{KEY_BYTES, KeyFile, KeyFileError};
 pub use handle::{HANDLE_BITS_MIN, handle_is_strong};
 
-use crate::domain::id::{Digest, NameHash, PrincipalHash, RecordNumber, SpiffeId, TaskId};
-use crate::service::ports::{Entropy, EntropyError};
+use crate::domain::evidence::ProcessKey;
+use crate::domain::grant::ToolCall;
+use crate::domain::id::{
+    Digest, NameHash, PrincipalHash, RecordNumber, SpiffeId, StepNumber, TaskId,
+};
+use crate::service::ports::{Entropy, Names};
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Prk, Salt};
 use aws_lc_rs::hmac::{self, HMAC_SHA256};
@@ -43,34 +47,26 @@ struct Subkeys {
     handle: hmac::Key,
     principal: hmac::Key,
     request: hmac::Key,
+    step: hmac::Key,
     work: hmac::Key,
 }
 
-/// Why a derived value could not be made.
+/// A subkey could not be derived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum KeysError {
-    /// A subkey could not be derived.
-    #[error("key derivation failed")]
-    Derive,
-    /// A decision ID needs a fresh nonce.
-    #[error("no nonce for a decision ID")]
-    Entropy(#[from] EntropyError),
-    /// A decision ID could not be encrypted.
-    #[error("encryption of a decision ID failed")]
-    Seal,
-}
+#[error("key derivation failed")]
+pub struct DeriveError;
 
 impl Keys {
     /// Derives the subkeys.
     ///
     /// # Errors
-    /// [`KeysError::Derive`].
-    pub fn derive(file: &KeyFile, entropy: Arc<dyn Entropy>) -> Result<Self, KeysError> {
+    /// [`DeriveError`].
+    pub fn derive(file: &KeyFile, entropy: Arc<dyn Entropy>) -> Result<Self, DeriveError> {
         let prk = Salt::new(HKDF_SHA256, SALT).extract(file.expose());
         let decision = expand(&prk, b"decision")?;
         let decision = UnboundKey::new(&AES_256_GCM_SIV, decision.as_ref())
-            .map_err(|_unspecified| KeysError::Derive)?;
-        let mac = |label| -> Result<hmac::Key, KeysError> {
+            .map_err(|_unspecified| DeriveError)?;
+        let mac = |label| -> Result<hmac::Key, DeriveError> {
             Ok(hmac::Key::new(HMAC_SHA256, expand(&prk, label)?.as_ref()))
         };
         let subkeys = Subkeys {
@@ -78,6 +74,7 @@ impl Keys {
             handle: mac(b"handle")?,
             principal: mac(b"principal")?,
             request: mac(b"request")?,
+            step: mac(b"step")?,
             work: mac(b"work")?,
         };
         Ok(Self {
@@ -134,24 +131,27 @@ impl Keys {
 
     /// An opaque name for an audit record: base64url of nonce, ciphertext and tag; another one at every call.
     ///
-    /// AES-256-GCM-SIV (RFC 8452): one ID is made for every answer, and nonces of 96 random bits would be
-    /// used up for plain GCM (2^32 of them, NIST SP 800-38D §8.3) within days on a busy node.
-    ///
-    /// # Errors
-    /// [`KeysError::Entropy`], [`KeysError::Seal`].
-    pub fn decision_id(&self, record: RecordNumber) -> Result<String, KeysError> {
+    /// AES-256-GCM-SIV (RFC 8452) and not plain GCM: an ID is made for every answer, so that a busy node would
+    /// use up nonces of 96 random bits (2^32 of them, NIST SP 800-38D §8.3) within days. It also lets a failing
+    /// random generator take nothing but the difference between two IDs of one record.
+    #[must_use]
+    pub fn decision_id(&self, record: RecordNumber) -> String {
         let mut nonce = [0_u8; NONCE_LEN];
-        self.entropy.fill(&mut nonce)?;
-        let mut sealed = record.0.to_be_bytes().to_vec();
-        self.subkeys
-            .decision
-            .seal_in_place_append_tag(
-                Nonce::assume_unique_for_key(nonce),
-                Aad::empty(),
-                &mut sealed,
-            )
-            .map_err(|_unspecified| KeysError::Seal)?;
-        Ok(URL_SAFE_NO_PAD.encode([nonce.as_slice(), &sealed].concat()))
+        if self.entropy.fill(&mut nonce).is_err() {
+            nonce = [0; NONCE_LEN];
+        }
+        let mut number = record.0.to_be_bytes();
+        let tag = self.subkeys.decision.seal_in_place_separate_tag(
+            Nonce::assume_unique_for_key(nonce),
+            Aad::empty(),
+            &mut number,
+        );
+        // Sealing 8 bytes cannot fail; if it did, an ID that opens nothing is the harmless answer.
+        let parts = match &tag {
+            Ok(tag) => [nonce.as_slice(), &number, tag.as_ref()].concat(),
+            Err(_unspecified) => vec![0; DECISION_BYTES],
+        };
+        URL_SAFE_NO_PAD.encode(parts)
     }
 
     /// The audit record that a decision ID names; `None` if it was not made here.
@@ -166,6 +166,61 @@ impl Keys {
             .ok()?;
         let number: &[u8; NUMBER_BYTES] = (&*number).try_into().ok()?;
         Some(RecordNumber(u64::from_be_bytes(*number)))
+    }
+}
+
+impl Names for Keys {
+    fn handle(&self, server: &SpiffeId, handle: &str) -> NameHash {
+        self.name_hash(server, handle)
+    }
+
+    fn handle_is_strong(&self, handle: &str) -> bool {
+        handle_is_strong(handle)
+    }
+
+    fn principal(&self, issuer: &str, subject: &str) -> PrincipalHash {
+        self.principal_hash(issuer, subject)
+    }
+
+    fn request(&self, process: &ProcessKey, method: &str, request_id: &[u8]) -> Digest {
+        self.request_hash(&[
+            &process.boot_id,
+            &process.pidfd_inode.to_be_bytes(),
+            &process.pid.to_be_bytes(),
+            &process.start_ticks.to_be_bytes(),
+            method.as_bytes(),
+            request_id,
+        ])
+    }
+
+    fn idempotency_key(&self, task: TaskId, step: StepNumber, call: &ToolCall) -> Digest {
+        let audience = call.audience.to_string();
+        keyed(
+            &self.subkeys.step,
+            &[
+                &task.0,
+                &step.0.to_be_bytes(),
+                audience.as_bytes(),
+                call.tool.as_bytes(),
+                &call.arguments.0,
+            ],
+        )
+    }
+
+    fn work_reference(&self, task: TaskId) -> String {
+        Self::work_reference(self, task)
+    }
+
+    fn parse_work_reference(&self, reference: &str) -> Option<TaskId> {
+        Self::parse_work_reference(self, reference)
+    }
+
+    fn decision_id(&self, number: RecordNumber) -> String {
+        Self::decision_id(self, number)
+    }
+
+    fn open_decision_id(&self, id: &str) -> Option<RecordNumber> {
+        Self::open_decision_id(self, id)
     }
 }
 
@@ -204,11 +259,11 @@ impl KeyType for KeyLength {
     }
 }
 
-fn expand(prk: &Prk, label: &[u8]) -> Result<Zeroizing<[u8; KEY_BYTES]>, KeysError> {
+fn expand(prk: &Prk, label: &[u8]) -> Result<Zeroizing<[u8; KEY_BYTES]>, DeriveError> {
     let mut key = Zeroizing::new([0_u8; KEY_BYTES]);
     prk.expand(&[label], KeyLength)
         .and_then(|okm| okm.fill(key.as_mut()))
-        .map_err(|_unspecified| KeysError::Derive)?;
+        .map_err(|_unspecified| DeriveError)?;
     Ok(key)
 }
 

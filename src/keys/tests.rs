@@ -1,6 +1,7 @@
 //! Values fixed for ever, both sides of every check of the file, and properties of what is derived.
 
 use super::*;
+use crate::service::ports::EntropyError;
 use proptest::prelude::*;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -52,7 +53,7 @@ fn derived_values_never_change() {
     );
     assert_eq!(hex(&keys.request_hash(&[b"a", b"bc"])), REQUEST);
     assert_eq!(keys.work_reference(task), WORK);
-    assert_eq!(keys.decision_id(RecordNumber(9)).as_deref(), Ok(DECISION));
+    assert_eq!(keys.decision_id(RecordNumber(9)), DECISION);
 }
 
 #[test]
@@ -73,6 +74,54 @@ fn parts_cannot_run_together_nor_uses_be_confused() {
         keys.principal_hash("spiffe://example.org/server", "h"),
         keys.name_hash(&server(), "h")
     );
+}
+
+#[test]
+fn an_idempotency_key_is_of_the_step_and_its_call_alone() {
+    let keys = keys();
+    let call = ToolCall {
+        audience: server(),
+        tool: "pay".to_owned(),
+        arguments: Digest([1; 32]),
+        definition: None,
+    };
+    let key = |task, step, call: &ToolCall| {
+        Names::idempotency_key(&keys, TaskId([task; 16]), StepNumber(step), call)
+    };
+    let first = key(1, 1, &call);
+    assert_eq!(first, key(1, 1, &call));
+    assert_ne!(first, key(2, 1, &call));
+    assert_ne!(first, key(1, 2, &call));
+    for other in [
+        ToolCall {
+            tool: "pax".to_owned(),
+            ..call.clone()
+        },
+        ToolCall {
+            arguments: Digest([2; 32]),
+            ..call.clone()
+        },
+        ToolCall {
+            audience: SpiffeId::new("spiffe://example.org/o").expect("is one"),
+            ..call.clone()
+        },
+    ] {
+        assert_ne!(first, key(1, 1, &other));
+    }
+    let process = ProcessKey {
+        boot_id: [1; 16],
+        pidfd_inode: 2,
+        pid: 3,
+        start_ticks: 4,
+    };
+    let again = ProcessKey {
+        start_ticks: 5,
+        ..process
+    };
+    let request = |process: &ProcessKey, method| Names::request(&keys, process, method, b"id");
+    assert_ne!(request(&process, "m"), request(&again, "m"));
+    assert_ne!(request(&process, "m"), request(&process, "n"));
+    assert_eq!(request(&process, "m"), request(&process, "m"));
 }
 
 #[test]
@@ -107,8 +156,8 @@ fn a_work_reference_names_its_task_under_its_own_key_only() {
 #[test]
 fn a_decision_id_is_another_at_each_call_and_opens() {
     let keys = keys();
-    let a = keys.decision_id(RecordNumber(7)).expect("seals");
-    let b = keys.decision_id(RecordNumber(7)).expect("seals");
+    let a = keys.decision_id(RecordNumber(7));
+    let b = keys.decision_id(RecordNumber(7));
     assert_ne!(a, b);
     assert_eq!(a.len(), b.len());
     assert_eq!(keys.open_decision_id(&a), Some(RecordNumber(7)));
@@ -121,10 +170,9 @@ fn a_decision_id_is_another_at_each_call_and_opens() {
     }
     let file = KeyFile::ephemeral(&Counting::default()).expect("entropy works");
     let broken = Keys::derive(&file, Arc::new(Broken)).expect("derivation works");
-    assert_eq!(
-        broken.decision_id(RecordNumber(7)),
-        Err(KeysError::Entropy(EntropyError))
-    );
+    let a = broken.decision_id(RecordNumber(7));
+    assert_eq!(broken.open_decision_id(&a), Some(RecordNumber(7)));
+    assert_ne!(broken.decision_id(RecordNumber(8)), a);
 }
 
 #[test]
@@ -281,7 +329,7 @@ proptest! {
     fn every_task_and_record_comes_back(task in any::<[u8; 16]>(), record in any::<u64>()) {
         let keys = keys();
         prop_assert_eq!(keys.parse_work_reference(&keys.work_reference(TaskId(task))), Some(TaskId(task)));
-        let id = keys.decision_id(RecordNumber(record)).expect("seals");
+        let id = keys.decision_id(RecordNumber(record));
         prop_assert_eq!(keys.open_decision_id(&id), Some(RecordNumber(record)));
     }
 
