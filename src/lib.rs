@@ -4,6 +4,7 @@
 //! synchronous. Then `service`, which runs one request through them, and the edges that serve it.
 
 pub mod canonical;
+pub mod client;
 pub mod domain;
 pub mod keys;
 pub mod service;
