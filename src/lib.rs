@@ -4,4 +4,6 @@
 //! synchronous. Then `service`, which runs one request through them, and the edges that serve it.
 
 pub mod domain;
+pub mod failpoint;
+pub mod ledger;
 pub mod service;
