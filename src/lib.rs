@@ -9,7 +9,7 @@ pub mod domain;
 pub mod failpoint;
 pub mod canonical;
 pub mod client;
-pub mod domain;
 pub mod keys;
+pub mod ledger;
 pub mod service;
 pub mod token;
