@@ -11,5 +11,6 @@ pub mod canonical;
 pub mod client;
 pub mod keys;
 pub mod ledger;
+pub mod policy;
 pub mod service;
 pub mod token;
