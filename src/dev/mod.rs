@@ -17,9 +17,11 @@ mod registry;
 mod serve;
 mod workload_api;
 
+pub use authority::AuthorityError;
 pub use config::{DevConfig, PROVIDER_PATH};
 pub use entries::{EntriesError, Entry, Selector, parse_entries};
 pub use provider::{DevError, DevProvider, run};
+pub use registry::RegistryError;
 
 /// Wall time, for certificates and tokens that only this provider signs.
 #[expect(

@@ -1,11 +1,31 @@
 //! Messages and server stubs generated from `proto/spiffe`; the clients are those of the `spiffe` crate.
 
 /// The SPIFFE Workload API.
+#[expect(
+    missing_docs,
+    unused_qualifications,
+    clippy::allow_attributes_without_reason,
+    clippy::as_conversions,
+    clippy::default_trait_access,
+    clippy::doc_markdown,
+    clippy::too_many_lines,
+    reason = "generated code"
+)]
 pub mod workload {
     tonic::include_proto!("_");
 }
 
 /// The SPIFFE Broker API.
+#[expect(
+    missing_docs,
+    unused_qualifications,
+    clippy::allow_attributes_without_reason,
+    clippy::as_conversions,
+    clippy::default_trait_access,
+    clippy::doc_markdown,
+    clippy::too_many_lines,
+    reason = "generated code"
+)]
 pub mod broker {
     tonic::include_proto!("spiffe.broker");
 }

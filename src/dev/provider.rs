@@ -77,8 +77,9 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> Result<(), DevError> {
     let provider = DevProvider::bind(config)?;
-    // Nobody has to be waiting.
-    drop(ready.send(()));
+    if ready.send(()).is_err() {
+        tracing::debug!("nobody waits for the provider to be ready");
+    }
     provider.serve(shutdown).await;
     Ok(())
 }

@@ -167,7 +167,7 @@ impl Registry {
                 }
                 tokio::select! {
                     () = sender.closed() => return,
-                    changed = changes.changed() => if changed.is_err() { return },
+                    next = changes.changed() => if next.is_err() { return },
                 }
             }
         });

@@ -159,7 +159,10 @@ fn entitled(state: &State, process: &Pinned) -> Result<Vec<Issued>, Status> {
 }
 
 pub(super) fn require_header<T>(request: &Request<T>, name: &'static str) -> Result<(), Status> {
-    let present = request.metadata().get(name).map(|value| value.as_bytes());
+    let present = request
+        .metadata()
+        .get(name)
+        .map(tonic::metadata::MetadataValue::as_bytes);
     if present == Some(b"true") {
         Ok(())
     } else {
