@@ -263,3 +263,58 @@ fn tls_key(svid: &IssuedSvid) -> Result<Arc<CertifiedKey>, rustls::Error> {
     let key = PrivateKeyDer::Pkcs8(svid.key.to_vec().into());
     CertifiedKey::from_der(chain, key, &default_provider()).map(Arc::new)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::id::TrustDomain;
+
+    const ENTRY: &str =
+        "[[entry]]\nspiffe_id = \"spiffe://dev.test/a\"\nselectors = [\"unix:uid:1\"]\n";
+
+    fn registry(folder: &tempfile::TempDir) -> Registry {
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("entries.toml"), ENTRY).unwrap();
+        let config = DevConfig::new(
+            TrustDomain::new("dev.test").unwrap(),
+            path("w.sock"),
+            path("b.sock"),
+            path("entries.toml"),
+        );
+        Registry::load(&config, config.provider_id().unwrap()).unwrap()
+    }
+
+    fn keys(registry: &Registry) -> Vec<Vec<u8>> {
+        let state = registry.state();
+        let keys = state.issued.iter().map(|issued| issued.svid.key.to_vec());
+        keys.collect()
+    }
+
+    #[test]
+    fn a_broken_file_changes_nothing_and_an_unchanged_entry_keeps_its_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let registry = registry(&folder);
+        let before = keys(&registry);
+        assert_eq!(before.len(), 1);
+
+        for broken in ["not TOML", "[[entry]]\nspiffe_id = 3"] {
+            assert!(registry.apply(broken).is_err());
+            assert_eq!(keys(&registry), before);
+        }
+        let more = format!("{}{ENTRY}", ENTRY.replace("/a", "/b"));
+        registry.apply(&more).unwrap();
+        let after = keys(&registry);
+        assert_eq!(after.len(), 2);
+        assert_eq!(after[1], before[0]);
+        assert_ne!(after[0], before[0]);
+    }
+
+    #[test]
+    fn nothing_is_renewed_before_half_life() {
+        let folder = tempfile::tempdir().unwrap();
+        let registry = registry(&folder);
+        let before = keys(&registry);
+        registry.renew().unwrap();
+        assert_eq!(keys(&registry), before);
+    }
+}
