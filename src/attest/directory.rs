@@ -113,10 +113,18 @@ pub(super) fn is_transport(status: &Status) -> bool {
     std::error::Error::source(status).is_some()
 }
 
+/// How SPIRE and the development provider word a denial of this agent, which says nothing about the process.
+const DENIES_THE_ASKER: [&str; 3] = [
+    "is not allowed",
+    "is not authorized",
+    "not configured as an authorized delegate",
+];
+
 /// Reads a failed call. `PermissionDenied` is SPIRE's "no", unless it means this agent and not the process.
 pub(super) fn refusal(status: &Status) -> DirectoryError {
-    let about_the_process = !status.message().contains("authorized");
-    if status.code() == Code::PermissionDenied && about_the_process {
+    let message = status.message();
+    let denies_the_asker = DENIES_THE_ASKER.iter().any(|text| message.contains(text));
+    if status.code() == Code::PermissionDenied && !denies_the_asker {
         return DirectoryError::NotEntitled;
     }
     let mut reason = format!("{:?}: {}", status.code(), status.message());

@@ -118,16 +118,16 @@ impl Registry {
 
     /// Keeps entries and material current, for ever: polls the file's content and renews SVIDs at half life.
     pub(super) async fn keep(&self, interval: Duration) {
-        let mut applied = self.read().unwrap_or_default();
+        let mut applied = None;
         let mut tick = tokio::time::interval(interval);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tick.tick().await;
             if let Ok(text) = self.read()
-                && text != applied
+                && applied.as_ref() != Some(&text)
             {
                 match self.apply(&text) {
-                    Ok(()) => tracing::info!("entries reloaded"),
+                    Ok(()) => tracing::info!("entries loaded"),
                     Err(error) => {
                         tracing::error!(
                             error = chain(&error),
@@ -135,7 +135,7 @@ impl Registry {
                         );
                     }
                 }
-                applied = text;
+                applied = Some(text);
             }
             if let Err(error) = self.renew() {
                 tracing::error!(error = chain(&error), "SVIDs not renewed");

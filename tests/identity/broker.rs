@@ -212,11 +212,10 @@ async fn a_restarted_provider_is_found_again() {
     .await;
 }
 
-async fn api(world: &World, identity: &Identity) -> tonic::transport::Channel {
+fn api(world: &World, identity: &Identity) -> tonic::transport::Channel {
     let config = world.channel_config(AgentRule::AnySpireAgent);
     let channel = identity.broker_channel(&config).unwrap();
-    let channel = channel.borrow().clone();
-    channel
+    channel.borrow().clone()
 }
 
 fn jwt_request(audience: &str) -> FetchJwtsvidRequest {
@@ -231,7 +230,7 @@ fn jwt_request(audience: &str) -> FetchJwtsvidRequest {
 async fn the_broker_header_and_a_process_reference_are_required() {
     let world = World::start("").await;
     let identity = world.identity().await;
-    let channel = api(&world, &identity).await;
+    let channel = api(&world, &identity);
     let mut bare = ApiClient::new(channel.clone());
     let refused = bare.fetch_jwtsvid(jwt_request("tool")).await.unwrap_err();
     assert_eq!(refused.code(), tonic::Code::InvalidArgument);
@@ -254,8 +253,7 @@ async fn an_x509_subscription_answers_an_empty_list_where_nothing_matches() {
     let sleeper = Sleeper::start();
     let world = World::start(&entry("/worker", &sleeper.selector())).await;
     let identity = world.identity().await;
-    let mut client =
-        ApiClient::with_interceptor(api(&world, &identity).await, SecurityHeader::new());
+    let mut client = ApiClient::with_interceptor(api(&world, &identity), SecurityHeader::new());
     let request = SubscribeToX509svidRequest {
         reference: Some(WorkloadPidReference { pid: sleeper.pid() }.into()),
     };
@@ -276,8 +274,7 @@ async fn an_x509_subscription_answers_an_empty_list_where_nothing_matches() {
 async fn a78_the_jwt_svid_of_attestation_is_good_for_no_endpoint() {
     let world = World::start("").await;
     let identity = world.identity().await;
-    let mut client =
-        ApiClient::with_interceptor(api(&world, &identity).await, SecurityHeader::new());
+    let mut client = ApiClient::with_interceptor(api(&world, &identity), SecurityHeader::new());
     let answer = client
         .fetch_jwtsvid(jwt_request(ATTESTATION_AUDIENCE))
         .await;

@@ -98,8 +98,8 @@ impl Federated {
         });
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("api.sock");
-        let server = SpiffeWorkloadApiServer::new(fixed);
-        let served = serve(&socket, tonic::service::Routes::new(server));
+        let routes = tonic::service::Routes::new(SpiffeWorkloadApiServer::new(fixed));
+        let served = serve(&socket, routes);
         let endpoint = UnixEndpoint::parse(&format!("unix://{}", socket.display())).unwrap();
         let starting = IdentityConfig::new(endpoint);
         Self {

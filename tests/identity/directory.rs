@@ -20,10 +20,17 @@ use tonic::transport::{Channel, Endpoint, Uri};
 use tonic::{Code, Request, Response, Status};
 
 type Stream<T> = tokio_stream::Empty<Result<T, Status>>;
-type Answer = Option<Result<Vec<String>, Status>>;
 
-/// Gives one answer to every question (`None`: never answers) and keeps the last question.
-#[derive(Clone, Default)]
+/// What the provider does with every question.
+#[derive(Clone, Debug)]
+enum Answer {
+    Names(Vec<String>),
+    Refusal(Status),
+    Silence,
+}
+
+/// Gives one answer to every question and keeps the last question.
+#[derive(Clone)]
 struct Scripted {
     answer: Answer,
     asked: Arc<Mutex<Option<FetchJwtsvidRequest>>>,
@@ -61,10 +68,12 @@ impl Api for Scripted {
         request: Request<FetchJwtsvidRequest>,
     ) -> Result<Response<FetchJwtsvidResponse>, Status> {
         *self.asked.lock().unwrap() = Some(request.into_inner());
-        let Some(answer) = self.answer.clone() else {
-            return std::future::pending().await;
+        let names = match self.answer.clone() {
+            Answer::Names(names) => names,
+            Answer::Refusal(status) => return Err(status),
+            Answer::Silence => return std::future::pending().await,
         };
-        let svids = answer?
+        let svids = names
             .into_iter()
             .map(|spiffe_id| Jwtsvid {
                 spiffe_id,
@@ -87,7 +96,7 @@ async fn ask(
     let socket = folder.path().join("api.sock");
     let scripted = Scripted {
         answer,
-        ..Scripted::default()
+        asked: Arc::default(),
     };
     let asked = Arc::clone(&scripted.asked);
     let _served = serve(
@@ -114,11 +123,11 @@ fn plain_channel(socket: std::path::PathBuf) -> Channel {
 }
 
 fn names(names: &[&str]) -> Answer {
-    Some(Ok(names.iter().map(|&name| name.to_owned()).collect()))
+    Answer::Names(names.iter().map(|&name| name.to_owned()).collect())
 }
 
 fn status(code: Code, message: &str) -> Answer {
-    Some(Err(Status::new(code, message)))
+    Answer::Refusal(Status::new(code, message))
 }
 
 #[tokio::test]
@@ -160,6 +169,14 @@ async fn everything_else_decides_nothing() {
         status(Code::Unimplemented, ""),
         status(Code::Unknown, ""),
         status(Code::PermissionDenied, "broker `x` is not authorized"),
+        status(
+            Code::PermissionDenied,
+            "broker \"x\" is not allowed to use reference type \"y\"",
+        ),
+        status(
+            Code::PermissionDenied,
+            "caller not configured as an authorized delegate",
+        ),
         names(&[good, ""]),
         names(&[good, "dev.test/b"]),
         names(&[good, "spiffe://dev.test"]),
@@ -198,7 +215,7 @@ async fn an_answer_over_its_limits_is_refused_whole() {
 async fn silence_ends_at_the_deadline() {
     let mut config = directory_config();
     config.deadline = Duration::from_millis(100);
-    let (found, _asked) = ask(None, config).await;
+    let (found, _asked) = ask(Answer::Silence, config).await;
     assert!(
         matches!(found, Err(DirectoryError::Unavailable(_))),
         "{found:?}"

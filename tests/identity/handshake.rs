@@ -295,10 +295,11 @@ fn tls12_hello() -> Vec<u8> {
     body.extend(extensions);
     let length = u16::try_from(body.len()).unwrap();
     let mut record = vec![22, 3, 1];
-    record.extend((length + 4).to_be_bytes());
-    record.extend([1, 0]);
-    record.extend(length.to_be_bytes());
-    record.extend(body);
+    let mut handshake = vec![1, 0];
+    handshake.extend(length.to_be_bytes());
+    handshake.extend(body);
+    record.extend(u16::try_from(handshake.len()).unwrap().to_be_bytes());
+    record.extend(handshake);
     record
 }
 
