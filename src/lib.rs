@@ -4,4 +4,5 @@
 //! synchronous. Then `service`, which runs one request through them, and the edges that serve it.
 
 pub mod domain;
+pub mod kernel;
 pub mod service;
