@@ -4,6 +4,7 @@
 //! synchronous. Then `service`, which runs one request through them, and the edges that serve it.
 
 pub mod domain;
+pub mod failpoint;
 pub mod grpc;
 pub mod kernel;
 pub mod service;

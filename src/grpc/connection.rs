@@ -198,7 +198,7 @@ impl Life {
             let now = serving.clock.now();
             let left = now.map_or(Duration::ZERO, |now| remote.not_after.since(now));
             // Of a certificate that lives for less than the margin at least half shall be of use.
-            let margin = limits.expiry_margin.min(left / 2);
+            let margin = limits.expiry_margin.min(left.mul_f64(0.5));
             age = age.min(left.saturating_sub(margin));
             expires_at = Some(after(opened_at, left));
         }

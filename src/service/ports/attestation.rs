@@ -151,3 +151,12 @@ pub enum DirectoryError {
     #[error("workload attestation backend unavailable: {0}")]
     Unavailable(String),
 }
+
+/// Processes as the kernel knows them, for legs: their end, and finding one again after a restart.
+pub trait Processes: Send + Sync + std::fmt::Debug {
+    /// Completes when the pinned process has exited.
+    fn exited(&self, peer: Arc<LocalPeer>) -> BoxFuture<'static, ()>;
+
+    /// Pins a process again by its key; `None` if that instance is gone.
+    fn reopen(&self, key: &ProcessKey) -> Option<Arc<LocalPeer>>;
+}
