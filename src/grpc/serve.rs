@@ -319,7 +319,7 @@ async fn local(serving: Arc<Serving>, admission: Arc<Admission>, stream: UnixStr
         key: pinned.key,
         uid: pinned.uid,
         gid: pinned.gid,
-        executable: pinned.executable,
+        image: pinned.image,
     });
     let stream = PinnedStream::new(stream, Arc::clone(&peer), Arc::clone(observer));
     let allowance = serving.limits.read_bytes_per_second;

@@ -1,7 +1,7 @@
 //! Pinning a process: pidfds, the peer of a socket, process keys, and the notice of exit.
 
 use super::{KernelError, Snapshot, proc};
-use crate::domain::evidence::{ExecutableId, ProcessKey};
+use crate::domain::evidence::{Image, ProcessKey};
 use nix::errno::Errno as NixErrno;
 use nix::sys::socket::{getsockopt, sockopt};
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -25,8 +25,8 @@ pub struct Pinned {
     pub uid: u32,
     /// Group ID at `connect`.
     pub gid: u32,
-    /// The executable now; absent where the agent may not look.
-    pub executable: Option<ExecutableId>,
+    /// The program now; absent where the agent may not look.
+    pub image: Option<Image>,
 }
 
 /// Pins the process that called `connect` on the other end of an accepted Unix socket.
@@ -48,7 +48,7 @@ pub fn pin(socket: &impl AsFd) -> Result<Pinned, KernelError> {
         pidfd,
         uid: peer.uid(),
         gid: peer.gid(),
-        executable: snapshot.executable,
+        image: snapshot.image,
     })
 }
 

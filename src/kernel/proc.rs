@@ -39,9 +39,19 @@ pub(super) fn read(directory: BorrowedFd<'_>, name: &'static str) -> Result<Stri
 
 /// Field 22 of `stat`, in clock ticks since boot.
 pub(super) fn start_ticks(stat: &str) -> Result<u64, KernelError> {
-    // The name in field 2 may hold spaces and parentheses: count from the last `)`, after field 2.
+    stat_field(stat, 22)
+}
+
+/// Field 28 of `stat`: where the stack began; 0 where we may not look.
+pub(super) fn stack_start(stat: &str) -> Result<u64, KernelError> {
+    stat_field(stat, 28)
+}
+
+fn stat_field(stat: &str, number: usize) -> Result<u64, KernelError> {
+    // The name in field 2 may hold spaces and parentheses: count from the last `)`, before field 3.
     stat.rsplit_once(')')
-        .and_then(|(_, rest)| rest.split_ascii_whitespace().nth(19))
+        .zip(number.checked_sub(3))
+        .and_then(|((_, rest), place)| rest.split_ascii_whitespace().nth(place))
         .and_then(|field| field.parse().ok())
         .ok_or(KernelError::Malformed("stat"))
 }
@@ -85,8 +95,9 @@ mod tests {
 
     #[test]
     fn the_name_in_stat_may_hold_anything() {
-        let stat = "7 (a) b (c)) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4711 20";
+        let stat = "7 (a) b (c)) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4711 20 21 22 23 24 4712 26";
         assert_eq!(start_ticks(stat).unwrap(), 4711);
+        assert_eq!(stack_start(stat).unwrap(), 4712);
         assert!(start_ticks("7 (a").is_err());
         assert!(start_ticks("7 (a) S 1 2").is_err());
     }

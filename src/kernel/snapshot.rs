@@ -1,7 +1,7 @@
 //! One consistent look at a pinned process.
 
 use super::{KernelError, is_alive, proc};
-use crate::domain::evidence::ExecutableId;
+use crate::domain::evidence::{ExecutableId, Image};
 use rustix::fs::{AtFlags, Mode, OFlags, Statx, StatxFlags};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -17,8 +17,8 @@ pub struct Snapshot {
     pub cgroup: Option<String>,
     /// Field 22 of `stat`, in clock ticks since boot.
     pub start_ticks: u64,
-    /// The executable; absent where the agent may not look.
-    pub executable: Option<ExecutableId>,
+    /// The program; absent where the agent may not look.
+    pub image: Option<Image>,
     /// Another process traces this one.
     pub traced: bool,
 }
@@ -33,13 +33,18 @@ impl Snapshot {
         let directory = open_of(pidfd, pid)?;
         let directory = directory.as_fd();
         let status = proc::read(directory, "status")?;
+        let stat = proc::read(directory, "stat")?;
+        let stack_start = proc::stack_start(&stat)?;
         let tracer = proc::line(&status, "TracerPid").ok_or(KernelError::Malformed("status"))?;
         let snapshot = Self {
             uid: proc::effective_id(&status, "Uid")?,
             gid: proc::effective_id(&status, "Gid")?,
             cgroup: proc::cgroup_path(&proc::read(directory, "cgroup")?),
-            start_ticks: proc::start_ticks(&proc::read(directory, "stat")?)?,
-            executable: executable(directory)?,
+            start_ticks: proc::start_ticks(&stat)?,
+            image: executable(directory)?.map(|executable| Image {
+                executable,
+                stack_start,
+            }),
             traced: tracer != "0",
         };
         still(pidfd, snapshot)
@@ -71,14 +76,14 @@ impl Snapshot {
             gid,
             cgroup,
             start_ticks,
-            executable,
+            image,
             traced: _,
         } = self;
         *uid == earlier.uid
             && *gid == earlier.gid
             && *cgroup == earlier.cgroup
             && *start_ticks == earlier.start_ticks
-            && *executable == earlier.executable
+            && *image == earlier.image
     }
 }
 
