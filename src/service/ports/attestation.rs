@@ -1,7 +1,7 @@
 //! Who is calling: the pinned peer of a connection, and the port that turns it into evidence.
 
 use super::BoxFuture;
-use crate::domain::evidence::{Evidence, ProcessKey};
+use crate::domain::evidence::{Evidence, Image, ProcessKey};
 use crate::domain::id::SpiffeId;
 use crate::domain::time::Time;
 use std::os::fd::OwnedFd;
@@ -28,6 +28,9 @@ pub struct LocalPeer {
     pub uid: u32,
     /// Group ID at `connect`.
     pub gid: u32,
+    /// The program at `accept`: after an `exec` the process is no longer this peer.
+    /// Absent where the agent may not look (no `CAP_SYS_PTRACE`).
+    pub image: Option<Image>,
 }
 
 /// The workload named by the X.509-SVID of a TLS connection.
