@@ -36,7 +36,7 @@ def read_exactly(sock, count):
     return data
 
 
-def reply(sock, stream):
+def reply(sock, stream, enough=None):
     """The body of one stream's reply, or how it ended instead."""
     body = b""
     try:
@@ -54,6 +54,8 @@ def reply(sock, stream):
                 continue
             if kind == 0:
                 body += payload
+                if enough and enough in body:
+                    return body.decode()
             if kind in (0, 1) and flags & 1:
                 return body.decode() or "empty"
     except (EOFError, ConnectionError):
@@ -76,8 +78,12 @@ class Actor:
     def connect(self, path):
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.connect(path)
+        self.socket = path
         self.stream = 1
-        self.sock.sendall(PREFACE + SETTINGS)
+        try:
+            self.sock.sendall(PREFACE + SETTINGS)
+        except ConnectionError:
+            pass  # the next call will tell
         return "ok"
 
     def thread(self, path):
@@ -138,6 +144,47 @@ class Actor:
         """This process ends; then its child calls, and answers in its place."""
         return self.heir(lambda: self.call(path))
 
+    def eavesdrop(self, path):
+        """This process opens a stream and ends; its child only listens."""
+        self.sock.sendall(request(self.stream, path))
+        heard = reply(self.sock, self.stream, enough=b"open")
+        return self.heir(lambda: "%s after %s" % (reply(self.sock, self.stream), heard))
+
+    def flood(self, path):
+        """Requests that are taken back at once (CVE-2023-44487)."""
+        try:
+            for _ in range(5000):
+                reset = frame(3, 0, self.stream, struct.pack(">I", 8))
+                self.sock.sendall(request(self.stream, path) + reset)
+                self.stream += 2
+        except ConnectionError:
+            return "closed"
+        return self.call("/who")
+
+    def traced(self, path):
+        """The call is made by a child that this process traces."""
+
+        def act():
+            import ctypes
+
+            ctypes.CDLL(None).ptrace(0, 0, 0, 0)  # PTRACE_TRACEME
+            self.connect(self.socket)
+            return self.call(path)
+
+        return self.in_child(act)
+
+    def hide(self, _):
+        """Nobody without CAP_SYS_PTRACE may look at this process any more."""
+        import ctypes
+
+        ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE
+        return "ok"
+
+    def become(self, user):
+        os.setresgid(int(user), int(user), int(user))
+        os.setresuid(int(user), int(user), int(user))
+        return "ok"
+
     def reborn(self, path):
         """As `orphan`, but the call is made by a grandchild that has this process's number."""
         number = os.getpid()
@@ -150,7 +197,10 @@ class Actor:
                 child = os.fork()
                 if child == 0:
                     if os.getpid() == number:
-                        os.write(theirs, ("reborn " + self.call(path)).encode())
+                        inherited = self.call(path)
+                        self.connect(self.socket)
+                        own = self.call(path)
+                        os.write(theirs, ("reborn %s %s" % (inherited, own)).encode())
                     os._exit(0)
                 os.close(theirs)
                 answer = os.read(ours, 4096).decode()

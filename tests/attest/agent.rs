@@ -95,10 +95,7 @@ impl TestDirectory {
     }
 
     /// From now on no question is answered until permits are added.
-    pub(crate) async fn shut(&self) {
-        let all = self.gate.available_permits();
-        let all = u32::try_from(all).unwrap_or(u32::MAX);
-        self.gate.acquire_many(all).await.unwrap().forget();
+    pub(crate) fn shut(&self) {
         self.gate.forget_permits(usize::MAX);
     }
 
@@ -248,7 +245,11 @@ impl Shared {
     async fn attest(self, peer: Peer, freshness: Freshness) -> String {
         self.peers.lock().unwrap().push(peer.clone());
         let verdict = match self.attestor.attest(&peer, freshness).await {
-            Ok(workload) => workload.evidence().spiffe_ids[0].to_string(),
+            Ok(workload) => {
+                let evidence = workload.evidence();
+                let traced = if evidence.traced { ", traced" } else { "" };
+                format!("{}{traced}", evidence.spiffe_ids[0])
+            }
             Err(error) => error.to_string(),
         };
         self.verdicts.lock().unwrap().push(verdict.clone());
@@ -332,7 +333,13 @@ pub(crate) fn routes(shared: Shared) -> tonic::service::Routes {
                 Body::from_stream(frames)
             }),
         )
-        .route("/large", post(|| async { vec![b'x'; 1 << 20] }))
+        .route(
+            "/large",
+            post(|| async {
+                let chunk = || Ok::<_, std::io::Error>(vec![b'x'; 1 << 16]);
+                Body::from_stream(tokio_stream::iter((0..16).map(move |_| chunk())))
+            }),
+        )
         .route(
             "/panic",
             post(|| async {

@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod actor;
 #[cfg(test)]
+mod again;
+#[cfg(test)]
 mod agent;
 #[cfg(test)]
 mod attestation;

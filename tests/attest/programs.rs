@@ -2,7 +2,7 @@
 
 use crate::actor::Actor;
 use crate::agent::{Agent, until};
-use handfast::service::ports::AttestError;
+use handfast::service::ports::{AttestError, Attestor, Freshness};
 
 fn changed() -> String {
     AttestError::Changed.to_string()
@@ -61,14 +61,12 @@ async fn a14_exec_while_spire_is_asked_is_refused() {
     let agent = Agent::start();
     let mut actor = Actor::connected(&agent.socket).await;
     let before = identity(&mut actor).await;
-    agent.directory.shut().await;
+    agent.directory.shut();
     agent.directory.asked.notified().await;
-    // The call is sent by the other program; SPIRE hears of it only after one more exec.
     let call = tokio::spawn({
         let shared = agent.shared.clone();
         let peer = agent.last_peer();
         async move {
-            use handfast::service::ports::{Attestor, Freshness};
             let attested = shared.attestor.attest(&peer, Freshness::Now).await;
             attested.map(|workload| workload.evidence().spiffe_ids[0].to_string())
         }
@@ -86,13 +84,12 @@ async fn a13_exit_while_spire_is_asked_is_refused() {
     let mut actor = Actor::connected(&agent.socket).await;
     identity(&mut actor).await;
     agent.directory.asked.notified().await;
-    agent.directory.shut().await;
+    agent.directory.shut();
     actor.tell("call /now");
     agent.directory.asked.notified().await;
     actor.kill();
     let peer = agent.last_peer();
     agent.directory.gate.add_permits(1);
-    use handfast::service::ports::{Attestor, Freshness};
     let attested = agent.shared.attestor.attest(&peer, Freshness::Recent).await;
     assert_eq!(attested.err(), Some(AttestError::Changed));
 }
