@@ -192,10 +192,6 @@ fn io_error(path: &Path, operation: &'static str) -> impl FnOnce(io::Error) -> O
     }
 }
 
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "an error is at its end here; a reference would burden every caller"
-)]
 fn not_a_ledger(path: &Path, why: impl std::fmt::Display) -> OpenError {
     OpenError::NotALedger {
         path: path.to_owned(),
