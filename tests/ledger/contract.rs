@@ -12,7 +12,7 @@ use handfast::service::ports::ledger::{Decision, Denied, Judge, Judged, decide};
 use handfast::service::ports::{Ledger, LedgerError};
 use std::sync::Arc;
 
-pub async fn absent_rows_load_as_nothing(ledger: &dyn Ledger) {
+pub(crate) async fn absent_rows_load_as_nothing(ledger: &dyn Ledger) {
     let full = |locator| Load {
         step: Some(StepNumber(1)),
         record: Some(Fence(1)),
@@ -31,7 +31,7 @@ pub async fn absent_rows_load_as_nothing(ledger: &dyn Ledger) {
     assert_eq!(lineage, named);
 }
 
-pub async fn a_commit_is_visible_once_answered(ledger: &dyn Ledger) {
+pub(crate) async fn a_commit_is_visible_once_answered(ledger: &dyn Ledger) {
     for number in 1..=50 {
         create(ledger, number).await;
         for locator in [
@@ -46,7 +46,7 @@ pub async fn a_commit_is_visible_once_answered(ledger: &dyn Ledger) {
     }
 }
 
-pub async fn a_name_belongs_to_one_task(ledger: &dyn Ledger) {
+pub(crate) async fn a_name_belongs_to_one_task(ledger: &dyn Ledger) {
     create(ledger, 1).await;
     let second = Writes {
         bind: Some(digest(2, 1)),
@@ -70,7 +70,7 @@ pub async fn a_name_belongs_to_one_task(ledger: &dyn Ledger) {
     assert_eq!(lineage.task, None);
 }
 
-pub async fn a_request_finds_its_task(ledger: &dyn Ledger) {
+pub(crate) async fn a_request_finds_its_task(ledger: &dyn Ledger) {
     let asked = Writes {
         terms: Some(terms(1, 100)),
         request: Some((digest(6, 1), id(1))),
@@ -86,7 +86,7 @@ pub async fn a_request_finds_its_task(ledger: &dyn Ledger) {
     assert_eq!(lineage.task, None);
 }
 
-pub async fn settled_steps_and_records_are_read_by_number(ledger: &dyn Ledger) {
+pub(crate) async fn settled_steps_and_records_are_read_by_number(ledger: &dyn Ledger) {
     create(ledger, 1).await;
     create(ledger, 2).await;
     let writes = Writes {
@@ -109,7 +109,7 @@ pub async fn settled_steps_and_records_are_read_by_number(ledger: &dyn Ledger) {
     assert_eq!((lineage.step, lineage.record), (None, None));
 }
 
-pub async fn forgetting_leaves_nothing(ledger: &dyn Ledger) {
+pub(crate) async fn forgetting_leaves_nothing(ledger: &dyn Ledger) {
     create(ledger, 1).await;
     create(ledger, 2).await;
     let writes = Writes {
@@ -159,7 +159,7 @@ pub async fn forgetting_leaves_nothing(ledger: &dyn Ledger) {
     ledger.forget(id(1), event("forget")).await.unwrap();
 }
 
-pub async fn unused_terms_are_forgotten_after_their_end(ledger: &dyn Ledger) {
+pub(crate) async fn unused_terms_are_forgotten_after_their_end(ledger: &dyn Ledger) {
     for (number, ends) in [(1, 100), (2, 200), (3, 300), (4, 150)] {
         let writes = Writes {
             terms: Some(terms(number, ends)),
@@ -197,7 +197,7 @@ pub async fn unused_terms_are_forgotten_after_their_end(ledger: &dyn Ledger) {
     assert!(kept.terms.is_some() && kept.task.is_some());
 }
 
-pub async fn tasks_come_in_pages(ledger: &dyn Ledger) {
+pub(crate) async fn tasks_come_in_pages(ledger: &dyn Ledger) {
     for number in [3, 1, 7, 5, 6, 2, 4] {
         create(ledger, number).await;
     }
@@ -217,7 +217,7 @@ pub async fn tasks_come_in_pages(ledger: &dyn Ledger) {
     assert_eq!((all.tasks.len(), all.next), (7, None));
 }
 
-pub async fn decide_gives_proofs(ledger: &dyn Ledger) {
+pub(crate) async fn decide_gives_proofs(ledger: &dyn Ledger) {
     create(ledger, 1).await;
     let raise: Arc<Judge<Fence>> = Arc::new(|lineage: &Lineage| {
         let mut task = lineage.task.clone().unwrap();
@@ -259,7 +259,7 @@ pub async fn decide_gives_proofs(ledger: &dyn Ledger) {
     assert!(matches!(decision, Decision::Denied(_)));
 }
 
-pub async fn numbers_are_dense_and_chained(ledger: &dyn Ledger) {
+pub(crate) async fn numbers_are_dense_and_chained(ledger: &dyn Ledger) {
     let mut numbers = Vec::new();
     let creations = async {
         for number in 1..=60 {
@@ -293,7 +293,7 @@ pub async fn numbers_are_dense_and_chained(ledger: &dyn Ledger) {
     assert_eq!(tail, events[657..659]);
 }
 
-pub async fn a_renewed_handle_replaces_the_first(ledger: &dyn Ledger) {
+pub(crate) async fn a_renewed_handle_replaces_the_first(ledger: &dyn Ledger) {
     create(ledger, 1).await;
     let renamed = Writes {
         task: Some(Task {

@@ -50,7 +50,7 @@ async fn child() {
     callers.join_all().await;
 }
 
-pub fn spawn(path: &std::path::Path, first: u64, failpoints: &str) -> Child {
+pub(crate) fn spawn(path: &std::path::Path, first: u64, failpoints: &str) -> Child {
     Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "kill::child", "--nocapture", "--test-threads=1"])
         .env(CHILD_PATH, path)
@@ -63,7 +63,7 @@ pub fn spawn(path: &std::path::Path, first: u64, failpoints: &str) -> Child {
 }
 
 /// Reads what the child acknowledges until it is gone; kills it after `kill_after` of them.
-pub fn acknowledged(mut child: Child, kill_after: usize) -> BTreeSet<u64> {
+pub(crate) fn acknowledged(mut child: Child, kill_after: usize) -> BTreeSet<u64> {
     let out = BufReader::new(child.stdout.take().unwrap());
     let mut acknowledged = BTreeSet::new();
     for line in out.lines().map_while(Result::ok) {
@@ -79,7 +79,7 @@ pub fn acknowledged(mut child: Child, kill_after: usize) -> BTreeSet<u64> {
 }
 
 /// Checks that every acknowledged task is there, and that every task that is there is whole.
-pub async fn check(file: &File, acknowledged: &BTreeSet<u64>, epoch: Epoch) {
+pub(crate) async fn check(file: &File, acknowledged: &BTreeSet<u64>, epoch: Epoch) {
     let stopped = verify_chain(&file.path()).unwrap();
     let (ledger, opened) = RedbLedger::open(&file.config, Box::new(|why| panic!("{why}"))).unwrap();
     assert_eq!(opened.epoch, epoch);

@@ -22,12 +22,23 @@ fn small() -> (File, RedbLedger) {
     (file, ledger)
 }
 
+/// A task with a long name of its tool, so that few of them fill the ledger.
+fn big(number: u64) -> Task {
+    let mut task = task(number);
+    task.call.tool = "x".repeat(3000);
+    task
+}
+
 /// Makes tasks until the ledger refuses; says how many there are.
 async fn fill(ledger: &RedbLedger, first: u64) -> u64 {
     for number in first.. {
         let load = of_task(number);
         let expected = ledger.load(load).await.unwrap();
-        match ledger.apply(work(load, expected, creation(number))).await {
+        let writes = Writes {
+            task: Some(big(number)),
+            ..creation(number)
+        };
+        match ledger.apply(work(load, expected, writes)).await {
             Ok(_) => {}
             Err(LedgerError::Full) => return number - 1,
             Err(other) => panic!("{other}"),
@@ -40,7 +51,7 @@ fn cancelled(number: u64) -> Writes {
     let ended = Task {
         state: TaskState::Cancelled,
         ended_at: Some(Time(9)),
-        ..task(number)
+        ..big(number)
     };
     Writes {
         task: Some(ended),
@@ -64,7 +75,7 @@ async fn a_full_ledger_still_records_a_cancel() {
         ..record(1, 2)
     };
     let issued = Writes {
-        task: Some(task(1)),
+        task: Some(big(1)),
         records: vec![token],
         ..Writes::default()
     };
@@ -118,5 +129,5 @@ async fn notes_stop_before_the_reserve_is_gone() {
     let size = ledger.size().unwrap();
     assert!(size.disk_bytes < MAX + RESERVE, "{size:?}");
     commit(&ledger, of_task(last), cancelled(last)).await;
-    assert_eq!(ledger.load(of_task(1)).await.unwrap().task, Some(task(1)));
+    assert_eq!(ledger.load(of_task(1)).await.unwrap().task, Some(big(1)));
 }

@@ -55,7 +55,7 @@ async fn records(ledger: &dyn Ledger) -> usize {
     ledger.events(RecordNumber(1), 1000).await.unwrap().len()
 }
 
-pub async fn changed_rows_are_decided_again(ledger: &dyn Ledger) {
+pub(crate) async fn changed_rows_are_decided_again(ledger: &dyn Ledger) {
     create(ledger, 1).await;
     let old = ledger.load(of_task(1)).await.unwrap();
     let first = work(of_task(1), old.clone(), only_task(with_fence(1, 2)));
@@ -76,7 +76,7 @@ pub async fn changed_rows_are_decided_again(ledger: &dyn Ledger) {
     assert_eq!(now.task, Some(with_fence(1, 3)));
 }
 
-pub async fn an_outdated_policy_is_decided_again(ledger: &dyn Ledger) {
+pub(crate) async fn an_outdated_policy_is_decided_again(ledger: &dyn Ledger) {
     create(ledger, 1).await;
     let rows = ledger.load(of_task(1)).await.unwrap();
     let seen = Arc::default();
@@ -91,7 +91,7 @@ pub async fn an_outdated_policy_is_decided_again(ledger: &dyn Ledger) {
     assert_eq!(ledger.load(of_task(1)).await.unwrap(), rows);
 }
 
-pub async fn refused_again_writes_nothing(ledger: &dyn Ledger) {
+pub(crate) async fn refused_again_writes_nothing(ledger: &dyn Ledger) {
     create(ledger, 1).await;
     let before = records(ledger).await;
     let refused = Work {
@@ -106,7 +106,7 @@ pub async fn refused_again_writes_nothing(ledger: &dyn Ledger) {
     assert_eq!(records(ledger).await, before + 1);
 }
 
-pub async fn unchanged_again_is_noted(ledger: &dyn Ledger) {
+pub(crate) async fn unchanged_again_is_noted(ledger: &dyn Ledger) {
     create(ledger, 1).await;
     let unchanged = Work {
         again: Box::new(|_| Ok(prepared(Writes::default()))),
@@ -122,7 +122,7 @@ pub async fn unchanged_again_is_noted(ledger: &dyn Ledger) {
 }
 
 /// Two decisions read the same rows and write different ones. Either alone is right; both are not.
-pub async fn write_skew_is_decided_again(ledger: &dyn Ledger) {
+pub(crate) async fn write_skew_is_decided_again(ledger: &dyn Ledger) {
     create(ledger, 1).await;
     let load = Load {
         step: Some(StepNumber(1)),
@@ -152,7 +152,7 @@ pub async fn write_skew_is_decided_again(ledger: &dyn Ledger) {
     assert_eq!((now.step, now.record), (Some(step(1)), None));
 }
 
-pub async fn a_name_taken_meanwhile_is_seen(ledger: &dyn Ledger) {
+pub(crate) async fn a_name_taken_meanwhile_is_seen(ledger: &dyn Ledger) {
     let load = |number| Load {
         name: Some(digest(2, 1)),
         ..of_task(number)
@@ -177,7 +177,7 @@ pub async fn a_name_taken_meanwhile_is_seen(ledger: &dyn Ledger) {
 }
 
 /// Nobody loops and nobody starves: every decision is carried out, each on the rows of the one before.
-pub async fn every_writer_of_one_task_gets_through(ledger: &dyn Ledger) {
+pub(crate) async fn every_writer_of_one_task_gets_through(ledger: &dyn Ledger) {
     const WRITERS: u64 = 100;
     create(ledger, 1).await;
     let judge: Arc<Judge<Fence>> = Arc::new(|lineage: &Lineage| {

@@ -19,13 +19,13 @@ use std::time::{Duration, Instant};
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// A folder of its own with a ledger file in it.
-pub struct File {
+pub(crate) struct File {
     folder: tempfile::TempDir,
-    pub config: LedgerConfig,
+    pub(crate) config: LedgerConfig,
 }
 
 impl File {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = LedgerConfig {
             cache_bytes: 1 << 20,
@@ -36,34 +36,34 @@ impl File {
         Self { folder, config }
     }
 
-    pub fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.folder.path().join("ledger")
     }
 
-    pub fn open(&self) -> RedbLedger {
+    pub(crate) fn open(&self) -> RedbLedger {
         RedbLedger::open(&self.config, Box::new(|why| panic!("ledger failed: {why}")))
             .unwrap()
             .0
     }
 }
 
-pub fn id(number: u64) -> TaskId {
+pub(crate) fn id(number: u64) -> TaskId {
     let mut id = [0; 16];
     id[..8].copy_from_slice(&number.to_be_bytes());
     TaskId(id)
 }
 
-pub fn digest(kind: u8, number: u64) -> Digest {
+pub(crate) fn digest(kind: u8, number: u64) -> Digest {
     let mut digest = [kind; 32];
     digest[..8].copy_from_slice(&number.to_be_bytes());
     Digest(digest)
 }
 
-pub fn spiffe(path: &str) -> SpiffeId {
+pub(crate) fn spiffe(path: &str) -> SpiffeId {
     SpiffeId::new(format!("spiffe://example.test/{path}")).unwrap()
 }
 
-pub fn role(path: &str) -> Role {
+pub(crate) fn role(path: &str) -> Role {
     Role {
         spiffe_id: spiffe(path),
         required: handfast::domain::evidence::Required {
@@ -73,7 +73,7 @@ pub fn role(path: &str) -> Role {
     }
 }
 
-pub fn call() -> ToolCall {
+pub(crate) fn call() -> ToolCall {
     ToolCall {
         audience: spiffe("server"),
         tool: "build".to_owned(),
@@ -82,7 +82,7 @@ pub fn call() -> ToolCall {
     }
 }
 
-pub fn task(number: u64) -> Task {
+pub(crate) fn task(number: u64) -> Task {
     Task {
         id: id(number),
         txn: id(number),
@@ -112,7 +112,7 @@ pub fn task(number: u64) -> Task {
     }
 }
 
-pub fn step(number: u32) -> Step {
+pub(crate) fn step(number: u32) -> Step {
     Step {
         number: StepNumber(number),
         call: call(),
@@ -128,7 +128,7 @@ pub fn step(number: u32) -> Step {
     }
 }
 
-pub fn record(task: u64, fence: u64) -> TokenRecord {
+pub(crate) fn record(task: u64, fence: u64) -> TokenRecord {
     TokenRecord {
         task: id(task),
         fence: Fence(fence),
@@ -141,7 +141,7 @@ pub fn record(task: u64, fence: u64) -> TokenRecord {
     }
 }
 
-pub fn terms(number: u64, expires_at: u64) -> CreateTerms {
+pub(crate) fn terms(number: u64, expires_at: u64) -> CreateTerms {
     CreateTerms {
         task: id(number),
         owner: role("owner"),
@@ -160,7 +160,7 @@ pub fn terms(number: u64, expires_at: u64) -> CreateTerms {
     }
 }
 
-pub fn event(operation: &str) -> Event {
+pub(crate) fn event(operation: &str) -> Event {
     Event {
         at: Time(5),
         operation: operation.to_owned(),
@@ -175,7 +175,7 @@ pub fn event(operation: &str) -> Event {
 }
 
 /// The writes that make a task.
-pub fn creation(number: u64) -> Writes {
+pub(crate) fn creation(number: u64) -> Writes {
     let task = task(number);
     Writes {
         bind: Some(task.name),
@@ -185,12 +185,12 @@ pub fn creation(number: u64) -> Writes {
     }
 }
 
-pub fn of_task(number: u64) -> Load {
+pub(crate) fn of_task(number: u64) -> Load {
     Load::of(Locator::Task(id(number)))
 }
 
 /// A commit that must find the rows as expected.
-pub fn work(load: Load, expected: Lineage, writes: Writes) -> Work {
+pub(crate) fn work(load: Load, expected: Lineage, writes: Writes) -> Work {
     Work {
         load,
         expected,
@@ -204,19 +204,19 @@ pub fn work(load: Load, expected: Lineage, writes: Writes) -> Work {
 }
 
 /// Commits writes on the rows as they are.
-pub async fn commit(ledger: &dyn Ledger, load: Load, writes: Writes) {
+pub(crate) async fn commit(ledger: &dyn Ledger, load: Load, writes: Writes) {
     let expected = ledger.load(load).await.unwrap();
     let applied = ledger.apply(work(load, expected, writes)).await.unwrap();
     assert!(matches!(applied, Applied::Recorded(_)), "{applied:?}");
 }
 
 /// Makes a task with its name and request.
-pub async fn create(ledger: &dyn Ledger, number: u64) {
+pub(crate) async fn create(ledger: &dyn Ledger, number: u64) {
     commit(ledger, of_task(number), creation(number)).await;
 }
 
 /// Polls until a condition holds.
-pub async fn until<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
+pub(crate) async fn until<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
     let begin = Instant::now();
     while !holds().await {
         assert!(begin.elapsed() < DEADLINE, "never came true: {what}");
