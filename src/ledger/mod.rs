@@ -10,6 +10,7 @@ mod config;
 mod failure;
 mod keys;
 mod open;
+mod overlay;
 mod plan;
 mod rows;
 mod space;
