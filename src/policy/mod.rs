@@ -15,7 +15,7 @@ mod watch;
 #[cfg(test)]
 mod differential;
 
-pub use bounds::{NESTING_MAX, OPERATORS_MAX};
+pub use bounds::{NESTING_MAX, OPERATORS_MAX, PATH_MAX};
 pub use compile::{PolicyLine, Summary, check};
 pub use error::{PolicyError, Problem};
 pub use source::{BYTES_MAX_DEFAULT, PolicySource};

@@ -4,6 +4,7 @@
 //! resource where it names one, else by its principal, else in the common pile. A policy left out could not have
 //! matched nor failed: scopes are compared first, and comparing them cannot fail.
 
+use super::bounds;
 use super::compile::Summary;
 use super::error::PolicyError;
 use super::question::{Question, Vocabulary};
@@ -88,9 +89,10 @@ impl Set {
             .map_err(|missing| self.refuse(missing.to_string()))?;
         let mut verdict = Verdict::default();
         for pile in self.piles(input.action, &question) {
-            let response =
+            let response = bounds::evaluating(|| {
                 self.authorizer
-                    .is_authorized(&question.request, pile, &question.entities);
+                    .is_authorized(&question.request, pile, &question.entities)
+            });
             verdict.add(&response);
         }
         verdict

@@ -75,7 +75,7 @@ fn an_unguarded_optional_attribute_is_refused() {
 fn half_a_policy_is_refused_where_it_ends() {
     refused_at(
         "permit (principal,\naction == Action::\"query\", resource",
-        (2, 35),
+        (2, 36),
         &["unexpected end of input"],
     );
 }
@@ -177,7 +177,7 @@ fn a_literal_that_can_never_match_is_refused() {
         "https://prod.test/a",
     ] {
         let text = with(&format!("Workload::\"{bad}\""));
-        refused_at(&text, (2, 38), &[bad, "can never match"]);
+        refused_at(&text, (2, 39), &[bad, "can never match"]);
     }
     let tool = |id: &str| format!("forbid (principal, action, resource == Tool::\"{id}\");");
     check(&tool("spiffe://prod.test/a#send")).expect("a good set");
@@ -199,7 +199,7 @@ fn a_literal_that_can_never_match_is_refused() {
         format!("forbid (principal, action == Action::\"query\", resource == Task::\"{id}\");")
     };
     check(&task(&"0a".repeat(16))).expect("a good set");
-    refused_at(&task("1"), (1, 57), &["hexadecimal"]);
+    refused_at(&task("1"), (1, 59), &["hexadecimal"]);
 }
 
 #[test]
