@@ -34,7 +34,7 @@ pub struct PolicyLine {
     pub line: usize,
 }
 
-/// Checks a policy text as loading it would.
+/// Checks a policy text as loading it would, but for the limits on its size.
 ///
 /// # Errors
 /// See [`PolicyError`]; every problem of one stage is told at once.

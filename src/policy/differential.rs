@@ -41,7 +41,10 @@ fn evidence() -> impl Strategy<Value = Evidence> {
     )
         .prop_map(
             |(assurance, uid, cgroup, executable, traced, attested_at)| Evidence {
-                spiffe_ids: vec![],
+                spiffe_ids: WORKLOADS[..2]
+                    .iter()
+                    .map(|id| SpiffeId::new(id).expect("a SPIFFE ID"))
+                    .collect(),
                 assurance,
                 process: None,
                 uid,

@@ -20,6 +20,7 @@ fn query(condition: &str) -> String {
     )
 }
 
+#[expect(clippy::arithmetic_side_effects, reason = "small, known numbers")]
 /// Conditions that go as deep as they may, around `core`, one for every way to go deep.
 fn deepest(core: &str, operators: usize, nesting: usize) -> Vec<String> {
     let around = |open: &str, close: &str, levels: usize| {

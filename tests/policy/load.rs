@@ -251,19 +251,22 @@ fn a_file_that_cannot_be_trusted_or_read_is_refused() {
 }
 
 #[test]
-fn the_length_of_a_set_is_limited() {
+fn the_size_of_a_set_is_limited() {
     let good = "permit (principal, action == Action::\"query\", resource);";
     let folder = Folder::with(good);
-    let load = |bytes_max| {
+    let load = |bytes_max, policies_max| {
         CedarPolicy::load(PolicySource {
             path: Some(folder.file()),
             bytes_max,
+            policies_max,
         })
     };
     let length = u64::try_from(good.len()).expect("a length");
-    load(length).expect("just short enough");
-    let error = load(length - 1).expect_err("one byte too long");
-    assert!(error.chain().contains("`policy.bytes_max`"), "{error}");
+    load(length, 1).expect("just small enough");
+    let error = load(length - 1, 1).expect_err("one byte too long");
+    assert!(error.chain().contains("`limits.policy_bytes`"), "{error}");
+    let error = load(length, 0).expect_err("one policy too many");
+    assert!(error.chain().contains("`limits.policies`"), "{error}");
 }
 
 #[test]
