@@ -312,7 +312,12 @@ mod tests {
     #[test]
     fn nothing_is_renewed_before_half_life() {
         let folder = tempfile::tempdir().unwrap();
+        let started = now();
         let registry = registry(&folder);
+        let half = registry.svid_ttl.checked_div(2).unwrap();
+        let renew_at = registry.state().issued[0].svid.renew_at;
+        assert!(renew_at >= started.checked_add(half).unwrap());
+        assert!(renew_at <= now().checked_add(half).unwrap());
         let before = keys(&registry);
         registry.renew().unwrap();
         assert_eq!(keys(&registry), before);
