@@ -132,7 +132,8 @@ impl Api for BrokerApi {
     }
 }
 
-/// The broker behind a call that carries the security header. Whether it is listed is asked with each answer.
+/// The broker behind a call that carries the security header. Whether it is listed is asked with
+/// each answer.
 fn broker<T>(request: &Request<T>) -> Result<BrokerId, Status> {
     require_header(request, SECURITY_HEADER)?;
     request

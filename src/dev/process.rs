@@ -44,7 +44,8 @@ impl Pinned {
         Ok(Self { pidfd, pid })
     }
 
-    /// Reads `/proc`, and then makes sure that the process lived on meanwhile: only then was it this process.
+    /// Reads `/proc`, and then makes sure that the process lived on meanwhile: only then was it
+    /// this process.
     pub(super) fn facts(&self) -> io::Result<Facts> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid))?;
         let executable = std::fs::read_link(format!("/proc/{}/exe", self.pid)).ok();

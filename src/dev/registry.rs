@@ -1,4 +1,5 @@
-//! The entries as they stand, with the material issued for each, and the one task that changes them.
+//! The entries as they stand, with the material issued for each, and the one task that changes
+//! them.
 
 use super::authority::{Authority, AuthorityError, IssuedSvid};
 use super::config::DevConfig;
@@ -116,7 +117,8 @@ impl Registry {
         Arc::clone(&self.state.borrow())
     }
 
-    /// Keeps entries and material current, for ever: polls the file's content and renews SVIDs at half life.
+    /// Keeps entries and material current, for ever: polls the file's content and renews SVIDs at
+    /// half life.
     pub(super) async fn keep(&self, interval: Duration) {
         let mut applied = None;
         let mut tick = tokio::time::interval(interval);

@@ -176,7 +176,8 @@ async fn rotation_is_not_noticed_by_those_who_ask() {
     directory.spiffe_ids(own_pid()).await.unwrap();
 }
 
-/// Calls move to a new connection, made under the new SVID; the old connection is not kept for ever.
+/// Calls move to a new connection, made under the new SVID; the old connection is not kept for
+/// ever.
 #[tokio::test]
 async fn rotation_replaces_the_channel() {
     let world = World::with("", |config| config.svid_ttl = Duration::from_secs(4)).await;

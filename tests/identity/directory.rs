@@ -1,4 +1,5 @@
-//! How each possible answer of the Broker API is read, against a provider that gives exactly that answer.
+//! How each possible answer of the Broker API is read, against a provider that gives exactly that
+//! answer.
 
 use crate::served::{serve, serve_on};
 use crate::world::{directory_config, id, within};

@@ -1,4 +1,5 @@
-//! Serves any gRPC routes on a Unix socket, for providers that misbehave in ways the real one does not.
+//! Serves any gRPC routes on a Unix socket, for providers that misbehave in ways the real one does
+//! not.
 
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::path::Path;
