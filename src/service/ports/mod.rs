@@ -1,12 +1,16 @@
 //! What the service needs from the outside, as traits. Each edge implements one; `app` chooses.
 
 mod attestation;
+mod authority;
+pub mod ledger;
 mod time;
 
 pub use attestation::{
     AttestError, AttestedWorkload, Attestor, DirectoryError, Freshness, LocalPeer, Observed, Peer,
-    ProcessDirectory, RemotePeer,
+    ProcessDirectory, Processes, RemotePeer,
 };
+pub use authority::{BoundCertificate, Certificates, Names, Policy, SignError, Signer};
+pub use ledger::{Ledger, LedgerError};
 pub use time::{Clock, Entropy, EntropyError};
 
 /// A boxed future, so that ports stay object-safe.

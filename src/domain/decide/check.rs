@@ -1,0 +1,250 @@
+//! `Check`: what a token's audience is told, and the burning of the token.
+
+use super::Presented;
+use crate::domain::claims::{Operation, Subject};
+use crate::domain::denial::Reason;
+use crate::domain::grant::ToolCall;
+use crate::domain::id::{Digest, Fence, SpiffeId, StepNumber};
+use crate::domain::lineage::{Lineage, Now, Transition, Writes};
+use crate::domain::policy::Permit;
+use crate::domain::role::{AsAudience, AsOwner, AsServer, Held};
+use crate::domain::step::{Purpose, StepState, TokenRecord};
+use crate::domain::task::{Task, TaskState};
+use crate::domain::time::Time;
+
+/// The answer to an owner's query or cancel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OwnerChecked {
+    /// The task is cancelled now, by this call.
+    Cancelled,
+    /// It had ended before; a cancel is acknowledged without change.
+    Ended(TaskState),
+    /// The task may be read.
+    Read(TaskState),
+}
+
+/// Lets the owner read. Its first query is written down: from then on the handle is fixed.
+///
+/// # Errors
+/// The first rule that is broken.
+pub fn query(
+    task: &Task,
+    roles: (&Held<AsServer>, &Held<AsOwner>),
+    token: Option<&Presented>,
+    _permit: &Permit,
+    now: &Now<'_>,
+) -> Result<Transition<OwnerChecked>, Reason> {
+    owner_token(task, roles.0, token, Operation::Query, now)?;
+    let effect = OwnerChecked::Read(task.state_at(now.time));
+    if task.claimed_at.is_some() || task.state_at(now.time).is_terminal() {
+        return Ok(Transition::unchanged(effect));
+    }
+    let next = Task {
+        claimed_at: Some(now.time),
+        ..task.clone()
+    };
+    Ok(Transition {
+        writes: Writes {
+            task: Some(next),
+            ..Writes::default()
+        },
+        effect,
+    })
+}
+
+/// Cancels: conditional on nothing but "not terminal", so it cannot lose a race.
+///
+/// # Errors
+/// The first rule that is broken.
+pub fn cancel(
+    lineage: &Lineage,
+    roles: (&Held<AsServer>, &Held<AsOwner>),
+    token: Option<&Presented>,
+    _permit: &Permit,
+    now: &Now<'_>,
+) -> Result<Transition<OwnerChecked>, Reason> {
+    let task = lineage.known(now)?;
+    owner_token(task, roles.0, token, Operation::Cancel, now)?;
+    let mut writes = Writes::default();
+    if let Some(token) = token {
+        let record = record_of(lineage, token)?;
+        if record.purpose != Purpose::Cancel {
+            return Err(Reason::TokenInvalid("operation"));
+        }
+        if record.used_at.is_some() {
+            // Used before: the task is cancelled, or had ended when it was used.
+            return Ok(Transition::unchanged(OwnerChecked::Ended(
+                task.state_at(now.time),
+            )));
+        }
+        writes.records.push(TokenRecord {
+            used_at: Some(now.time),
+            ..record.clone()
+        });
+    }
+    let state = task.state_at(now.time);
+    if state.is_terminal() {
+        return Ok(Transition {
+            writes,
+            effect: OwnerChecked::Ended(state),
+        });
+    }
+    let mut next = task.clone();
+    next.finish(TaskState::Cancelled, now.time);
+    writes.task = Some(next);
+    Ok(Transition {
+        writes,
+        effect: OwnerChecked::Cancelled,
+    })
+}
+
+fn owner_token(
+    task: &Task,
+    server: &Held<AsServer>,
+    token: Option<&Presented>,
+    operation: Operation,
+    now: &Now<'_>,
+) -> Result<(), Reason> {
+    let Some(token) = token else {
+        return Ok(());
+    };
+    token.check(&[operation], now)?;
+    token.names(task.name)?;
+    if Some(&token.claims.audience) != server.spiffe_id.as_ref() || token.claims.task != task.id {
+        return Err(Reason::TokenInvalid("audience"));
+    }
+    Ok(())
+}
+
+/// The record behind a verified token; its absence is an alarm (invariant 5).
+fn record_of<'a>(lineage: &'a Lineage, token: &Presented) -> Result<&'a TokenRecord, Reason> {
+    lineage
+        .record
+        .as_ref()
+        .filter(|record| record.jti == token.claims.jti)
+        .ok_or(Reason::Alarm)
+}
+
+/// The tool was called with what the token says, and nothing else.
+fn same_call(token: &Presented, call: &ToolCall) -> Result<(), Reason> {
+    let claims = &token.claims;
+    let same = claims.audience == call.audience
+        && claims.tool.as_ref() == Some(&call.tool)
+        && claims.arguments == Some(call.arguments)
+        && claims.definition == call.definition;
+    if same {
+        Ok(())
+    } else {
+        Err(Reason::CallDiffers)
+    }
+}
+
+/// The answer to a step's audience.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StepChecked {
+    /// The effect may begin until `act_by`.
+    Fresh(Box<FreshStep>),
+    /// The token was used before: never an effect.
+    Repeat(StepState),
+}
+
+/// What a tool needs to act.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FreshStep {
+    /// Until when the effect may begin; exclusive.
+    pub act_by: Time,
+    /// The step.
+    pub step: StepNumber,
+    /// For the resource to compare.
+    pub fence: Fence,
+    /// Equal over retries.
+    pub idempotency_key: Digest,
+    /// On whose authority.
+    pub subject: Subject,
+    /// Who acts.
+    pub performer: SpiffeId,
+}
+
+/// Judges a step's token, in the order of the verification list, and burns it.
+///
+/// # Errors
+/// The first rule that is broken; then nothing is burned.
+pub fn step(
+    lineage: &Lineage,
+    audience: &Held<AsAudience>,
+    token: &Presented,
+    call: &ToolCall,
+    (_permit, now): (&Permit, &Now<'_>),
+) -> Result<Transition<StepChecked>, Reason> {
+    if audience.spiffe_id.as_ref() != Some(&token.claims.audience) {
+        return Err(Reason::TokenInvalid("audience"));
+    }
+    token.check(&[Operation::Retry, Operation::Step], now)?;
+    same_call(token, call)?;
+    let task = lineage.task.as_ref().ok_or(Reason::Alarm)?;
+    token.names(task.name)?;
+    if token.claims.task != task.id {
+        return Err(Reason::TokenInvalid("task"));
+    }
+    let record = record_of(lineage, token)?;
+    let Purpose::Step(number) = record.purpose else {
+        return Err(Reason::TokenInvalid("operation"));
+    };
+    if record.audience != token.claims.audience || record.certificate != token.certificate {
+        return Err(Reason::Certificate);
+    }
+    task.runnable(now.time)?;
+    let settled = lineage.step.as_ref();
+    let step = task
+        .pending
+        .as_ref()
+        .filter(|step| step.number == number)
+        .or_else(|| settled.filter(|step| step.number == number))
+        .ok_or(Reason::Alarm)?;
+    if step.call != *call && step.fence == record.fence {
+        return Err(Reason::CallDiffers);
+    }
+    if step.fence != record.fence {
+        // A newer token of the same step exists. Used before: not done, or there would be none.
+        return match record.used_at {
+            Some(_) => Ok(Transition::unchanged(StepChecked::Repeat(
+                StepState::NotDone,
+            ))),
+            None => Err(Reason::TokenVoid),
+        };
+    }
+    match step.state_at(&task.circumstances(now)) {
+        StepState::Issued => {}
+        StepState::Void => return Err(Reason::TokenVoid),
+        used @ (StepState::Used | StepState::Done | StepState::NotDone | StepState::Unknown) => {
+            return Ok(Transition::unchanged(StepChecked::Repeat(used)));
+        }
+    }
+    let leg = task.live_leg(now.epoch).ok_or(Reason::TokenVoid)?;
+    let (subject, _) = super::step::authority(task, call, now).ok_or(Reason::Grant)?;
+    let act_by = now.time.after(now.limits.act_by).min(task.deadline);
+    let mut burned = step.clone();
+    burned.state = StepState::Used;
+    burned.ever_used = true;
+    burned.act_by = Some(act_by);
+    let effect = StepChecked::Fresh(Box::new(FreshStep {
+        act_by,
+        step: number,
+        fence: record.fence,
+        idempotency_key: step.idempotency_key,
+        subject,
+        performer: leg.performer.clone(),
+    }));
+    let writes = Writes {
+        task: Some(Task {
+            pending: Some(burned),
+            ..task.clone()
+        }),
+        records: vec![TokenRecord {
+            used_at: Some(now.time),
+            ..record.clone()
+        }],
+        ..Writes::default()
+    };
+    Ok(Transition { writes, effect })
+}

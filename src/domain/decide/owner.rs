@@ -1,0 +1,119 @@
+//! Tokens for an owner's query and cancel.
+
+use crate::domain::claims::{Operation, Subject, TokenClaims};
+use crate::domain::denial::Reason;
+use crate::domain::id::{Fence, Jti, Thumbprint};
+use crate::domain::lineage::{Now, Transition, Writes};
+use crate::domain::policy::Permit;
+use crate::domain::role::{AsOwnerPrincipalDue, Held};
+use crate::domain::step::{Purpose, TokenRecord};
+use crate::domain::task::Task;
+use crate::domain::time::Time;
+
+/// What an owner asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct AskOwner {
+    /// The token's `jti`.
+    pub jti: Jti,
+    /// Thumbprint of the owner's hand certificate.
+    pub certificate: Thumbprint,
+    /// When that certificate ends.
+    pub certificate_ends: Time,
+}
+
+/// Issues a query token: read only, short, without a record of its own.
+///
+/// # Errors
+/// [`Reason::Unknown`] for an owner that is a principal alone (it asks through its server).
+pub fn issue_query(
+    task: &Task,
+    held: &Held<AsOwnerPrincipalDue>,
+    ask: &AskOwner,
+    _permit: &Permit,
+    now: &Now<'_>,
+) -> Result<Transition<TokenClaims>, Reason> {
+    let expires_at = now
+        .time
+        .after(now.limits.query_ttl)
+        .min(ask.certificate_ends);
+    claims(
+        task,
+        held,
+        ask,
+        (Operation::Query, Fence(0), expires_at),
+        now,
+    )
+    .map(Transition::unchanged)
+}
+
+/// Issues a cancel token. A task that has ended gets one too: its use is acknowledged without change.
+///
+/// # Errors
+/// [`Reason::Limit`] after too many of them.
+pub fn issue_cancel(
+    task: &Task,
+    held: &Held<AsOwnerPrincipalDue>,
+    ask: &AskOwner,
+    _permit: &Permit,
+    now: &Now<'_>,
+) -> Result<Transition<TokenClaims>, Reason> {
+    if task.owner_tokens >= now.limits.owner_tokens_max {
+        return Err(Reason::Limit("tasks.owner_tokens_max"));
+    }
+    let mut next = task.clone();
+    let fence = next.raise();
+    next.owner_tokens = next.owner_tokens.saturating_add(1);
+    let expires_at = now
+        .time
+        .after(now.limits.token_ttl)
+        .min(ask.certificate_ends);
+    let claims = claims(task, held, ask, (Operation::Cancel, fence, expires_at), now)?;
+    let record = TokenRecord {
+        task: task.id,
+        fence,
+        jti: ask.jti,
+        purpose: Purpose::Cancel,
+        audience: task.server.spiffe_id.clone(),
+        certificate: ask.certificate,
+        expires_at,
+        used_at: None,
+    };
+    let writes = Writes {
+        task: Some(next),
+        records: vec![record],
+        ..Writes::default()
+    };
+    Ok(Transition {
+        writes,
+        effect: claims,
+    })
+}
+
+fn claims(
+    task: &Task,
+    held: &Held<AsOwnerPrincipalDue>,
+    ask: &AskOwner,
+    (operation, fence, expires_at): (Operation, Fence, Time),
+    now: &Now<'_>,
+) -> Result<TokenClaims, Reason> {
+    let owner = held.spiffe_id.clone().ok_or(Reason::Unknown)?;
+    Ok(TokenClaims {
+        subject: Subject::Workload(owner.clone()),
+        actor: owner,
+        audience: task.server.spiffe_id.clone(),
+        issued_at: now.time,
+        expires_at,
+        jti: ask.jti,
+        txn: task.txn,
+        task: task.id,
+        certificate: ask.certificate,
+        operation,
+        tool: None,
+        arguments: None,
+        definition: None,
+        name: Some(task.name),
+        fence,
+        step: None,
+        epoch: now.epoch,
+    })
+}

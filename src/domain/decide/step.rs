@@ -1,0 +1,264 @@
+//! Tokens for steps.
+
+use crate::domain::claims::{Operation, Subject, TokenClaims};
+use crate::domain::denial::Reason;
+use crate::domain::grant::{Grant, ToolCall};
+use crate::domain::id::{Digest, Jti, LegNumber, StepNumber};
+use crate::domain::lineage::{Lineage, Now, Transition, Writes};
+use crate::domain::policy::{Action, Permit};
+use crate::domain::role::{AsPerformer, Held};
+use crate::domain::step::{Purpose, Step, StepState, TokenRecord};
+use crate::domain::task::{Leg, Task};
+
+/// What the holder of a leg asks for.
+#[derive(Clone, Debug)]
+pub struct AskStep {
+    /// The leg, as `Start` named it.
+    pub leg: LegNumber,
+    /// The place of the effect in the worker's program.
+    pub number: StepNumber,
+    /// What is to be called.
+    pub call: ToolCall,
+    /// H(task, number, audience, tool, arguments).
+    pub idempotency_key: Digest,
+    /// Keyed digest of the calling process and its `request_id`.
+    pub request: Digest,
+    /// The token's `jti`.
+    pub jti: Jti,
+}
+
+/// What follows from asking.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StepAsked {
+    /// Sign this token.
+    Issue {
+        /// What it says.
+        claims: Box<TokenClaims>,
+        /// Equal over retries.
+        idempotency_key: Digest,
+    },
+    /// The step needs no token: what became of it.
+    Repeat(StepState),
+}
+
+/// On whose authority a call is permitted now: the owner's grant first, else the server's own.
+#[must_use]
+pub fn authority<'a>(
+    task: &'a Task,
+    call: &ToolCall,
+    now: &Now<'_>,
+) -> Option<(Subject, &'a Grant)> {
+    if let Some(owner) = &task.owner.workload
+        && task.asked.permits(call, now.time)
+    {
+        return Some((Subject::Workload(owner.spiffe_id.clone()), &task.asked));
+    }
+    task.own
+        .permits(call, now.time)
+        .then(|| (Subject::Workload(task.server.spiffe_id.clone()), &task.own))
+}
+
+/// Whether asking for this step is a step or a retry, for policy.
+#[must_use]
+pub fn action(lineage: &Lineage, task: &Task, number: StepNumber, now: &Now<'_>) -> Action {
+    match earlier(lineage, task, number, now) {
+        Some((_, StepState::NotDone)) => Action::Retry,
+        Some(_) | None => Action::Step,
+    }
+}
+
+/// The step of this number as it stands, pending or settled.
+fn earlier<'a>(
+    lineage: &'a Lineage,
+    task: &'a Task,
+    number: StepNumber,
+    now: &Now<'_>,
+) -> Option<(&'a Step, StepState)> {
+    task.pending_at(now)
+        .filter(|(step, _)| step.number == number)
+        .or_else(|| {
+            let at = task.circumstances(now);
+            lineage
+                .step
+                .as_ref()
+                .filter(|step| step.number == number)
+                .map(|step| (step, step.state_at(&at)))
+        })
+}
+
+/// Issues a token for a step, or says what became of it.
+///
+/// # Errors
+/// See `STATES`: no leg, re-attachment due, another step in flight or unknown, wrong order, other
+/// arguments than an earlier used token, outside both grants, or a limit.
+pub fn issue(
+    lineage: &Lineage,
+    held: &Held<AsPerformer>,
+    ask: &AskStep,
+    _permit: &Permit,
+    now: &Now<'_>,
+) -> Result<Transition<StepAsked>, Reason> {
+    let task = lineage.known(now)?;
+    task.runnable(now.time)?;
+    let leg = own_leg(task, held, ask.leg, now)?;
+    let (subject, grant) = authority(task, &ask.call, now).ok_or(Reason::Grant)?;
+    let before = earlier(lineage, task, ask.number, now);
+    let operation = match before {
+        None => next_in_order(task, ask.number, now)?,
+        Some((step, state)) => {
+            if step.ever_used && step.call != ask.call {
+                return Err(Reason::StepDiffers);
+            }
+            match state {
+                StepState::Done | StepState::Used => {
+                    return Ok(Transition::unchanged(StepAsked::Repeat(state)));
+                }
+                StepState::Unknown => return Err(Reason::StepUnknown),
+                // The answer was lost: the old token dies by the higher fence.
+                StepState::Issued if step.request == ask.request => Operation::Step,
+                StepState::Issued => return Err(Reason::StepInFlight),
+                StepState::Void => idle(task, ask.number, now).map(|()| Operation::Step)?,
+                StepState::NotDone => idle(task, ask.number, now).map(|()| Operation::Retry)?,
+            }
+        }
+    };
+    let mut next = task.clone();
+    let mut writes = Writes::default();
+    set_aside(&mut next, ask.number, &mut writes, now)?;
+    let fence = next.raise();
+    let expires_at = [
+        Some(leg.certificate_ends),
+        Some(task.deadline),
+        grant.not_after,
+    ]
+    .into_iter()
+    .flatten()
+    .fold(now.time.after(now.limits.token_ttl), Ord::min);
+    next.last_step = next.last_step.max(ask.number);
+    next.open_steps.retain(|number| *number != ask.number);
+    next.pending = Some(Step {
+        number: ask.number,
+        call: ask.call.clone(),
+        idempotency_key: ask.idempotency_key,
+        fence,
+        state: StepState::Issued,
+        ever_used: before.is_some_and(|(step, _)| step.ever_used),
+        leg: leg.number,
+        epoch: now.epoch,
+        expires_at,
+        act_by: None,
+        request: ask.request,
+    });
+    writes.records.push(TokenRecord {
+        task: task.id,
+        fence,
+        jti: ask.jti,
+        purpose: Purpose::Step(ask.number),
+        audience: ask.call.audience.clone(),
+        certificate: leg.certificate,
+        expires_at,
+        used_at: None,
+    });
+    writes.task = Some(next);
+    let claims = TokenClaims {
+        subject,
+        actor: leg.performer.clone(),
+        audience: ask.call.audience.clone(),
+        issued_at: now.time,
+        expires_at,
+        jti: ask.jti,
+        txn: task.txn,
+        task: task.id,
+        certificate: leg.certificate,
+        operation,
+        tool: Some(ask.call.tool.clone()),
+        arguments: Some(ask.call.arguments),
+        definition: ask.call.definition,
+        name: Some(task.name),
+        fence,
+        step: Some(ask.number),
+        epoch: now.epoch,
+    };
+    let effect = StepAsked::Issue {
+        claims: Box::new(claims),
+        idempotency_key: ask.idempotency_key,
+    };
+    Ok(Transition { writes, effect })
+}
+
+/// The caller's own live leg.
+///
+/// # Errors
+/// [`Reason::NoLeg`], or [`Reason::ReattachFirst`] after a restart of the agent.
+pub fn own_leg<'a>(
+    task: &'a Task,
+    held: &Held<AsPerformer>,
+    number: LegNumber,
+    now: &Now<'_>,
+) -> Result<&'a Leg, Reason> {
+    let leg = task
+        .leg
+        .as_ref()
+        .filter(|leg| leg.number == number)
+        .ok_or(Reason::NoLeg)?;
+    held.leg_holder(task).ok_or(Reason::NoLeg)?;
+    if leg.epoch != now.epoch {
+        return Err(Reason::ReattachFirst);
+    }
+    Ok(leg)
+}
+
+/// A step that was never issued: `last + 1`, and nothing else in flight or unknown.
+fn next_in_order(task: &Task, number: StepNumber, now: &Now<'_>) -> Result<Operation, Reason> {
+    if number.0 == 0 || number.0 > task.last_step.0.saturating_add(1) {
+        return Err(Reason::StepOutOfOrder);
+    }
+    if number.0 > now.limits.steps_max {
+        return Err(Reason::Limit("tasks.steps_max"));
+    }
+    idle(task, number, now)?;
+    Ok(Operation::Step)
+}
+
+/// Refuses while another step is in flight or unknown: at most one is.
+fn idle(task: &Task, number: StepNumber, now: &Now<'_>) -> Result<(), Reason> {
+    match task.pending_at(now) {
+        Some((step, _)) if step.number == number => Ok(()),
+        Some((_, StepState::Issued | StepState::Used)) => Err(Reason::StepInFlight),
+        Some((_, StepState::Unknown)) => Err(Reason::StepUnknown),
+        Some((_, StepState::Done | StepState::NotDone | StepState::Void)) | None => Ok(()),
+    }
+}
+
+/// Moves another, settled pending step into its own row, to make room for this one.
+fn set_aside(
+    task: &mut Task,
+    number: StepNumber,
+    writes: &mut Writes,
+    now: &Now<'_>,
+) -> Result<(), Reason> {
+    let at = task.circumstances(now);
+    let Some(mut aside) = task.pending.take().filter(|step| step.number != number) else {
+        return Ok(());
+    };
+    aside.state = aside.state_at(&at);
+    if aside.state != StepState::Done {
+        keep_open(task, aside.number, now)?;
+    }
+    writes.steps.push(aside);
+    Ok(())
+}
+
+/// Notes that a step is neither done nor pending.
+///
+/// # Errors
+/// [`Reason::Limit`] when too many are.
+pub(super) fn keep_open(task: &mut Task, number: StepNumber, now: &Now<'_>) -> Result<(), Reason> {
+    if !task.open_steps.contains(&number) {
+        if task.open_steps.len() >= now.limits.open_steps_max {
+            return Err(Reason::Limit("tasks.open_steps_max"));
+        }
+        task.open_steps.push(number);
+    }
+    Ok(())
+}

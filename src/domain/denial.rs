@@ -1,0 +1,172 @@
+//! Why something was refused: the true reason for the operator, and what the caller may hear.
+
+use super::evidence::Mismatch;
+use super::role::NotHeld;
+use super::task::TaskState;
+use std::time::Duration;
+
+/// The true reason of a refusal. Callers hear only what [`Reason::public`] allows.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// Two workload identities of the caller could fill the role; the configuration must name one.
+    AmbiguousIdentity,
+    /// The token's signature is good but no record stands behind it: an alarm.
+    Alarm,
+    /// The arguments, tool or definition presented are not those of the token.
+    CallDiffers,
+    /// The certificate on the connection is not the one the token is bound to.
+    Certificate,
+    /// The caller's evidence does not meet its `[[workload]]` row.
+    CallerRow(Mismatch),
+    /// The call is outside both grants of the task.
+    Grant,
+    /// The handle is already the name of another task, or has too little randomness.
+    Handle,
+    /// Another process holds the leg, or may still take it up again.
+    Held {
+        /// When asking again may help.
+        retry_after: Duration,
+    },
+    /// A named limit was reached.
+    Limit(&'static str),
+    /// No leg of the caller is up.
+    NoLeg,
+    /// The fence presented is not that of the live leg.
+    Fence,
+    /// The role is not held.
+    NotHeld(NotHeld),
+    /// A step's outcome was reported before, and differently.
+    OutcomeDiffers,
+    /// A named performer has no `[[workload]]` row, or one without user or cgroup.
+    PerformerUnknown,
+    /// Policy refuses; the determining policies, or the error that made it a refusal.
+    Policy(String),
+    /// The leg is suspended since the agent restarted: start again first.
+    ReattachFirst,
+    /// Reported without having been used.
+    NotUsed,
+    /// The step's call differs from that of an earlier, used token.
+    StepDiffers,
+    /// Another step is in flight.
+    StepInFlight,
+    /// The number is not `last + 1` or an earlier one.
+    StepOutOfOrder,
+    /// An earlier effect's outcome is unknown; it must be resolved first.
+    StepUnknown,
+    /// The task has ended.
+    Terminal(TaskState),
+    /// The token has ended.
+    TokenExpired,
+    /// The token was overtaken, or died with its leg or epoch.
+    TokenVoid,
+    /// The token is malformed, not ours, of another epoch, or for another operation.
+    TokenInvalid(&'static str),
+    /// No such task, name or record here.
+    Unknown,
+}
+
+/// What a caller may hear.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Public {
+    /// The true reason, by its stable name.
+    Named(Kind),
+    /// "unknown task", the same for unknown, foreign and forgotten (invariant 14).
+    UnknownTask,
+}
+
+/// Families of named reasons; each has one wire code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A limit: `RESOURCE_EXHAUSTED`.
+    Limit,
+    /// Not permitted: `PERMISSION_DENIED`.
+    Permission,
+    /// Wrong state: `FAILED_PRECONDITION`.
+    State,
+    /// The token: `PERMISSION_DENIED`.
+    Token,
+}
+
+impl Reason {
+    /// The stable, machine-readable name.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Alarm => "no_record",
+            Self::AmbiguousIdentity => "ambiguous_identity",
+            Self::CallDiffers => "call_differs",
+            Self::CallerRow(_) => "workload_row",
+            Self::Certificate => "wrong_key",
+            Self::Fence => "fence",
+            Self::Grant => "grant",
+            Self::Handle => "handle",
+            Self::Held { .. } => "held",
+            Self::Limit(_) => "limit",
+            Self::NoLeg => "no_leg",
+            Self::NotHeld(why) => match why {
+                NotHeld::Evidence(_) => "role_evidence",
+                NotHeld::NoRole => "no_role",
+                NotHeld::NotLocal => "assurance",
+                NotHeld::Principal => "other_principal",
+            },
+            Self::NotUsed => "not_used",
+            Self::OutcomeDiffers => "outcome_differs",
+            Self::PerformerUnknown => "performer_unknown",
+            Self::Policy(_) => "policy",
+            Self::ReattachFirst => "reattach_first",
+            Self::StepDiffers => "step_differs",
+            Self::StepInFlight => "step_in_flight",
+            Self::StepOutOfOrder => "step_out_of_order",
+            Self::StepUnknown => "step_unknown",
+            Self::Terminal(state) => match state {
+                TaskState::Cancelled => "cancelled",
+                TaskState::Completed => "completed",
+                TaskState::Expired => "expired",
+                TaskState::Failed => "failed",
+                TaskState::Working => "working",
+            },
+            Self::TokenExpired => "token_expired",
+            Self::TokenInvalid(_) => "token_invalid",
+            Self::TokenVoid => "token_void",
+            Self::Unknown => "unknown_task",
+        }
+    }
+
+    /// What a caller may hear: nothing about a task in which it has no role.
+    #[must_use]
+    pub fn public(&self) -> Public {
+        match self {
+            Self::NotHeld(_) | Self::Unknown => Public::UnknownTask,
+            Self::Limit(_) => Public::Named(Kind::Limit),
+            Self::AmbiguousIdentity
+            | Self::CallerRow(_)
+            | Self::Grant
+            | Self::Handle
+            | Self::PerformerUnknown
+            | Self::Policy(_) => Public::Named(Kind::Permission),
+            Self::Fence
+            | Self::Held { .. }
+            | Self::NoLeg
+            | Self::NotUsed
+            | Self::OutcomeDiffers
+            | Self::ReattachFirst
+            | Self::StepDiffers
+            | Self::StepInFlight
+            | Self::StepOutOfOrder
+            | Self::StepUnknown
+            | Self::Terminal(_) => Public::Named(Kind::State),
+            Self::Alarm
+            | Self::CallDiffers
+            | Self::Certificate
+            | Self::TokenExpired
+            | Self::TokenInvalid(_)
+            | Self::TokenVoid => Public::Named(Kind::Token),
+        }
+    }
+}
+
+impl From<NotHeld> for Reason {
+    fn from(why: NotHeld) -> Self {
+        Self::NotHeld(why)
+    }
+}

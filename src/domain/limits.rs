@@ -1,0 +1,54 @@
+//! The times and counts that the rules work with. Set by configuration, never by a caller.
+
+use std::time::Duration;
+
+/// Times and counts of the rules.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Life of a token for create, cancel or a step; at most 60 s.
+    pub token_ttl: Duration,
+    /// Life of a token for query; at most 10 s.
+    pub query_ttl: Duration,
+    /// How long after `fresh` the effect may begin.
+    pub act_by: Duration,
+    /// How long after `act_by` a missing report counts as unknown.
+    pub act_by_grace: Duration,
+    /// A task whose owner does not ask about it for this long after creation is cancelled.
+    pub claim_by: Duration,
+    /// The longest life of a task.
+    pub deadline_max: Duration,
+    /// How long an ended task can still be read; longer than any token lives.
+    pub retention: Duration,
+    /// What a refused starter is told to wait.
+    pub held_retry_after: Duration,
+    /// The most steps of a task.
+    pub steps_max: u32,
+    /// The most steps of a task that are neither done nor pending.
+    pub open_steps_max: usize,
+    /// The most performers of a task.
+    pub performers_max: usize,
+    /// The most permissions in one grant.
+    pub permissions_max: usize,
+    /// The most cancel tokens of a task.
+    pub owner_tokens_max: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            token_ttl: Duration::from_secs(30),
+            query_ttl: Duration::from_secs(10),
+            act_by: Duration::from_secs(5),
+            act_by_grace: Duration::from_secs(2),
+            claim_by: Duration::from_secs(300),
+            deadline_max: Duration::from_secs(7 * 24 * 3600),
+            retention: Duration::from_secs(24 * 3600),
+            held_retry_after: Duration::from_secs(2),
+            steps_max: 10_000,
+            open_steps_max: 256,
+            performers_max: 16,
+            permissions_max: 64,
+            owner_tokens_max: 256,
+        }
+    }
+}

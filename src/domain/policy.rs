@@ -1,0 +1,183 @@
+//! What policy is asked, and the value that only its yes makes.
+//!
+//! Policy narrows: it is asked after the role check and before the decision, and a yes alone permits
+//! nothing that the rules of this room refuse.
+
+use super::evidence::Evidence;
+use super::grant::ToolCall;
+use super::id::{Digest, PrincipalHash, SpiffeId, TaskId};
+use super::task::TaskState;
+use super::time::Time;
+
+/// What is about to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Action {
+    /// Cancel a task. Resource: the task.
+    Cancel,
+    /// Ask for a new task. Resource: the server's tool.
+    Create,
+    /// End a leg, or the task through it. Resource: the task.
+    End,
+    /// Finish a task as its server. Resource: the task.
+    Finish,
+    /// Put a pair of audience and tool into a grant, as owner or server. Resource: the tool.
+    Grant,
+    /// Read a task. Resource: the task.
+    Query,
+    /// Issue or use a token for a step that was found not done. Resource: the tool.
+    Retry,
+    /// Start or take up a leg. Resource: the task.
+    Start,
+    /// Issue or use a token for a step. Resource: the tool.
+    Step,
+    /// Vouch, as a server, for a principal of an issuer. Resource: the server's tool.
+    Vouch,
+}
+
+impl Action {
+    /// Every action, in the order of their names.
+    pub const ALL: [Self; 10] = [
+        Self::Cancel,
+        Self::Create,
+        Self::End,
+        Self::Finish,
+        Self::Grant,
+        Self::Query,
+        Self::Retry,
+        Self::Start,
+        Self::Step,
+        Self::Vouch,
+    ];
+
+    /// The action's name in policies and in the audit.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cancel => "cancel",
+            Self::Create => "create",
+            Self::End => "end",
+            Self::Finish => "finish",
+            Self::Grant => "grant",
+            Self::Query => "query",
+            Self::Retry => "retry",
+            Self::Start => "start",
+            Self::Step => "step",
+            Self::Vouch => "vouch",
+        }
+    }
+}
+
+/// What policy may look at. All of it is known to the agent; none is the caller's word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyInput {
+    /// What is about to be done.
+    pub action: Action,
+    /// The acting workload: caller, or at `Check` the performer of the live leg. `None` for a principal alone.
+    pub actor: Option<SpiffeId>,
+    /// The actor's evidence, where the actor is the caller.
+    pub evidence: Option<Evidence>,
+    /// The task, where there is one.
+    pub task: Option<TaskFacts>,
+    /// The tool, for `create`, `grant`, `vouch`, `step` and `retry`.
+    pub call: Option<CallFacts>,
+    /// Issuer of the principal that the server vouches for, at `vouch`.
+    pub issuer: Option<String>,
+    /// The time.
+    pub now: Time,
+}
+
+/// What policy sees of a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskFacts {
+    /// Internal identifier.
+    pub id: TaskId,
+    /// State now.
+    pub state: TaskState,
+    /// The owner's workload.
+    pub owner: Option<SpiffeId>,
+    /// The owner's principal, as keyed digest.
+    pub principal: Option<PrincipalHash>,
+    /// The server.
+    pub server: SpiffeId,
+    /// The tool whose call created the task.
+    pub tool: String,
+    /// When it was created.
+    pub created_at: Time,
+    /// When it ends.
+    pub deadline: Time,
+    /// Highest step issued.
+    pub last_step: u32,
+    /// How many legs there have been.
+    pub legs: u32,
+}
+
+/// What policy sees of a tool call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallFacts {
+    /// The audience: the server's or tool's SPIFFE ID.
+    pub audience: SpiffeId,
+    /// Tool or method name.
+    pub tool: String,
+    /// Whether the authority is the owner's (`true`) or the server's own.
+    pub owner_authority: bool,
+}
+
+impl CallFacts {
+    /// The facts of a call.
+    #[must_use]
+    pub fn of(call: &ToolCall, owner_authority: bool) -> Self {
+        Self {
+            audience: call.audience.clone(),
+            tool: call.tool.clone(),
+            owner_authority,
+        }
+    }
+}
+
+/// Which policy set decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub struct PolicyGeneration {
+    /// Counts the sets loaded in this run, from 1.
+    pub number: u64,
+    /// SHA-256 of the set's text.
+    pub text: Option<Digest>,
+}
+
+/// Policy's yes. Made by the policy room alone (kept by `tests/tidy.rs`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Permit {
+    generation: PolicyGeneration,
+    policies: Vec<String>,
+}
+
+impl Permit {
+    /// A yes of this generation, by these policies.
+    #[must_use]
+    pub fn granted(generation: PolicyGeneration, policies: Vec<String>) -> Self {
+        Self {
+            generation,
+            policies,
+        }
+    }
+
+    /// Which set said yes.
+    #[must_use]
+    pub fn generation(&self) -> PolicyGeneration {
+        self.generation
+    }
+
+    /// Which of its policies determined it.
+    #[must_use]
+    pub fn policies(&self) -> &[String] {
+        &self.policies
+    }
+}
+
+/// Policy's no: no policy permits, one forbids, or one could not be evaluated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Which set said no.
+    pub generation: PolicyGeneration,
+    /// For the operator: the forbidding policies, the evaluation error, or that none permits.
+    pub explanation: String,
+}

@@ -1,0 +1,219 @@
+//! Who holds a role of a task. One function, `hold`, asked at every call.
+//!
+//! A role is a full SPIFFE ID **and** the evidence recorded in the task, and for an owner a principal.
+//! [`Held`] is made here alone: a decision that takes one cannot be reached without this check.
+
+use super::evidence::{Assurance, Evidence, Mismatch, ProcessKey, Required};
+use super::id::{PrincipalHash, SpiffeId};
+use super::task::Task;
+use std::marker::PhantomData;
+
+/// A SPIFFE ID and what its holder must show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Role {
+    /// The full SPIFFE ID, trust domain included.
+    pub spiffe_id: SpiffeId,
+    /// The evidence copied into the task when the role was recorded.
+    pub required: Required,
+}
+
+/// For whom a task was created: a workload, a principal, or a workload acting for a principal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// The workload; absent where the client has no SVID.
+    pub workload: Option<Role>,
+    /// The user or tenant that the server verified when the task was created.
+    pub principal: Option<PrincipalHash>,
+}
+
+/// Marks [`Held`] for the workload that holds a token's audience.
+#[derive(Clone, Copy, Debug)]
+pub struct AsAudience;
+/// Marks [`Held`] for the process that holds the live leg.
+#[derive(Clone, Copy, Debug)]
+pub struct AsLegHolder;
+/// Marks [`Held`] for the owner, principal included.
+#[derive(Clone, Copy, Debug)]
+pub struct AsOwner;
+/// Marks [`Held`] for the owner's workload while its principal is still to be checked at `Check`.
+#[derive(Clone, Copy, Debug)]
+pub struct AsOwnerPrincipalDue;
+/// Marks [`Held`] for a performer of the task.
+#[derive(Clone, Copy, Debug)]
+pub struct AsPerformer;
+/// Marks [`Held`] for the MCP server of the task.
+#[derive(Clone, Copy, Debug)]
+pub struct AsServer;
+
+/// Proof that a role is held, with what it was held by.
+#[derive(Clone, Debug)]
+pub struct Held<R> {
+    /// The SPIFFE ID that holds it; absent for an owner that is a principal alone.
+    pub spiffe_id: Option<SpiffeId>,
+    /// How strongly the holder was identified.
+    pub assurance: Assurance,
+    /// The holder's process, at `process` assurance.
+    pub process: Option<ProcessKey>,
+    role: PhantomData<R>,
+}
+
+/// Why a role is not held; for the operator only. Callers always hear "unknown task".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum NotHeld {
+    /// The role's SPIFFE ID, but not its evidence: a twin.
+    Evidence(Mismatch),
+    /// No SPIFFE ID of the caller is named in the role.
+    NoRole,
+    /// The role needs a pinned process, and the caller came over the network.
+    NotLocal,
+    /// Another principal, or a principal where none is recorded, or none where one is.
+    Principal,
+}
+
+/// The role that a call needs.
+#[derive(Clone, Copy, Debug)]
+pub enum Needed {
+    /// The owner's workload; its principal is due at `Check`.
+    OwnerWorkload,
+    /// A performer.
+    Performer,
+    /// The server.
+    Server,
+}
+
+fn held<R>(spiffe_id: &SpiffeId, evidence: &Evidence) -> Held<R> {
+    Held {
+        spiffe_id: Some(spiffe_id.clone()),
+        assurance: evidence.assurance,
+        process: evidence.process,
+        role: PhantomData,
+    }
+}
+
+/// The role check: does the evidence fill `needed` in this task?
+fn hold(task: &Task, needed: Needed, evidence: &Evidence) -> Result<SpiffeId, NotHeld> {
+    if evidence.assurance != Assurance::Process {
+        return Err(NotHeld::NotLocal);
+    }
+    let candidates: Vec<&Role> = match needed {
+        Needed::OwnerWorkload => task.owner.workload.iter().collect(),
+        Needed::Performer => task.performers.iter().collect(),
+        Needed::Server => vec![&task.server],
+    };
+    let mut worst = NotHeld::NoRole;
+    for role in candidates {
+        if !evidence.spiffe_ids.contains(&role.spiffe_id) {
+            continue;
+        }
+        match role.required.matches(evidence) {
+            Ok(()) => return Ok(role.spiffe_id.clone()),
+            Err(mismatch) => worst = NotHeld::Evidence(mismatch),
+        }
+    }
+    Err(worst)
+}
+
+impl Held<AsOwnerPrincipalDue> {
+    /// The owner's workload asks for a token; its principal is compared when the server checks it.
+    ///
+    /// # Errors
+    /// [`NotHeld`]: no role, or a twin without the evidence.
+    pub fn check(task: &Task, evidence: &Evidence) -> Result<Self, NotHeld> {
+        let id = hold(task, Needed::OwnerWorkload, evidence)?;
+        Ok(held(&id, evidence))
+    }
+}
+
+impl Held<AsOwner> {
+    /// Completes the owner's role at `Check`: the token proves the workload, the server the principal.
+    ///
+    /// `workload` is what the verified token says of its holder; `None` where the attested server
+    /// vouches for a principal alone.
+    ///
+    /// # Errors
+    /// [`NotHeld::Principal`] unless the principals are equal, [`NotHeld::NoRole`] where a principal
+    /// alone asks about a workload's task or the reverse.
+    pub fn with_principal(
+        task: &Task,
+        workload: Option<&SpiffeId>,
+        principal: Option<PrincipalHash>,
+    ) -> Result<Self, NotHeld> {
+        if task.owner.workload.as_ref().map(|role| &role.spiffe_id) != workload {
+            return Err(NotHeld::NoRole);
+        }
+        if task.owner.principal != principal {
+            return Err(NotHeld::Principal);
+        }
+        Ok(Self {
+            spiffe_id: workload.cloned(),
+            assurance: if workload.is_some() {
+                Assurance::Process
+            } else {
+                Assurance::Principal
+            },
+            process: None,
+            role: PhantomData,
+        })
+    }
+}
+
+impl Held<AsServer> {
+    /// The MCP server of an existing task.
+    ///
+    /// # Errors
+    /// [`NotHeld`]: no role, or a twin without the evidence.
+    pub fn check(task: &Task, evidence: &Evidence) -> Result<Self, NotHeld> {
+        let id = hold(task, Needed::Server, evidence)?;
+        Ok(held(&id, evidence))
+    }
+}
+
+impl Held<AsPerformer> {
+    /// A performer of the task.
+    ///
+    /// # Errors
+    /// [`NotHeld`]: no role, or a twin without the evidence.
+    pub fn check(task: &Task, evidence: &Evidence) -> Result<Self, NotHeld> {
+        let id = hold(task, Needed::Performer, evidence)?;
+        Ok(held(&id, evidence))
+    }
+
+    /// The performer's process also holds the leg that the ledger shows.
+    #[must_use]
+    pub fn leg_holder(&self, task: &Task) -> Option<Held<AsLegHolder>> {
+        let leg = task.leg.as_ref()?;
+        (self.process == Some(leg.holder) && self.spiffe_id.as_ref() == Some(&leg.performer)).then(
+            || Held {
+                spiffe_id: self.spiffe_id.clone(),
+                assurance: self.assurance,
+                process: self.process,
+                role: PhantomData,
+            },
+        )
+    }
+}
+
+impl Held<AsAudience> {
+    /// The caller of `Check` or `Report` is the audience: the ID, at the assurance demanded, and on
+    /// the Unix socket also what the configuration's `[[workload]]` row for that ID demands.
+    ///
+    /// # Errors
+    /// [`NotHeld`]: another ID, weaker assurance, or a twin without the evidence.
+    pub fn check(
+        audience: &SpiffeId,
+        row: Option<&Required>,
+        demanded: Assurance,
+        evidence: &Evidence,
+    ) -> Result<Self, NotHeld> {
+        if !evidence.spiffe_ids.contains(audience) {
+            return Err(NotHeld::NoRole);
+        }
+        if evidence.assurance < demanded {
+            return Err(NotHeld::NotLocal);
+        }
+        if let (Assurance::Process, Some(required)) = (evidence.assurance, row) {
+            required.matches(evidence).map_err(NotHeld::Evidence)?;
+        }
+        Ok(held(audience, evidence))
+    }
+}

@@ -1,0 +1,125 @@
+//! A task, its leg, and the step that is not settled: everything in one ledger row.
+
+use super::evidence::ProcessKey;
+use super::grant::{Grant, ToolCall};
+use super::id::{Epoch, Fence, LegNumber, NameHash, SpiffeId, StepNumber, TaskId, Thumbprint};
+use super::role::{Owner, Role};
+use super::step::Step;
+use super::time::Time;
+
+/// Where a task is in its life. After a terminal state nothing acts (invariant 7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum TaskState {
+    /// Terminal: cancelled by its owner, an operator, or because it was never claimed.
+    Cancelled,
+    /// Terminal: finished well.
+    Completed,
+    /// Terminal: its deadline passed. Shows as MCP `failed`.
+    Expired,
+    /// Terminal: finished badly.
+    Failed,
+    /// Runnable.
+    Working,
+}
+
+impl TaskState {
+    /// Whether nothing may act any more.
+    #[must_use]
+    pub fn is_terminal(self) -> bool {
+        self != Self::Working
+    }
+}
+
+/// One asynchronous MCP operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Task {
+    /// Internal identifier.
+    pub id: TaskId,
+    /// Root of the task tree (`txn`); equal to `id` for a root.
+    pub txn: TaskId,
+    /// When `Tasks.Create` was committed.
+    pub created_at: Time,
+    /// For whom it was created.
+    pub owner: Owner,
+    /// The MCP server that created it.
+    pub server: Role,
+    /// Who may carry it out.
+    pub performers: Vec<Role>,
+    /// The call that created it, copied from the create token (invariant 8).
+    pub call: ToolCall,
+    /// What the owner asked for; steps under it have `sub` = owner.
+    pub asked: Grant,
+    /// What the server added of its own; steps under it have `sub` = server.
+    pub own: Grant,
+    /// State as last written. Ask [`Task::state_at`], which also judges the clocks.
+    pub state: TaskState,
+    /// When it stops being runnable.
+    pub deadline: Time,
+    /// Cancelled at this time unless its owner asked about it before.
+    pub claim_by: Time,
+    /// When its owner first asked about it.
+    pub claimed_at: Option<Time>,
+    /// When a terminal state was written.
+    pub ended_at: Option<Time>,
+    /// Keyed digest of (server, handle).
+    pub name: NameHash,
+    /// The highest fence ever given out.
+    pub fence: Fence,
+    /// How many legs there have been.
+    pub legs: LegNumber,
+    /// The live or suspended leg.
+    pub leg: Option<Leg>,
+    /// The highest step that was ever issued.
+    pub last_step: StepNumber,
+    /// The step whose token is issued or used, or whose outcome is unknown. At most one.
+    pub pending: Option<Step>,
+    /// Steps below `last_step` that are neither done nor pending.
+    pub open_steps: Vec<StepNumber>,
+    /// Effectful owner tokens issued so far.
+    pub owner_tokens: u32,
+}
+
+impl Task {
+    /// The state now: a deadline or a missed claim counts from its moment on, written or not.
+    #[must_use]
+    pub fn state_at(&self, now: Time) -> TaskState {
+        if self.state.is_terminal() {
+            self.state
+        } else if now.reached(self.deadline) {
+            TaskState::Expired
+        } else if self.claimed_at.is_none() && now.reached(self.claim_by) {
+            TaskState::Cancelled
+        } else {
+            self.state
+        }
+    }
+
+    /// The leg, if it is up in this epoch.
+    #[must_use]
+    pub fn live_leg(&self, epoch: Epoch) -> Option<&Leg> {
+        self.leg.as_ref().filter(|leg| leg.epoch == epoch)
+    }
+}
+
+/// The exclusive right of one live process to carry out the task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leg {
+    /// Counted from 1 within the task; kept over re-attachment.
+    pub number: LegNumber,
+    /// The performer role under which it was started.
+    pub performer: SpiffeId,
+    /// The process that holds it.
+    pub holder: ProcessKey,
+    /// Effective user ID of the holder when it started.
+    pub uid: Option<u32>,
+    /// Thumbprint of the leg certificate.
+    pub certificate: Thumbprint,
+    /// When the leg certificate ends.
+    pub certificate_ends: Time,
+    /// The fence of the last start or re-attachment; tokens at or below it are void.
+    pub fence: Fence,
+    /// The agent run in which it was last up. In a later epoch the leg is suspended.
+    pub epoch: Epoch,
+    /// When it started.
+    pub started_at: Time,
+}

@@ -1,0 +1,100 @@
+//! Policy, signatures, certificates and keyed names, as the service needs them.
+
+use super::ledger::{Noted, Recorded};
+use crate::domain::claims::TokenClaims;
+use crate::domain::evidence::ProcessKey;
+use crate::domain::grant::ToolCall;
+use crate::domain::id::{
+    Digest, Epoch, NameHash, PrincipalHash, RecordNumber, SpiffeId, StepNumber, TaskId, Thumbprint,
+};
+use crate::domain::policy::{Permit, PolicyGeneration, PolicyInput, Refusal};
+use crate::domain::time::Time;
+
+/// Policy: narrows what the rules allow. Synchronous and pure over the newest set.
+pub trait Policy: Send + Sync + std::fmt::Debug {
+    /// Evaluates the newest set.
+    ///
+    /// # Errors
+    /// [`Refusal`]: nothing permits, something forbids, or an evaluation failed.
+    fn evaluate(&self, input: &PolicyInput) -> Result<Permit, Refusal>;
+
+    /// Which set is the newest.
+    fn generation(&self) -> PolicyGeneration;
+}
+
+/// Signs continuation tokens with the epoch's key, and verifies them.
+pub trait Signer: Send + Sync + std::fmt::Debug {
+    /// The running epoch.
+    fn epoch(&self) -> Epoch;
+
+    /// Signs an effectful token. Its record is durable: there is no other way to such a value.
+    ///
+    /// # Errors
+    /// [`SignError`] if the token would exceed its size limit or the key fails.
+    fn sign(&self, claims: &Recorded<TokenClaims>) -> Result<String, SignError>;
+
+    /// Signs a query token, which has no record.
+    ///
+    /// # Errors
+    /// As [`Signer::sign`], and for any operation but query.
+    fn sign_read(&self, claims: &Noted<TokenClaims>) -> Result<String, SignError>;
+
+    /// Verifies form, header, signature, epoch and times.
+    ///
+    /// # Errors
+    /// A stable word for what is wrong.
+    fn verify(&self, token: &str, now: Time) -> Result<TokenClaims, &'static str>;
+}
+
+/// A token could not be signed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("token cannot be signed: {0}")]
+pub struct SignError(pub &'static str);
+
+/// A leg or hand certificate that was checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BoundCertificate {
+    /// Its thumbprint.
+    pub thumbprint: Thumbprint,
+    /// Its `notAfter`.
+    pub ends: Time,
+}
+
+/// Checks leg and hand certificates.
+pub trait Certificates: Send + Sync + std::fmt::Debug {
+    /// Checks form, key type, self-signature and times (RFC 8705 §2.2).
+    ///
+    /// # Errors
+    /// A sentence for the caller: what is wrong with the certificate.
+    fn check(&self, der: &[u8], now: Time) -> Result<BoundCertificate, String>;
+}
+
+/// Keyed digests of names, with the key file's key.
+pub trait Names: Send + Sync + std::fmt::Debug {
+    /// All that is kept of a handle.
+    fn handle(&self, server: &SpiffeId, handle: &str) -> NameHash;
+
+    /// Whether a handle has at least 120 random bits by length and alphabet.
+    fn handle_is_strong(&self, handle: &str) -> bool;
+
+    /// All that is kept of a principal.
+    fn principal(&self, issuer: &str, subject: &str) -> PrincipalHash;
+
+    /// Names a request by its caller's process and `request_id`.
+    fn request(&self, process: &ProcessKey, method: &str, request_id: &[u8]) -> Digest;
+
+    /// Equal over all retries of one step.
+    fn idempotency_key(&self, task: TaskId, step: StepNumber, call: &ToolCall) -> Digest;
+
+    /// The name that goes into the queue. The same on every call.
+    fn work_reference(&self, task: TaskId) -> String;
+
+    /// The task that a work reference names, if it is genuine.
+    fn parse_work_reference(&self, reference: &str) -> Option<TaskId>;
+
+    /// Hides a record number; every call gives another text.
+    fn decision_id(&self, number: RecordNumber) -> String;
+
+    /// Opens a decision ID.
+    fn open_decision_id(&self, id: &str) -> Option<RecordNumber>;
+}
