@@ -85,7 +85,8 @@ pub async fn run(
 }
 
 impl DevProvider {
-    /// Loads the entries, makes an authority and binds both sockets. Call it within a Tokio runtime.
+    /// Loads the entries, makes an authority and binds both sockets. Call it within a Tokio
+    /// runtime.
     ///
     /// # Errors
     /// See [`DevError`].
@@ -100,7 +101,8 @@ impl DevProvider {
                 source,
             })
         };
-        // Modes as SPIRE's: any process may ask for its own identity, only the owner's group for another's.
+        // Modes as SPIRE's: any process may ask for its own identity, only the owner's group for
+        // another's.
         let workload = bound(&config.workload_socket, 0o777)?;
         let broker = bound(&config.broker_socket, 0o770)?;
         Ok(Self {
