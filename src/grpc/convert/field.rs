@@ -8,6 +8,9 @@ use secrecy::SecretString;
 use std::borrow::Cow;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
+/// The longest SPIFFE ID (SPIFFE-ID §2.3).
+const SPIFFE_ID_BYTES: usize = 2048;
+
 /// A field of a request that is not as it must be. Never shows its content.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {wrong}")]
@@ -175,9 +178,7 @@ pub(super) fn bytes<const N: usize>(value: &[u8]) -> Result<[u8; N], FormError> 
 
 /// A workload's SPIFFE ID: one with a path (SPIFFE-ID §2.2), since a trust domain calls and serves nothing.
 pub(super) fn spiffe_id(text: &str) -> Result<SpiffeId, FormError> {
-    if text.is_empty() {
-        return Err(FormError::Missing);
-    }
+    bounded(text.len(), SPIFFE_ID_BYTES)?;
     SpiffeId::new(text)
         .ok()
         .filter(|id| !id.path().is_empty())

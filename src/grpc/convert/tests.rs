@@ -171,7 +171,6 @@ fn calls_of_the_wrong_form_are_refused() {
     refuse(|call| call.audience.clear(), "call.audience: is required");
     for (audience, what) in [
         ("spiffe://example.test", ids),
-        ("spiffe://Example.test/server", ids),
         ("spiffe://example.test/server/", ids),
         ("spiffe:server", ids),
         ("https://mcp.example.test/mcp/", urls),
@@ -183,6 +182,12 @@ fn calls_of_the_wrong_form_are_refused() {
         let says = format!("call.audience: {what}");
         check(|message| forms.step(message), step(), change, &says);
     }
+    // Scheme and trust domain are case-insensitive (SPIFFE-ID §2.1), the path is not.
+    let id = field::spiffe_id("spiffe://Example.test/server").expect("is one");
+    assert_eq!(id.to_string(), SERVER);
+    let id = |path: usize| format!("spiffe://example.test/{}", "p".repeat(path));
+    assert!(field::spiffe_id(&id(2048 - 22)).is_ok());
+    assert!(field::spiffe_id(&id(2049 - 22)).is_err());
     refuse(|call| call.tool.clear(), "call.tool: is required");
     refuse(
         |call| call.tool = "t".repeat(257),
