@@ -9,6 +9,8 @@ use crate::domain::id::Thumbprint;
 use crate::domain::time::Time;
 use crate::service::ports::{BoundCertificate, Certificates};
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, ParsedPublicKey};
+use rustls::pki_types::CertificateDer;
+use rustls::server::ParsedCertificate;
 use std::time::Duration;
 use x509_parser::oid_registry::{
     OID_EC_P256, OID_KEY_TYPE_EC_PUBLIC_KEY, OID_SIG_ECDSA_WITH_SHA256,
@@ -120,6 +122,10 @@ pub fn check(
     check_signature(&certificate)?;
     check_extensions(&certificate)?;
     let ends = check_validity(&certificate, now, limits.lifetime_max)?;
+    // The parser of the TLS stack, where the certificate has to pass too; it is strict where the other is not
+    // (tag classes of what the signature does not cover).
+    ParsedCertificate::try_from(&CertificateDer::from(der))
+        .map_err(|_opaque| CertificateError::Form)?;
     Ok(BoundCertificate {
         thumbprint: thumbprint(der),
         ends,
