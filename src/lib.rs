@@ -18,5 +18,7 @@ pub mod kernel;
 pub mod keys;
 pub mod ledger;
 pub mod policy;
+pub mod keys;
+pub mod proto;
 pub mod service;
 pub mod token;

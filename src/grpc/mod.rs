@@ -13,3 +13,4 @@ mod admission;
 mod connection;
 mod metered;
 mod tls;
+//! The gRPC edge.
