@@ -18,7 +18,6 @@ pub mod kernel;
 pub mod keys;
 pub mod ledger;
 pub mod policy;
-pub mod keys;
 pub mod proto;
 pub mod service;
 pub mod token;

@@ -13,4 +13,3 @@ mod admission;
 mod connection;
 mod metered;
 mod tls;
-//! The gRPC edge.
