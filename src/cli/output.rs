@@ -14,11 +14,6 @@ impl Output {
         Self { json }
     }
 
-    /// Whether answers are printed as JSON.
-    pub(super) fn is_json(&self) -> bool {
-        self.json
-    }
-
     /// Prints an answer: the JSON value, or the lines.
     pub(super) fn answer(&mut self, json: &Value, lines: &[String]) {
         if self.json {
