@@ -75,7 +75,8 @@ pub(super) async fn serve_remote(
         .map_err(|source| AppError::Tcp { address, source })?;
     let health = Health::starting().await;
     tokio::spawn(tell_health(parts.clone(), health.clone()));
-    let serving = serving(parts, routes::remote_routes(&api(parts), &health), drain);
+    let serving = serving(parts, routes::remote_routes(&api(parts), &health), drain)
+        .with_limits(limits::serve_remote(&parts.config));
     let bound = listener.local_addr().unwrap_or(address);
     tracing::info!(address = %bound, "listening for tools on other nodes");
     Ok(Some(tokio::spawn(serving.tls(listener, Arc::new(move || Some(Arc::clone(&tls)))))))
