@@ -174,6 +174,14 @@ async fn another_user_is_another_caller() {
         2,
         "the old answer was dropped"
     );
+
+    let mut known = Known::with(&With::default());
+    known.agent.directory.shut();
+    let attesting = known.attesting();
+    until(|| known.agent.directory.count() == 1, "the question").await;
+    assert_eq!(known.actor.ask("become 65534"), "ok");
+    known.agent.directory.gate.add_permits(1);
+    assert_eq!(attesting.await.unwrap(), Err(AttestError::Changed));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -29,6 +29,8 @@ async fn a13_recycled_process_number_is_another_process() {
     assert_eq!(actor.answer(), format!("reborn closed {name}"));
 
     agent.until(ConnectionEvent::PeerExited, 1).await;
+    let heard = agent.shared.peers.lock().unwrap().len();
+    assert_eq!(heard, 2, "nothing was heard on the inherited connection");
     let Peer::Local(successor) = agent.last_peer() else {
         panic!("not local");
     };
