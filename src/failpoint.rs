@@ -1,71 +1,89 @@
-//! Crash points for the tests, compiled to nothing without the feature `failpoints`.
+//! Crash points for the tests. Names no other room.
 //!
-//! `HANDFAST_FAILPOINTS="name=abort;other=count:3:abort;third=pause:/path"`: abort the process at the
-//! point, at its third passage, or wait there until the file exists.
+//! Compiled to nothing without the feature `failpoints`, and refused in a build without debug
+//! assertions. With it, the environment variable `HANDFAST_FAILPOINTS` says what happens where:
+//! `name=abort`, `name=count:3:abort` (at the third hit), `name=pause:/a/file` (until that file
+//! exists), several of them parted by `;`.
 
 #[cfg(all(feature = "failpoints", not(debug_assertions)))]
-compile_error!("the feature `failpoints` is for tests and never part of a release build");
+compile_error!("the feature `failpoints` is for builds with debug assertions only");
 
-/// Passes a named point.
+/// Does what the environment says for this point; nothing where it says nothing.
 #[cfg(not(feature = "failpoints"))]
-#[inline]
+#[inline(always)]
 pub fn hit(_name: &str) {}
 
 #[cfg(feature = "failpoints")]
-pub use enabled::hit;
+pub use armed::hit;
 
 #[cfg(feature = "failpoints")]
-mod enabled {
-    use std::collections::HashMap;
+mod armed {
     use std::path::PathBuf;
-    use std::sync::{Mutex, OnceLock, PoisonError};
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicU64, Ordering};
     use std::time::Duration;
 
+    const VARIABLE: &str = "HANDFAST_FAILPOINTS";
+    const POLL: Duration = Duration::from_millis(5);
+
+    struct Point {
+        name: String,
+        at: u64,
+        hits: AtomicU64,
+        action: Action,
+    }
+
     enum Action {
-        Abort { after: u32 },
+        Abort,
         Pause(PathBuf),
     }
 
-    static POINTS: OnceLock<Mutex<HashMap<String, Action>>> = OnceLock::new();
-
-    /// Passes a named point: aborts or waits there if the environment says so.
-    pub fn hit(name: &str) {
-        let points = POINTS.get_or_init(|| Mutex::new(parse()));
-        let pause = {
-            let mut points = points.lock().unwrap_or_else(PoisonError::into_inner);
-            match points.get_mut(name) {
-                Some(Action::Abort { after }) if *after <= 1 => std::process::abort(),
-                Some(Action::Abort { after }) => {
-                    *after = after.saturating_sub(1);
-                    None
-                }
-                Some(Action::Pause(path)) => Some(path.clone()),
-                None => None,
-            }
-        };
-        if let Some(path) = pause {
-            // poll: a file is the only signal that another process can give here.
-            while !path.exists() {
-                std::thread::sleep(Duration::from_millis(2));
-            }
-        }
+    fn points() -> &'static [Point] {
+        static POINTS: OnceLock<Vec<Point>> = OnceLock::new();
+        POINTS.get_or_init(|| {
+            let text = std::env::var(VARIABLE).unwrap_or_default();
+            text.split(';').filter_map(parse).collect()
+        })
     }
 
-    fn parse() -> HashMap<String, Action> {
-        let text = std::env::var("HANDFAST_FAILPOINTS").unwrap_or_default();
-        text.split(';')
-            .filter_map(|point| {
-                let (name, action) = point.split_once('=')?;
-                let action = match action.split_once(':') {
-                    None if action == "abort" => Action::Abort { after: 1 },
-                    Some(("pause", path)) => Action::Pause(PathBuf::from(path)),
-                    Some(("count", rest)) => Action::Abort {
-                        after: rest.split_once(':')?.0.parse().ok()?,
-                    },
-                    Some(_) | None => return None,
-                };
-                Some((name.to_owned(), action))
-            })
-            .collect()
+    /// Parses one `name=action`; `None` for what is malformed.
+    fn parse(text: &str) -> Option<Point> {
+        let (name, action) = text.trim().split_once('=')?;
+        let (at, action) = match action.strip_prefix("count:") {
+            Some(counted) => {
+                let (at, action) = counted.split_once(':')?;
+                (Some(at.parse().ok()?), action)
+            }
+            None => (None, action),
+        };
+        let action = match action.split_once(':') {
+            Some(("pause", path)) => Action::Pause(PathBuf::from(path)),
+            None if action == "abort" => Action::Abort,
+            Some(_) | None => return None,
+        };
+        Some(Point {
+            name: name.to_owned(),
+            at: at.unwrap_or(1),
+            hits: AtomicU64::new(0),
+            action,
+        })
+    }
+
+    /// Does what the environment says for this point; nothing where it says nothing.
+    pub fn hit(name: &str) {
+        for point in points().iter().filter(|point| point.name == name) {
+            let hits = point.hits.fetch_add(1, Ordering::SeqCst).saturating_add(1);
+            if hits < point.at {
+                continue;
+            }
+            match &point.action {
+                Action::Abort => std::process::abort(),
+                Action::Pause(until) => {
+                    while !until.exists() {
+                        std::thread::sleep(POLL);
+                    }
+                }
+            }
+        }
     }
 }

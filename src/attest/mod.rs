@@ -5,6 +5,10 @@
 //! *number*. The answer counts for the pinned process only because that still lives, unchanged,
 //! after the answer came.
 
+pub mod broker;
+pub mod delegated;
+pub mod directory;
+
 mod answers;
 mod attestor;
 mod processes;

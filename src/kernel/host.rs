@@ -208,6 +208,16 @@ pub struct Hardened {
 /// would fail.
 #[must_use]
 pub fn harden() -> Hardened {
+    Hardened {
+        not_dumpable: rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).is_ok(),
+        ..harden_but_readable()
+    }
+}
+
+/// As [`harden`], but other processes of this user may still look at this one: a development provider
+/// without capabilities must see its executable.
+#[must_use]
+pub fn harden_but_readable() -> Hardened {
     let no_core = Rlimit {
         current: Some(0),
         maximum: Some(0),
@@ -217,7 +227,7 @@ pub fn harden() -> Hardened {
         .is_none();
     Hardened {
         core_limit_zero: rustix::process::setrlimit(Resource::Core, no_core).is_ok(),
-        not_dumpable: rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).is_ok(),
+        not_dumpable: false,
         memory_locked: unlimited
             && mlockall(MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE).is_ok(),
     }

@@ -135,7 +135,7 @@ pub trait ProcessDirectory: Send + Sync + std::fmt::Debug {
     ///
     /// # Errors
     /// See [`DirectoryError`]; an empty answer is [`DirectoryError::NotEntitled`].
-    fn spiffe_ids<'a>(&'a self, pid: i32) -> BoxFuture<'a, Result<Vec<SpiffeId>, DirectoryError>>;
+    fn spiffe_ids(&self, pid: i32) -> BoxFuture<'_, Result<Vec<SpiffeId>, DirectoryError>>;
 
     /// The longest time one question may take.
     fn deadline(&self) -> Duration;

@@ -1,0 +1,118 @@
+//! Keys of the one table: a byte for the kind, then what names the row, in the order of its bytes.
+//!
+//! One table, because every further one costs a commit tens of microseconds. Rows of a task sort by
+//! its time-ordered identifier, so that new ones land at the end of the tree.
+
+use crate::domain::id::{Digest, Fence, RecordNumber, StepNumber, TaskId};
+use crate::domain::time::Time;
+
+/// Version of the rows' layout, and of these keys.
+pub(super) const SCHEMA: &[u8] = b"\x00schema";
+/// The counter of runs.
+pub(super) const EPOCH: &[u8] = b"\x00epoch";
+/// The end of the audit chain.
+pub(super) const HEAD: &[u8] = b"\x00head";
+
+const TASK: u8 = 1;
+const TERMS: u8 = 2;
+const STEP: u8 = 3;
+const RECORD: u8 = 4;
+const NAME: u8 = 5;
+const REQUEST: u8 = 6;
+const AUDIT: u8 = 7;
+const REQUEST_OF: u8 = 8;
+const UNUSED: u8 = 9;
+
+/// Names no task: what is read in place of one that is absent.
+pub(super) const ABSENT: TaskId = TaskId([0xff; 16]);
+
+fn key(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let mut key = vec![kind];
+    for part in parts {
+        key.extend_from_slice(part);
+    }
+    key
+}
+
+pub(super) fn task(id: TaskId) -> Vec<u8> {
+    key(TASK, &[&id.0])
+}
+
+pub(super) fn terms(id: TaskId) -> Vec<u8> {
+    key(TERMS, &[&id.0])
+}
+
+pub(super) fn step(id: TaskId, number: StepNumber) -> Vec<u8> {
+    key(STEP, &[&id.0, &number.0.to_be_bytes()])
+}
+
+pub(super) fn record(id: TaskId, fence: Fence) -> Vec<u8> {
+    key(RECORD, &[&id.0, &fence.0.to_be_bytes()])
+}
+
+pub(super) fn name(name: Digest) -> Vec<u8> {
+    key(NAME, &[&name.0])
+}
+
+pub(super) fn request(request: Digest) -> Vec<u8> {
+    key(REQUEST, &[&request.0])
+}
+
+pub(super) fn audit(number: RecordNumber) -> Vec<u8> {
+    key(AUDIT, &[&number.0.to_be_bytes()])
+}
+
+/// Leads from a task back to the requests that made it, so that they can be forgotten with it.
+pub(super) fn request_of(id: TaskId, request: Digest) -> Vec<u8> {
+    key(REQUEST_OF, &[&id.0, &request.0])
+}
+
+/// Orders unused create terms by their end.
+pub(super) fn unused(ends: Time, id: TaskId) -> Vec<u8> {
+    key(UNUSED, &[&ends.0.to_be_bytes(), &id.0])
+}
+
+/// Every task row after this task, or every one.
+pub(super) fn tasks_after(after: Option<TaskId>) -> (Vec<u8>, Vec<u8>) {
+    let from = match after {
+        // The least key that is greater than the task's own.
+        Some(id) => key(TASK, &[&id.0, &[0]]),
+        None => vec![TASK],
+    };
+    (from, vec![TASK.saturating_add(1)])
+}
+
+/// Every audit record from this one on.
+pub(super) fn audit_from(number: RecordNumber) -> (Vec<u8>, Vec<u8>) {
+    (audit(number), vec![AUDIT.saturating_add(1)])
+}
+
+/// Every entry of unused create terms that ended before this time.
+pub(super) fn unused_before(before: Time) -> (Vec<u8>, Vec<u8>) {
+    (vec![UNUSED], key(UNUSED, &[&before.0.to_be_bytes()]))
+}
+
+/// The ranges that hold a task's steps, token records and requests.
+pub(super) fn belongings(id: TaskId) -> [(Vec<u8>, Vec<u8>); 3] {
+    // One byte longer than the longest key of its kind, so nothing of the task sorts after it.
+    [STEP, RECORD, REQUEST_OF]
+        .map(|kind| (key(kind, &[&id.0]), key(kind, &[&id.0, &[0xff_u8; 33]])))
+}
+
+/// The record number in the key of an audit record.
+pub(super) fn audit_number(key: &[u8]) -> Option<RecordNumber> {
+    let bytes = key.get(1..)?.first_chunk::<8>()?;
+    (key.len() == 9).then(|| RecordNumber(u64::from_be_bytes(*bytes)))
+}
+
+/// The task in the key of an entry of unused create terms.
+pub(super) fn unused_task(key: &[u8]) -> Option<TaskId> {
+    key.get(9..)?.try_into().ok().map(TaskId)
+}
+
+/// The request in the key that leads from a task back to it.
+pub(super) fn request_of_digest(key: &[u8]) -> Option<Digest> {
+    (*key.first()? == REQUEST_OF)
+        .then(|| key.get(17..)?.try_into().ok().map(Digest))
+        .flatten()
+}

@@ -1,0 +1,208 @@
+//! From what a decision writes to rows put and removed.
+//!
+//! Everything that can be refused is refused here, before the first row of the work is touched: works
+//! share a transaction, and one of them must not leave half of itself behind.
+
+use super::keys;
+use super::rows::Row;
+use super::store::{ReadError, Rows, read, read_task_id};
+use crate::domain::id::{Digest, TaskId};
+use crate::domain::lineage::{CreateTerms, Lineage, Writes};
+use crate::domain::step::Purpose;
+use crate::domain::task::Task;
+use crate::domain::time::Time;
+
+/// One row to put, or to remove.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Change {
+    /// Its key.
+    pub key: Vec<u8>,
+    /// Its new bytes; `None` removes it.
+    pub value: Option<Vec<u8>>,
+}
+
+fn put(key: Vec<u8>, value: Vec<u8>) -> Change {
+    Change {
+        key,
+        value: Some(value),
+    }
+}
+
+fn remove(key: Vec<u8>) -> Change {
+    Change { key, value: None }
+}
+
+/// Whether these writes may use the reserve: they end a task, or make the token that will.
+pub(super) fn is_essential(writes: &Writes) -> bool {
+    let ends = writes
+        .task
+        .as_ref()
+        .is_some_and(|task| task.state.is_terminal());
+    let cancels = !writes.records.is_empty()
+        && writes.steps.is_empty()
+        && writes
+            .records
+            .iter()
+            .all(|record| record.purpose == Purpose::Cancel);
+    (ends || cancels) && writes.terms.is_none() && writes.bind.is_none()
+}
+
+/// The changes of one decision, on the rows that it read.
+///
+/// # Errors
+/// [`ReadError::Corrupt`] where the writes do not fit the rows: a name would belong to two tasks, or
+/// rows have no task.
+pub(super) fn of_writes(
+    table: &impl Rows,
+    lineage: &Lineage,
+    writes: &Writes,
+) -> Result<Vec<Change>, ReadError> {
+    let Writes {
+        task,
+        terms,
+        steps,
+        records,
+        bind,
+        release,
+        request,
+    } = writes;
+    let written = task
+        .as_ref()
+        .map(|task| task.id)
+        .or_else(|| terms.as_ref().map(|terms| terms.task));
+    if let (Some(written), Some(read)) = (written, lineage.id)
+        && written != read
+    {
+        return Err(misfit("rows of another task than was read"));
+    }
+    let id = written.or(lineage.id);
+    let own = || id.ok_or_else(|| misfit("rows without a task"));
+    let mut changes = Vec::new();
+    if let Some(task) = task {
+        changes.push(put(keys::task(task.id), task.encode()));
+    }
+    if let Some(terms) = terms {
+        put_terms(table, terms, &mut changes)?;
+    }
+    for step in steps {
+        changes.push(put(keys::step(own()?, step.number), step.encode()));
+    }
+    for record in records {
+        if record.task != own()? {
+            return Err(misfit("a token record of another task"));
+        }
+        changes.push(put(
+            keys::record(record.task, record.fence),
+            record.encode(),
+        ));
+    }
+    if let Some(name) = release {
+        release_name(table, own()?, *name, &mut changes)?;
+    }
+    if let Some(name) = bind {
+        let id = own()?;
+        if read_task_id(table, &keys::name(*name))?.is_some_and(|other| other != id) {
+            return Err(misfit("a name that belongs to another task"));
+        }
+        changes.push(put(keys::name(*name), id.0.to_vec()));
+    }
+    if let Some((request, made)) = request {
+        if read_task_id(table, &keys::request(*request))?.is_some_and(|other| other != *made) {
+            return Err(misfit("a request that made another task"));
+        }
+        changes.push(put(keys::request(*request), made.0.to_vec()));
+        changes.push(put(keys::request_of(*made, *request), Vec::new()));
+    }
+    Ok(changes)
+}
+
+fn misfit(what: &str) -> ReadError {
+    ReadError::Corrupt(format!("decision writes {what}"))
+}
+
+/// Puts create terms, and keeps the list of unused ones in step.
+fn put_terms(
+    table: &impl Rows,
+    terms: &CreateTerms,
+    changes: &mut Vec<Change>,
+) -> Result<(), ReadError> {
+    let key = keys::terms(terms.task);
+    if let Some(before) = read::<CreateTerms>(table, &key, "create terms")?
+        && before.used_at.is_none()
+    {
+        changes.push(remove(keys::unused(before.expires_at, before.task)));
+    }
+    if terms.used_at.is_none() {
+        changes.push(put(keys::unused(terms.expires_at, terms.task), Vec::new()));
+    }
+    changes.push(put(key, terms.encode()));
+    Ok(())
+}
+
+fn release_name(
+    table: &impl Rows,
+    id: TaskId,
+    name: Digest,
+    changes: &mut Vec<Change>,
+) -> Result<(), ReadError> {
+    let key = keys::name(name);
+    if read_task_id(table, &key)? == Some(id) {
+        changes.push(remove(key));
+    }
+    Ok(())
+}
+
+/// The changes that leave nothing of a task behind.
+///
+/// # Errors
+/// [`ReadError::Corrupt`] for a row that cannot be read.
+pub(super) fn of_forget(table: &impl Rows, id: TaskId) -> Result<Vec<Change>, ReadError> {
+    let mut changes = Vec::new();
+    if let Some(task) = read::<Task>(table, &keys::task(id), "task")? {
+        release_name(table, id, task.name, &mut changes)?;
+        changes.push(remove(keys::task(id)));
+    }
+    if let Some(terms) = read::<CreateTerms>(table, &keys::terms(id), "create terms")? {
+        if terms.used_at.is_none() {
+            changes.push(remove(keys::unused(terms.expires_at, id)));
+        }
+        changes.push(remove(keys::terms(id)));
+    }
+    for (from, to) in keys::belongings(id) {
+        for entry in table.range(from.as_slice()..to.as_slice())? {
+            let (key, _) = entry?;
+            let key = key.value();
+            if let Some(request) = keys::request_of_digest(key) {
+                changes.push(remove(keys::request(request)));
+            }
+            changes.push(remove(key.to_vec()));
+        }
+    }
+    Ok(changes)
+}
+
+/// The changes that remove unused create terms, and how many terms that are.
+///
+/// # Errors
+/// [`ReadError::Corrupt`] for a row that cannot be read.
+pub(super) fn of_forget_terms(
+    table: &impl Rows,
+    before: Time,
+    limit: usize,
+) -> Result<(Vec<Change>, usize), ReadError> {
+    let (from, to) = keys::unused_before(before);
+    let mut changes = Vec::new();
+    let mut count = 0_usize;
+    for entry in table.range(from.as_slice()..to.as_slice())?.take(limit) {
+        let (key, _) = entry?;
+        let id = keys::unused_task(key.value())
+            .ok_or_else(|| ReadError::Corrupt("list of unused create terms".to_owned()))?;
+        // Removed in any case: what no unused terms stand behind would be met again for ever.
+        changes.push(remove(key.value().to_vec()));
+        if table.get(keys::task(id).as_slice())?.is_none() {
+            changes.extend(of_forget(table, id)?);
+            count = count.saturating_add(1);
+        }
+    }
+    Ok((changes, count))
+}

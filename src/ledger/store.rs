@@ -1,0 +1,182 @@
+//! Reading rows: the same functions for a reader's snapshot and for the writer's transaction.
+
+use super::keys;
+use super::rows::{self, Row, RowError, wire};
+use crate::domain::id::{Digest, TaskId};
+use crate::domain::lineage::{Lineage, Load, Locator};
+use crate::service::ports::LedgerError;
+use prost::Message;
+use redb::{ReadableTable, StorageError, TableDefinition};
+
+/// The one table.
+pub(super) const TABLE: TableDefinition<'static, &'static [u8], &'static [u8]> =
+    TableDefinition::new("handfast");
+
+/// Anything that rows can be read from.
+pub(super) trait Rows: ReadableTable<&'static [u8], &'static [u8]> {}
+impl<T: ReadableTable<&'static [u8], &'static [u8]>> Rows for T {}
+
+/// Why rows could not be read.
+#[derive(Debug)]
+pub(super) enum ReadError {
+    /// The row is there and is not what it should be.
+    Corrupt(String),
+    /// The store failed.
+    Storage(StorageError),
+}
+
+impl From<StorageError> for ReadError {
+    fn from(error: StorageError) -> Self {
+        Self::Storage(error)
+    }
+}
+
+impl ReadError {
+    /// A row of this kind that cannot be read.
+    pub(super) fn row(kind: &str, error: &RowError) -> Self {
+        Self::Corrupt(format!("{kind}: {error}"))
+    }
+
+    /// What follows: an answer to the caller, or the end of this ledger.
+    pub(super) fn trouble(self) -> Trouble {
+        match self {
+            Self::Corrupt(what) | Self::Storage(StorageError::Corrupted(what)) => {
+                Trouble::Answer(LedgerError::Corrupt(what))
+            }
+            Self::Storage(error) => Trouble::Store(error.to_string()),
+        }
+    }
+}
+
+impl std::fmt::Display for ReadError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Corrupt(what) => f.write_str(what),
+            Self::Storage(error) => error.fmt(f),
+        }
+    }
+}
+
+/// Why an order was not carried out.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// The caller is told; the store still works.
+    Answer(LedgerError),
+    /// The store failed, and with it the ledger.
+    Store(String),
+}
+
+impl From<ReadError> for Trouble {
+    fn from(error: ReadError) -> Self {
+        error.trouble()
+    }
+}
+
+/// Reads one row.
+pub(super) fn read<R: Row>(
+    table: &impl Rows,
+    key: &[u8],
+    kind: &str,
+) -> Result<Option<R>, ReadError> {
+    let Some(bytes) = table.get(key)? else {
+        return Ok(None);
+    };
+    R::decode(bytes.value())
+        .map(Some)
+        .map_err(|error| ReadError::row(kind, &error))
+}
+
+/// Reads a row that holds the identifier of a task.
+pub(super) fn read_task_id(table: &impl Rows, key: &[u8]) -> Result<Option<TaskId>, ReadError> {
+    let Some(bytes) = table.get(key)? else {
+        return Ok(None);
+    };
+    rows::task_id(bytes.value(), "task")
+        .map(Some)
+        .map_err(|error| ReadError::row("index", &error))
+}
+
+/// Reads every row of one decision. A task that is absent costs the same reads as one that is not.
+pub(super) fn lineage(table: &impl Rows, load: &Load) -> Result<Lineage, ReadError> {
+    let id = match load.locator {
+        Locator::Name(name) => read_task_id(table, &keys::name(name))?,
+        Locator::Request(request) => read_task_id(table, &keys::request(request))?,
+        Locator::Task(id) => Some(id),
+    };
+    let at = id.unwrap_or(keys::ABSENT);
+    Ok(Lineage {
+        id,
+        task: read(table, &keys::task(at), "task")?,
+        terms: read(table, &keys::terms(at), "create terms")?,
+        step: load
+            .step
+            .map(|number| read(table, &keys::step(at, number), "step"))
+            .transpose()?
+            .flatten(),
+        record: load
+            .record
+            .map(|fence| read(table, &keys::record(at, fence), "token record"))
+            .transpose()?
+            .flatten(),
+        named: load
+            .name
+            .map(|name| read_task_id(table, &keys::name(name)))
+            .transpose()?
+            .flatten(),
+    })
+}
+
+/// The end of the audit chain and the size of the rows, as of some commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Head {
+    /// The number of the last record; zero before the first.
+    pub number: u64,
+    /// Its hash; all zero before the first.
+    pub hash: Digest,
+    /// Bytes of all keys and values.
+    pub live_bytes: u64,
+}
+
+impl Head {
+    /// Before the first record.
+    pub(super) const START: Self = Self {
+        number: 0,
+        hash: Digest([0; 32]),
+        live_bytes: 0,
+    };
+
+    pub(super) fn read(table: &impl Rows) -> Result<Self, ReadError> {
+        let Some(bytes) = table.get(keys::HEAD)? else {
+            return Ok(Self::START);
+        };
+        let head = wire::Head::decode(bytes.value())
+            .map_err(|error| ReadError::row("chain head", &RowError::Wire(error)))?;
+        Ok(Self {
+            number: head.number,
+            hash: rows::digest(&head.hash, "hash")
+                .map_err(|error| ReadError::row("chain head", &error))?,
+            live_bytes: head.live_bytes,
+        })
+    }
+
+    pub(super) fn encode(&self) -> Vec<u8> {
+        wire::Head {
+            number: self.number,
+            hash: self.hash.0.to_vec(),
+            live_bytes: self.live_bytes,
+        }
+        .encode_to_vec()
+    }
+}
+
+/// Reads a big-endian counter.
+pub(super) fn read_counter(table: &impl Rows, key: &[u8]) -> Result<Option<u64>, ReadError> {
+    let Some(bytes) = table.get(key)? else {
+        return Ok(None);
+    };
+    let bytes: [u8; 8] = bytes
+        .value()
+        .try_into()
+        .map_err(|_other_length| ReadError::Corrupt("counter is not 8 bytes".to_owned()))?;
+    Ok(Some(u64::from_be_bytes(bytes)))
+}
