@@ -68,10 +68,9 @@ pub(crate) async fn changed_rows_are_decided_again(ledger: &dyn Ledger) {
     };
     let applied = ledger.apply(late).await.unwrap();
     assert!(matches!(applied, Applied::Recorded(_)));
-    let seen = seen.lock().unwrap();
+    let seen: Vec<Lineage> = std::mem::take(&mut *seen.lock().unwrap());
     assert_eq!(seen.len(), 1);
     assert_eq!(seen[0].task, Some(with_fence(1, 2)));
-    drop(seen);
     let now = ledger.load(of_task(1)).await.unwrap();
     assert_eq!(now.task, Some(with_fence(1, 3)));
 }
@@ -87,7 +86,7 @@ pub(crate) async fn an_outdated_policy_is_decided_again(ledger: &dyn Ledger) {
     };
     let applied = ledger.apply(outdated).await.unwrap();
     assert!(matches!(applied, Applied::Denied(_)));
-    assert_eq!(*seen.lock().unwrap(), [rows.clone()]);
+    assert_eq!(*seen.lock().unwrap(), std::slice::from_ref(&rows));
     assert_eq!(ledger.load(of_task(1)).await.unwrap(), rows);
 }
 
