@@ -29,6 +29,32 @@ pub struct ProcessKey {
     pub start_ticks: u64,
 }
 
+/// Names one version of one executable file on this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ExecutableId {
+    /// Major and minor number of the device.
+    pub device: (u32, u32),
+    /// Inode on that device.
+    pub inode: u64,
+    /// Size in bytes.
+    pub size: u64,
+    /// Last modification: seconds and nanoseconds since the Unix epoch.
+    pub modified: (i64, u32),
+    /// Last status change: seconds and nanoseconds since the Unix epoch.
+    pub changed: (i64, u32),
+}
+
+/// Names one start of a program within a process: every `exec` changes it.
+///
+/// Tells that a process runs another program than before. It is not evidence of *which* program that is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Image {
+    /// The file.
+    pub executable: ExecutableId,
+    /// Where the stack began, drawn at random by each `exec`: tells two starts of one file apart.
+    pub stack_start: u64,
+}
+
 /// What the kernel and SPIRE said about a caller, at `attested_at`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Evidence {

@@ -1,4 +1,4 @@
-//! Who holds a role of a task. One function, [`hold`], asked at every call.
+//! Who holds a role of a task. One function, `hold`, asked at every call.
 //!
 //! A role is a full SPIFFE ID **and** the evidence recorded in the task, and for an owner a principal.
 //! [`Held`] is made here alone: a decision that takes one cannot be reached without this check.

@@ -1,5 +1,204 @@
 //! One request through the rules: attest → load → decide → commit → sign → reply.
 //!
-//! Names `domain` and its own [`ports`] only; the edges implement the ports and `app` wires them.
+//! Names `domain` and its own [`ports`] only; the edges implement the ports and `app` wires them. Each
+//! method of [`Continuation`] is one method of the API, in the order of its steps.
 
+mod enforcement;
+mod explain;
+mod leases;
+mod legs;
+mod notes;
+mod operator;
 pub mod ports;
+mod rate;
+mod requests;
+mod roles;
+mod scene;
+mod settings;
+mod sweep;
+mod tasks;
+mod whoami;
+
+pub use enforcement::{
+    CheckAnswer, CheckOwner, CheckStep, OwnerOperation, Proofs, ReportAsk, TaskView,
+};
+pub use leases::{HoldKind, HoldStream};
+pub use legs::{EndAsk, IssuedStep, LegStarted, StartAsk, StepAsk};
+pub use operator::{StatusView, TaskSummary};
+pub use requests::{CreateAsk, IssuedToken, NameAsk};
+pub use settings::{Settings, Vouched, WorkloadRow};
+pub use tasks::{RegisterAsk, RegisteredTask, ServerView};
+pub use whoami::WhoAmI;
+
+use crate::domain::denial::Reason;
+use crate::domain::evidence::Evidence;
+use crate::domain::id::{Jti, RecordNumber};
+use crate::domain::time::Time;
+use ports::ledger::{Decision, Denied};
+use ports::{
+    AttestError, AttestedWorkload, Attestor, Certificates, Clock, Entropy, Freshness, Ledger,
+    LedgerError, Names, Peer, Policy, Processes, Signer,
+};
+use std::sync::Arc;
+
+/// What the service runs on.
+#[derive(Clone, Debug)]
+pub struct Ports {
+    /// Who is calling.
+    pub attestor: Arc<dyn Attestor>,
+    /// Leg and hand certificates.
+    pub certificates: Arc<dyn Certificates>,
+    /// Wall and monotonic time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// Durable state.
+    pub ledger: Arc<dyn Ledger>,
+    /// Keyed names.
+    pub names: Arc<dyn Names>,
+    /// Policy.
+    pub policy: Arc<dyn Policy>,
+    /// The kernel's processes.
+    pub processes: Arc<dyn Processes>,
+    /// Tokens.
+    pub signer: Arc<dyn Signer>,
+}
+
+/// The service: every method of the API, behind the edges.
+#[derive(Clone, Debug)]
+pub struct Continuation {
+    ports: Ports,
+    settings: Arc<Settings>,
+    leases: Arc<leases::Leases>,
+    notes: Arc<notes::FoldedNotes>,
+    rates: Arc<rate::Rates>,
+    started: std::time::Duration,
+}
+
+/// Why a call got no answer, or a no.
+#[derive(Debug)]
+pub enum Failure {
+    /// The caller could not be attested.
+    Attest(AttestError),
+    /// The caller asked too often: the name of the limit.
+    Busy(&'static str),
+    /// A rule or policy refused.
+    Denied {
+        /// The true reason; the edge tells the caller what [`Reason::public`] allows.
+        reason: Reason,
+        /// For `handfast explain`.
+        decision_id: String,
+    },
+    /// Our bug; the sentence is for the log.
+    Internal(String),
+    /// The request is malformed: the field and what is wrong with it.
+    Invalid(String),
+    /// No decision was possible now.
+    Unavailable(String),
+}
+
+impl From<LedgerError> for Failure {
+    fn from(error: LedgerError) -> Self {
+        match error {
+            LedgerError::Busy => Self::Busy("ledger.queue_len_max"),
+            LedgerError::Full => Self::Busy("ledger.max_bytes"),
+            LedgerError::Failed(_) => Self::Unavailable(error.to_string()),
+            LedgerError::Corrupt(_) => Self::Internal(error.to_string()),
+        }
+    }
+}
+
+impl Continuation {
+    /// Puts the service together. Call [`Continuation::recover`] before serving.
+    #[must_use]
+    pub fn new(ports: Ports, settings: Settings) -> Self {
+        let settings = Arc::new(settings);
+        Self {
+            leases: Arc::new(leases::Leases::new(Arc::clone(&ports.clock), &settings)),
+            notes: Arc::new(notes::FoldedNotes::new(
+                Arc::clone(&ports.ledger),
+                Arc::clone(&ports.clock),
+                &settings,
+            )),
+            rates: Arc::new(rate::Rates::new(Arc::clone(&ports.clock), &settings)),
+            started: ports.clock.monotonic(),
+            settings,
+            ports,
+        }
+    }
+
+    /// Rate limit, then attestation: the first two steps of every call.
+    async fn attest(&self, peer: &Peer, freshness: Freshness) -> Result<AttestedWorkload, Failure> {
+        self.rates.admit(peer).map_err(Failure::Busy)?;
+        self.ports
+            .attestor
+            .attest(peer, freshness)
+            .await
+            .map_err(Failure::Attest)
+    }
+
+    /// The time, or nothing can be decided.
+    fn now(&self) -> Result<Time, Failure> {
+        self.ports.clock.now().ok_or_else(|| {
+            Failure::Unavailable("the wall clock was set back too far; waiting for it".to_owned())
+        })
+    }
+
+    fn jti(&self) -> Result<Jti, Failure> {
+        let mut bytes = [0_u8; 16];
+        self.random(&mut bytes)?;
+        Ok(Jti(bytes))
+    }
+
+    fn random(&self, bytes: &mut [u8]) -> Result<(), Failure> {
+        self.ports
+            .entropy
+            .fill(bytes)
+            .map_err(|error| Failure::Unavailable(error.to_string()))
+    }
+
+    /// Notes a refusal and names it.
+    fn refuse(&self, denied: Box<Denied>) -> Failure {
+        let Denied { reason, event } = *denied;
+        match notes::note(&self.notes, event) {
+            Ok(number) => Failure::Denied {
+                reason,
+                decision_id: self.decision_id(number),
+            },
+            Err(error) => error.into(),
+        }
+    }
+
+    fn decision_id(&self, number: RecordNumber) -> String {
+        self.ports.names.decision_id(number)
+    }
+
+    /// A refusal before any row was read.
+    fn refuse_early(
+        &self,
+        operation: &'static str,
+        evidence: &Evidence,
+        reason: Reason,
+    ) -> Failure {
+        let at = self.ports.clock.now().unwrap_or_default();
+        let policy = self.ports.policy.generation();
+        let event = scene::denial(operation, evidence, (at, policy), &reason);
+        self.refuse(Box::new(Denied { reason, event }))
+    }
+
+    /// Runs a judge over rows and commits what it decides.
+    async fn decide<E: Send + 'static>(
+        &self,
+        load: crate::domain::lineage::Load,
+        judge: Arc<ports::ledger::Judge<E>>,
+    ) -> Result<Decision<E>, Failure> {
+        let policy = Arc::clone(&self.ports.policy);
+        let generation = policy.generation();
+        let current = move || policy.generation() == generation;
+        let ports = (
+            self.ports.ledger.as_ref(),
+            self.notes.as_ref() as &dyn ports::ledger::Notes,
+        );
+        Ok(ports::ledger::decide(ports, load, judge, current).await?)
+    }
+}

@@ -1,7 +1,7 @@
 //! Who is calling: the pinned peer of a connection, and the port that turns it into evidence.
 
 use super::BoxFuture;
-use crate::domain::evidence::{Evidence, ProcessKey};
+use crate::domain::evidence::{Evidence, Image, ProcessKey};
 use crate::domain::id::SpiffeId;
 use crate::domain::time::Time;
 use std::os::fd::OwnedFd;
@@ -28,6 +28,9 @@ pub struct LocalPeer {
     pub uid: u32,
     /// Group ID at `connect`.
     pub gid: u32,
+    /// The program at `accept`: after an `exec` the process is no longer this peer.
+    /// Absent where the agent may not look (no `CAP_SYS_PTRACE`).
+    pub image: Option<Image>,
 }
 
 /// The workload named by the X.509-SVID of a TLS connection.
@@ -132,7 +135,7 @@ pub trait ProcessDirectory: Send + Sync + std::fmt::Debug {
     ///
     /// # Errors
     /// See [`DirectoryError`]; an empty answer is [`DirectoryError::NotEntitled`].
-    fn spiffe_ids<'a>(&'a self, pid: i32) -> BoxFuture<'a, Result<Vec<SpiffeId>, DirectoryError>>;
+    fn spiffe_ids(&self, pid: i32) -> BoxFuture<'_, Result<Vec<SpiffeId>, DirectoryError>>;
 
     /// The longest time one question may take.
     fn deadline(&self) -> Duration;
@@ -147,4 +150,13 @@ pub enum DirectoryError {
     /// No answer, or one that decides nothing (also a PID that SPIRE could not find).
     #[error("workload attestation backend unavailable: {0}")]
     Unavailable(String),
+}
+
+/// Processes as the kernel knows them, for legs: their end, and finding one again after a restart.
+pub trait Processes: Send + Sync + std::fmt::Debug {
+    /// Completes when the pinned process has exited.
+    fn exited(&self, peer: Arc<LocalPeer>) -> BoxFuture<'static, ()>;
+
+    /// Pins a process again by its key; `None` if that instance is gone.
+    fn reopen(&self, key: &ProcessKey) -> Option<Arc<LocalPeer>>;
 }

@@ -202,6 +202,26 @@ macro_rules! outcome_value {
 outcome_value!(Recorded);
 outcome_value!(Noted);
 
+impl<A, B> Recorded<Result<A, B>> {
+    /// Separates the two answers; the proof stays with the first.
+    ///
+    /// # Errors
+    /// The second answer.
+    pub fn split(self) -> Result<Recorded<A>, B> {
+        let Self { effect, number } = self;
+        effect.map(|effect| Recorded { effect, number })
+    }
+}
+
+/// Where answers that change nothing are noted; may fold equal ones.
+pub trait Notes: Send + Sync {
+    /// Gives the event, or the one it is folded into, its number.
+    ///
+    /// # Errors
+    /// As [`Ledger::note`].
+    fn note(&self, event: Event) -> Result<RecordNumber, LedgerError>;
+}
+
 /// How a decision came out.
 #[derive(Debug)]
 pub enum Decision<E> {
@@ -218,7 +238,7 @@ pub enum Decision<E> {
 /// # Errors
 /// See [`LedgerError`]: no decision was possible.
 pub async fn decide<E: Send + 'static>(
-    ledger: &dyn Ledger,
+    (ledger, notes): (&dyn Ledger, &dyn Notes),
     load: Load,
     judge: Arc<Judge<E>>,
     current: impl Fn() -> bool + Send + 'static,
@@ -230,7 +250,7 @@ pub async fn decide<E: Send + 'static>(
     };
     let Judged { transition, event } = judged;
     if transition.writes.is_empty() {
-        let number = ledger.note(event)?;
+        let number = notes.note(event)?;
         return Ok(Decision::Noted(Noted {
             effect: transition.effect,
             number,

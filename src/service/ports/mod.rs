@@ -7,7 +7,7 @@ mod time;
 
 pub use attestation::{
     AttestError, AttestedWorkload, Attestor, DirectoryError, Freshness, LocalPeer, Observed, Peer,
-    ProcessDirectory, RemotePeer,
+    ProcessDirectory, Processes, RemotePeer,
 };
 pub use authority::{BoundCertificate, Certificates, Names, Policy, SignError, Signer};
 pub use ledger::{Ledger, LedgerError};

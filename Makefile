@@ -1,0 +1,42 @@
+# Needs: Rust 1.90 or later and a C compiler (aws-lc). `make test` also builds SPIRE: Go 1.26.6 or later.
+# Nothing is installed; everything lands in target/, .spire/ and .demo/.
+
+CARGO ?= cargo
+# Crash points for the tests. A build without debug assertions refuses the feature.
+TEST_FEATURES ?= failpoints
+
+.DEFAULT_GOAL := help
+.PHONY: build check clean demo figures fmt help spire test
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/make \1\t\2/p' Makefile | sort | expand -t 16
+
+build: ## the library, the agent and the examples
+	$(CARGO) build --locked --bins --examples
+
+demo: build ## one task from end to end, with real processes and no SPIRE installed
+	$(CARGO) run --locked --quiet --example demo
+
+test: ## every suite; the one against real SPIRE says so in one line where there is none
+	@spire-config/build-spire.sh >/dev/null || test "$$SPIRE" != required
+	$(CARGO) test --locked --features "$(TEST_FEATURES)"
+
+check: ## format, lints, the rules of the house, documentation
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets --features "$(TEST_FEATURES)" -- -D warnings
+	$(CARGO) test --locked --quiet --features "$(TEST_FEATURES)" --test tidy
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --features "$(TEST_FEATURES)"
+
+figures: ## measure a release build: one JSON object a line
+	@spire-config/build-spire.sh >/dev/null || true
+	$(CARGO) run --locked --release --quiet --example figures
+
+spire: ## SPIRE server and agent into .spire/bin, or from SPIRE_BIN
+	@spire-config/build-spire.sh >/dev/null
+
+fmt: ## format the Rust code
+	$(CARGO) fmt
+
+clean: ## remove what was built, SPIRE included
+	$(CARGO) clean
+	rm -rf .spire .demo

@@ -1,0 +1,102 @@
+//! `[[workload]]` and `[[audience]]`.
+
+use super::{id, parse, refusal};
+use crate::domain::evidence::{Assurance, Evidence, Mismatch, ProcessKey};
+use crate::domain::time::Time;
+
+/// A workload row with the given further lines.
+fn row(lines: &str) -> String {
+    format!("[[workload]]\nspiffe_id = \"spiffe://example.org/worker\"\n{lines}")
+}
+
+#[test]
+fn a59_a_role_by_executable_alone_is_refused_at_load() {
+    let digest = format!("executable_s256 = \"{}\"\n", "ab".repeat(32));
+    for lines in [
+        row(""),
+        row(&digest),
+        row(&format!("{digest}process = false\n")),
+    ] {
+        assert!(
+            refusal(&lines).starts_with("`workload[0]` for `spiffe://example.org/worker` demands"),
+            "{}",
+            refusal(&lines)
+        );
+    }
+    for bound in [
+        "uid = 0\n",
+        "cgroup = \"/system.slice/w.service\"\n",
+        "process = true\n",
+    ] {
+        assert!(parse(&row(&format!("{digest}{bound}"))).is_ok(), "{bound}");
+    }
+}
+
+#[test]
+fn workload_rows_are_checked() {
+    for lines in [
+        "cgroup = \"/\"\n",
+        "cgroup = \"/*\"\n",
+        "cgroup = \"system.slice/w\"\n",
+        "cgroup = \"/system.slice//w\"\n",
+        "cgroup = \"/system.slice/\"\n",
+        "cgroup = \"/system.slice/*/w\"\n",
+        "cgroup = \"/system.slice/w*\"\n",
+        "cgroup = \"/system.slice/../w\"\n",
+        "uid = -1\n",
+        "uid = 4294967296\n",
+        "uid = 1\nexecutable_s256 = \"abc\"\n",
+    ] {
+        let message = refusal(&row(lines));
+        assert!(message.starts_with("`workload[0]."), "{message}");
+    }
+    assert!(parse(&row("cgroup = \"/kubepods.slice/*\"\n")).is_ok());
+    let twice = format!("{}{}", row("uid = 1\n"), row("uid = 2\n"));
+    assert!(
+        refusal(&twice).starts_with("`workload[1].spiffe_id` repeats"),
+        "{}",
+        refusal(&twice)
+    );
+    let audience =
+        "[[audience]]\nspiffe_id = \"spiffe://example.org/s\"\nurl = \"https://s.test/mcp\"\n";
+    assert!(parse(audience).is_ok());
+    assert!(refusal(&audience.repeat(2)).starts_with("`audience[1].url` repeats"));
+    for url in [
+        "http://s.test",
+        "https://",
+        "https://u@s.test",
+        "https://s.test/#x",
+    ] {
+        let lines = audience.replace("https://s.test/mcp", url);
+        assert!(refusal(&lines).starts_with("`audience[0].url` is"), "{url}");
+    }
+}
+
+#[test]
+fn a_row_that_pins_a_process_needs_one() {
+    let config = parse(&row("process = true\n")).expect("a row");
+    let row = config
+        .workload(&id("spiffe://example.org/worker"))
+        .expect("its row");
+    assert!(row.required(None).is_none());
+    let live = ProcessKey {
+        boot_id: [1; 16],
+        pidfd_inode: 7,
+        pid: 42,
+        start_ticks: 99,
+    };
+    let required = row.required(Some(live)).expect("pinned");
+    let evidence = |process| Evidence {
+        spiffe_ids: vec![id("spiffe://example.org/worker")],
+        assurance: Assurance::Process,
+        process: Some(process),
+        uid: Some(1),
+        cgroup: None,
+        executable: None,
+        traced: false,
+        attested_at: Time(0),
+    };
+    assert_eq!(required.matches(&evidence(live)), Ok(()));
+    let twin = ProcessKey { pid: 43, ..live };
+    assert_eq!(required.matches(&evidence(twin)), Err(Mismatch::Process));
+}

@@ -1,0 +1,240 @@
+//! Why a policy set is not taken, and where in its text.
+
+use cedar_policy::{ParseErrors, PolicyId};
+use miette::Diagnostic;
+use std::fmt;
+use std::path::PathBuf;
+
+/// One problem in a policy text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Line, counted from 1; 0 where the text has no single place for it.
+    pub line: usize,
+    /// Column in characters, counted from 1; 0 where `line` is.
+    pub column: usize,
+    /// The policy, by its ID, once that is known.
+    pub policy: Option<String>,
+    /// What is wrong.
+    pub message: String,
+    /// What may have been meant.
+    pub help: Option<String>,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.line > 0 {
+            write!(f, "line {}, column {}: ", self.line, self.column)?;
+        }
+        if let Some(policy) = &self.policy {
+            write!(f, "policy `{policy}`: ")?;
+        }
+        f.write_str(&self.message)?;
+        if let Some(help) = &self.help {
+            write!(f, " ({help})")?;
+        }
+        Ok(())
+    }
+}
+
+impl Problem {
+    /// A problem at a byte offset of the text.
+    pub(super) fn at(text: &str, offset: usize, message: impl Into<String>) -> Self {
+        let (line, column) = position(text, offset);
+        Self {
+            line,
+            column,
+            policy: None,
+            message: message.into(),
+            help: None,
+        }
+    }
+
+    /// What Cedar found, at its first label.
+    pub(super) fn of(text: &str, found: &dyn Diagnostic, policy: Option<&PolicyId>) -> Self {
+        let offset = found
+            .labels()
+            .and_then(|mut labels| labels.next())
+            .map(|label| label.offset());
+        let (line, column) = offset.map_or((0, 0), |offset| position(text, offset));
+        let prefix = policy.map(|id| format!("for policy `{id}`, "));
+        let message = found.to_string();
+        Self {
+            line,
+            column,
+            policy: policy.map(ToString::to_string),
+            message: prefix
+                .and_then(|prefix| message.strip_prefix(&prefix).map(str::to_owned))
+                .unwrap_or(message),
+            help: found.help().map(|help| help.to_string()),
+        }
+    }
+
+    /// Every problem of a text that does not parse.
+    pub(super) fn parsing(text: &str, errors: &ParseErrors) -> Vec<Self> {
+        errors
+            .iter()
+            .map(|error| Self::of(text, error, None))
+            .collect()
+    }
+}
+
+/// Line and column, counted from 1, of a byte offset.
+fn position(text: &str, offset: usize) -> (usize, usize) {
+    let before = text.get(..offset).unwrap_or(text);
+    let line = before.matches('\n').count().saturating_add(1);
+    let column = before
+        .chars()
+        .rev()
+        .take_while(|c| *c != '\n')
+        .count()
+        .saturating_add(1);
+    (line, column)
+}
+
+/// Why a policy set is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum PolicyError {
+    /// The built-in schema is broken: a fault of this program.
+    #[error("built-in policy schema is broken: {0}")]
+    BuiltIn(String),
+    /// The file changed while it was read.
+    #[error("policy file `{path}` changed while it was read", path = path.display())]
+    Changing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Nothing would be permitted, which is never meant: most likely half of a write.
+    #[error("policy set has no policy")]
+    Empty,
+    /// The set of this file is not taken.
+    #[error("policy file `{path}` is not taken", path = path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: Box<PolicyError>,
+    },
+    /// The text is not Cedar, names what the schema does not know, or breaks a rule for sets.
+    #[error("policy set is invalid: {}", list(problems))]
+    Invalid {
+        /// Every problem found; never empty.
+        problems: Vec<Problem>,
+    },
+    /// Everything would be permitted. Annotate the policy with `@allow_everything("true")` if that is meant.
+    #[error("policy set permits everything: {problem}")]
+    PermitsEverything {
+        /// The policy that does.
+        problem: Box<Problem>,
+    },
+    /// The path leads to a folder, a pipe or a device.
+    #[error("policy path `{path}` is not a regular file", path = path.display())]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The file cannot be read.
+    #[error("policy file `{path}` cannot be read", path = path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// No thread could be started to check the set.
+    #[error("policy set cannot be checked")]
+    Resources {
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The text is longer than the limit.
+    #[error("policy set is longer than `limits.policy_bytes` = {bytes_max}")]
+    TooLong {
+        /// The limit.
+        bytes_max: u64,
+    },
+    /// The set has more policies than the limit.
+    #[error("policy set has {policies} policies, more than `limits.policies` = {policies_max}")]
+    TooMany {
+        /// How many it has.
+        policies: usize,
+        /// The limit.
+        policies_max: usize,
+    },
+    /// Everybody on this machine could replace the policy.
+    #[error("policy file `{path}` can be replaced by everybody: it or its folder is world-writable",
+        path = path.display())]
+    WorldWritable {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+impl PolicyError {
+    /// Every problem that has a place in the text.
+    #[must_use]
+    pub fn problems(&self) -> &[Problem] {
+        match self {
+            Self::File { source, .. } => source.problems(),
+            Self::Invalid { problems } => problems,
+            Self::PermitsEverything { problem } => std::slice::from_ref(problem),
+            Self::BuiltIn(_)
+            | Self::Changing { .. }
+            | Self::Empty
+            | Self::NotAFile { .. }
+            | Self::Read { .. }
+            | Self::Resources { .. }
+            | Self::TooLong { .. }
+            | Self::TooMany { .. }
+            | Self::WorldWritable { .. } => &[],
+        }
+    }
+
+    /// The message with its causes, in one line.
+    #[must_use]
+    pub fn chain(&self) -> String {
+        let mut told = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            told.push_str(": ");
+            told.push_str(&error.to_string());
+            cause = error.source();
+        }
+        told
+    }
+
+    /// Whether the same file may be taken a moment later.
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            Self::Changing { .. } | Self::Read { .. } | Self::Resources { .. } => true,
+            Self::File { source, .. } => source.may_pass(),
+            Self::BuiltIn(_)
+            | Self::Empty
+            | Self::Invalid { .. }
+            | Self::NotAFile { .. }
+            | Self::PermitsEverything { .. }
+            | Self::TooLong { .. }
+            | Self::TooMany { .. }
+            | Self::WorldWritable { .. } => false,
+        }
+    }
+
+    /// An error of one or more problems.
+    pub(super) fn invalid(problems: Vec<Problem>) -> Self {
+        Self::Invalid { problems }
+    }
+}
+
+/// The most problems told in one message.
+const TOLD_MAX: usize = 8;
+
+fn list(problems: &[Problem]) -> String {
+    let told: Vec<String> = problems
+        .iter()
+        .take(TOLD_MAX)
+        .map(ToString::to_string)
+        .collect();
+    match problems.len().saturating_sub(TOLD_MAX) {
+        0 => told.join("; "),
+        more => format!("{}; and {more} more", told.join("; ")),
+    }
+}

@@ -1,0 +1,376 @@
+//! `Enforcement`: what a token's audience asks before each effect, and reports after it.
+
+use super::leases::HoldKind;
+use super::ports::ledger::Decision;
+use super::ports::{Freshness, Peer};
+use super::{Continuation, Failure, Vouched};
+use crate::domain::claims::Operation;
+use crate::domain::decide::Presented;
+use crate::domain::decide::check::{self, FreshStep, OwnerChecked, StepChecked};
+use crate::domain::decide::report::{self, Outcome};
+use crate::domain::decide::step;
+use crate::domain::denial::Reason;
+use crate::domain::evidence::{Assurance, Evidence};
+use crate::domain::grant::ToolCall;
+use crate::domain::id::{Fence, Jti, SpiffeId, StepNumber, TaskId, Thumbprint};
+use crate::domain::lineage::{Load, Locator, Transition};
+use crate::domain::policy::{Action, CallFacts};
+use crate::domain::role::{AsAudience, AsOwner, AsServer, Held};
+use crate::domain::step::StepState;
+use crate::domain::task::{Task, TaskState};
+use crate::domain::time::Time;
+use secrecy::{ExposeSecret, SecretString};
+
+/// A token and the certificate of the connection that carried it.
+#[derive(Clone, Debug)]
+pub struct Proofs {
+    /// The token, as received.
+    pub token: SecretString,
+    /// Thumbprint of the peer certificate of that connection.
+    pub certificate: Thumbprint,
+}
+
+/// What a server checks for its client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnerOperation {
+    /// `tasks/cancel`.
+    Cancel,
+    /// `tasks/get`.
+    Query,
+}
+
+/// `Check` by an MCP server.
+#[derive(Clone, Debug)]
+pub struct CheckOwner {
+    /// What the client wants.
+    pub operation: OwnerOperation,
+    /// The client's token; `None` where the server vouches for a principal alone.
+    pub proofs: Option<Proofs>,
+    /// The principal verified on this request.
+    pub principal: Option<Vouched>,
+    /// The handle that the client presented.
+    pub handle: SecretString,
+}
+
+/// `Check` by a tool.
+#[derive(Clone, Debug)]
+pub struct CheckStep {
+    /// The worker's token.
+    pub proofs: Proofs,
+    /// What the tool was called with.
+    pub call: ToolCall,
+}
+
+/// What the audience may know of the task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskView {
+    /// The task.
+    pub id: TaskId,
+    /// State now.
+    pub state: TaskState,
+    /// The owner's workload.
+    pub owner: Option<SpiffeId>,
+    /// The server.
+    pub server: SpiffeId,
+    /// How strongly the owner is identified.
+    pub assurance: Assurance,
+}
+
+/// The answer to `Check`. Only `Fresh` permits an effect.
+#[derive(Clone, Debug)]
+pub enum CheckAnswer {
+    /// No.
+    Denied(Reason),
+    /// Yes, once, until `act_by`.
+    Fresh {
+        /// Exclusive.
+        act_by: Time,
+        /// The task.
+        task: TaskView,
+        /// For a step.
+        step: Option<(Box<FreshStep>, Jti)>,
+    },
+    /// The task may be read; nothing may be done.
+    Read(TaskView),
+    /// The token was used before.
+    Repeat(StepState, TaskView),
+}
+
+/// A tool reports what became of an effect.
+#[derive(Clone, Copy, Debug)]
+pub struct ReportAsk {
+    /// The task.
+    pub task: TaskId,
+    /// The step.
+    pub step: StepNumber,
+    /// The fence of the token.
+    pub fence: Fence,
+    /// The `jti` of the token.
+    pub jti: Jti,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+const QUERY: &str = "Enforcement.Check(query)";
+const CANCEL: &str = "Enforcement.Check(cancel)";
+const STEP: &str = "Enforcement.Check(step)";
+const REPORT: &str = "Enforcement.Report";
+
+impl Continuation {
+    /// Checks an owner's query or cancel for its server.
+    ///
+    /// # Errors
+    /// See [`Failure`]: no decision was possible. A refusal is an answer.
+    pub async fn check_owner(
+        &self,
+        peer: &Peer,
+        ask: CheckOwner,
+    ) -> Result<(CheckAnswer, String), Failure> {
+        let caller = self.attest(peer, Freshness::Recent).await?;
+        answered(self.owner_answer(caller.evidence(), ask).await)
+    }
+
+    async fn owner_answer(
+        &self,
+        evidence: &Evidence,
+        ask: CheckOwner,
+    ) -> Result<(CheckAnswer, String), Failure> {
+        let now = self.now()?;
+        let (name, action) = match ask.operation {
+            OwnerOperation::Cancel => (CANCEL, Action::Cancel),
+            OwnerOperation::Query => (QUERY, Action::Query),
+        };
+        let token = match &ask.proofs {
+            None => None,
+            Some(Proofs { token, certificate }) => {
+                Some(self.presented(name, evidence, (token, *certificate), now)?)
+            }
+        };
+        if token.is_none() && ask.principal.is_none() {
+            return Err(Failure::Invalid("needs a token or a principal".to_owned()));
+        }
+        let server = match &token {
+            Some(presented) => presented.claims.audience.clone(),
+            None => self
+                .settings
+                .acting_id(evidence)
+                .map_err(|reason| self.refuse_early(name, evidence, reason))?,
+        };
+        let handle = self.ports.names.handle(&server, ask.handle.expose_secret());
+        let load = Load {
+            record: token.as_ref().map(|presented| presented.claims.fence),
+            ..Load::of(Locator::Name(handle))
+        };
+        let judge = self.owner_judge(evidence, (name, action), token, ask.principal);
+        let (answer, number) = match self.decide(load, judge).await? {
+            Decision::Recorded(done) => {
+                let number = done.number();
+                (done.into_effect(), number)
+            }
+            Decision::Noted(done) => {
+                let number = done.number();
+                (done.into_effect(), number)
+            }
+            Decision::Denied(denied) => return Err(self.refuse(denied)),
+        };
+        let (checked, task) = answer;
+        let answer = match checked {
+            OwnerChecked::Cancelled => {
+                self.leases.end(task.id, HoldKind::Cancelled);
+                CheckAnswer::Fresh {
+                    act_by: now.after(self.settings.limits.act_by),
+                    task,
+                    step: None,
+                }
+            }
+            OwnerChecked::Ended(_) | OwnerChecked::Read(_) => CheckAnswer::Read(task),
+        };
+        Ok((answer, self.decision_id(number)))
+    }
+
+    fn owner_judge(
+        &self,
+        evidence: &Evidence,
+        (name, action): (&'static str, Action),
+        token: Option<Presented>,
+        vouched: Option<Vouched>,
+    ) -> std::sync::Arc<super::ports::ledger::Judge<(OwnerChecked, TaskView)>> {
+        let principal = vouched.as_ref().map(|vouched| self.principal(vouched));
+        let issuer = vouched.map(|vouched| vouched.issuer);
+        self.judge(name, evidence, move |scene| {
+            let task = scene.lineage.known(&scene.now)?;
+            let server = Held::<AsServer>::check(task, scene.evidence)?;
+            let actor = token.as_ref().map(|presented| &presented.claims.actor);
+            let owner = Held::<AsOwner>::with_principal(task, actor, principal)?;
+            if let Some(issuer) = &issuer {
+                let facts = CallFacts::of(&task.call, false);
+                let vouching = server.spiffe_id.as_ref();
+                scene.permit_call(Action::Vouch, vouching, facts, Some(issuer))?;
+            }
+            let permit = scene.permit(action, actor)?;
+            let roles = (&server, &owner);
+            let transition = match action {
+                Action::Cancel => {
+                    check::cancel(scene.lineage, roles, token.as_ref(), &permit, &scene.now)?
+                }
+                _ => check::query(task, roles, token.as_ref(), &permit, &scene.now)?,
+            };
+            let after = transition.writes.task.as_ref().unwrap_or(task);
+            let view = view(after, scene.now.time);
+            Ok(Transition {
+                effect: (transition.effect, view),
+                writes: transition.writes,
+            })
+        })
+    }
+
+    /// Judges a step's token for its audience, and burns it.
+    ///
+    /// # Errors
+    /// See [`Failure`]: no decision was possible. A refusal is an answer.
+    pub async fn check_step(
+        &self,
+        peer: &Peer,
+        ask: CheckStep,
+    ) -> Result<(CheckAnswer, String), Failure> {
+        let caller = self.attest(peer, Freshness::Recent).await?;
+        answered(self.step_answer(caller.evidence(), ask).await)
+    }
+
+    async fn step_answer(
+        &self,
+        evidence: &Evidence,
+        ask: CheckStep,
+    ) -> Result<(CheckAnswer, String), Failure> {
+        let now = self.now()?;
+        let Proofs { token, certificate } = &ask.proofs;
+        let presented = self.presented(STEP, evidence, (token, *certificate), now)?;
+        let claims = &presented.claims;
+        let load = Load {
+            step: claims.step,
+            record: Some(claims.fence),
+            ..Load::of(Locator::Task(claims.task))
+        };
+        let settings = std::sync::Arc::clone(&self.settings);
+        let jti = claims.jti;
+        let judge = self.judge(STEP, evidence, move |scene| {
+            let claims = &presented.claims;
+            scene.fact("fence", claims.fence.0);
+            scene.fact("tool", &ask.call.tool);
+            // Possession of the signing key alone mints nothing: no task, no answer.
+            let task = scene.lineage.task.as_ref().ok_or(Reason::Alarm)?;
+            let granted = step::authority(task, &ask.call, &scene.now);
+            let demanded = granted.as_ref().map_or(Assurance::Svid, |(_, grant)| {
+                grant.audience_assurance.into()
+            });
+            let row = settings.row(&claims.audience);
+            let audience =
+                Held::<AsAudience>::check(&claims.audience, row, demanded, scene.evidence)?;
+            let action = match claims.operation {
+                Operation::Retry => Action::Retry,
+                Operation::Cancel | Operation::Create | Operation::Query | Operation::Step => {
+                    Action::Step
+                }
+            };
+            let owner_authority =
+                task.owner.workload.is_some() && task.asked.permits(&ask.call, scene.now.time);
+            let facts = CallFacts::of(&ask.call, owner_authority);
+            let permit = scene.permit_call(action, Some(&claims.actor), facts, None)?;
+            let checked = check::step(
+                scene.lineage,
+                &audience,
+                &presented,
+                &ask.call,
+                (&permit, &scene.now),
+            )?;
+            let view = view(task, scene.now.time);
+            Ok(Transition {
+                effect: (checked.effect, view),
+                writes: checked.writes,
+            })
+        });
+        let (effect, number) = match self.decide(load, judge).await? {
+            Decision::Recorded(done) => {
+                let number = done.number();
+                (done.into_effect(), number)
+            }
+            Decision::Noted(done) => {
+                let number = done.number();
+                (done.into_effect(), number)
+            }
+            Decision::Denied(denied) => return Err(self.refuse(denied)),
+        };
+        crate::failpoint::hit("check.burned_not_replied");
+        let answer = match effect {
+            (StepChecked::Fresh(step), task) => CheckAnswer::Fresh {
+                act_by: step.act_by,
+                task,
+                step: Some((step, jti)),
+            },
+            (StepChecked::Repeat(state), task) => CheckAnswer::Repeat(state, task),
+        };
+        Ok((answer, self.decision_id(number)))
+    }
+
+    /// Records what became of an effect.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub async fn report(
+        &self,
+        peer: &Peer,
+        ask: ReportAsk,
+    ) -> Result<(StepState, String), Failure> {
+        let caller = self.attest(peer, Freshness::Recent).await?;
+        let load = Load {
+            step: Some(ask.step),
+            record: Some(ask.fence),
+            ..Load::of(Locator::Task(ask.task))
+        };
+        let settings = std::sync::Arc::clone(&self.settings);
+        let judge = self.judge(REPORT, caller.evidence(), move |scene| {
+            scene.fact("fence", ask.fence.0);
+            scene.fact("outcome", format!("{:?}", ask.outcome).to_lowercase());
+            let record = scene.lineage.record.as_ref().ok_or(Reason::Unknown)?;
+            let row = settings.row(&record.audience);
+            let audience =
+                Held::<AsAudience>::check(&record.audience, row, Assurance::Svid, scene.evidence)?;
+            report::report(scene.lineage, &audience, ask.jti, ask.outcome, &scene.now)
+        });
+        match self.decide(load, judge).await? {
+            Decision::Recorded(done) => Ok((*done.effect(), self.decision_id(done.number()))),
+            Decision::Noted(done) => Ok((*done.effect(), self.decision_id(done.number()))),
+            Decision::Denied(denied) => Err(self.refuse(denied)),
+        }
+    }
+}
+
+/// At `Check` a refusal is an answer, not an error.
+fn answered(
+    result: Result<(CheckAnswer, String), Failure>,
+) -> Result<(CheckAnswer, String), Failure> {
+    match result {
+        Err(Failure::Denied {
+            reason,
+            decision_id,
+        }) => Ok((CheckAnswer::Denied(reason), decision_id)),
+        other => other,
+    }
+}
+
+fn view(task: &Task, now: Time) -> TaskView {
+    TaskView {
+        id: task.id,
+        state: task.state_at(now),
+        owner: task
+            .owner
+            .workload
+            .as_ref()
+            .map(|role| role.spiffe_id.clone()),
+        server: task.server.spiffe_id.clone(),
+        assurance: match task.owner.workload {
+            Some(_) => Assurance::Process,
+            None => Assurance::Principal,
+        },
+    }
+}

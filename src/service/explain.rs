@@ -1,0 +1,124 @@
+//! The true reason in words, for the operator: the rule, the evidence seen and what would change it.
+
+use crate::domain::denial::Reason;
+use crate::domain::evidence::{Evidence, Mismatch};
+use crate::domain::role::NotHeld;
+use crate::domain::task::Task;
+
+/// Explains a refusal.
+pub(super) fn explain(reason: &Reason, task: Option<&Task>, evidence: &Evidence) -> String {
+    match reason {
+        Reason::Alarm => {
+            "a valid signature without a record behind it: if no ledger was restored, \
+            treat the agent's key as stolen"
+                .to_owned()
+        }
+        Reason::AmbiguousIdentity => format!(
+            "the caller has {} identities and not exactly one [[workload]] row: name one",
+            evidence.spiffe_ids.len()
+        ),
+        Reason::CallDiffers => "the tool was called with something else than the token says".into(),
+        Reason::CallerRow(mismatch) => {
+            format!(
+                "the caller does not meet its own [[workload]] row: {}",
+                differs(*mismatch)
+            )
+        }
+        Reason::Certificate => "wrong key on this connection: the token is bound to another \
+            certificate"
+            .to_owned(),
+        Reason::Fence => "a leg is up and another fence than its last start's was presented".into(),
+        Reason::Grant => "neither the owner's grant nor the server's own permits this".to_owned(),
+        Reason::Handle => "the handle is the name of another task, or is fixed already".to_owned(),
+        Reason::Held { .. } => match task.and_then(|task| task.leg.as_ref()) {
+            Some(leg) => format!(
+                "leg {} is held by pid {}; it ends when that process exits, ends it, or is idle",
+                leg.number.0, leg.holder.pid
+            ),
+            None => "another process holds the leg".to_owned(),
+        },
+        Reason::Limit(limit) => format!("the limit {limit} is reached"),
+        Reason::NoLeg => "the caller has no live leg of this number: start one first".to_owned(),
+        Reason::NotHeld(why) => not_held(*why, task, evidence),
+        Reason::NotUsed => "the token was never used: there is nothing to report".to_owned(),
+        Reason::OutcomeDiffers => "another outcome was reported first".to_owned(),
+        Reason::PerformerUnknown => {
+            "a performer needs a [[workload]] row with a user or a cgroup, \
+            so that nobody else can start first"
+                .to_owned()
+        }
+        Reason::Policy(explanation) => format!("policy: {explanation}"),
+        Reason::ReattachFirst => "the agent was restarted: start again to take the leg up".into(),
+        Reason::StepDiffers => "a used token of this step was for another call".to_owned(),
+        Reason::StepInFlight => {
+            "another step, or this one for another request, is in flight".into()
+        }
+        Reason::StepOutOfOrder => format!(
+            "the next step is {}",
+            task.map_or(1, |task| task.last_step.0.saturating_add(1))
+        ),
+        Reason::StepUnknown => {
+            "nobody knows whether an earlier effect happened: its audience must \
+            report first"
+                .to_owned()
+        }
+        Reason::Terminal(_) => format!("the task is {}, which is final", reason.name()),
+        Reason::TokenExpired => "the token has expired".to_owned(),
+        Reason::TokenInvalid(why) => format!("the token is not good here: {why}"),
+        Reason::TokenVoid => "a newer token, the end of its leg or a restart voided it".to_owned(),
+        Reason::Unknown => "no such task, name or record".to_owned(),
+    }
+}
+
+fn not_held(why: NotHeld, task: Option<&Task>, evidence: &Evidence) -> String {
+    let caller: Vec<String> = evidence
+        .spiffe_ids
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    let caller = caller.join(", ");
+    match why {
+        NotHeld::Evidence(Mismatch::Process) => {
+            let holder = task.and_then(|task| {
+                [
+                    task.server.required.process,
+                    task.owner
+                        .workload
+                        .as_ref()
+                        .and_then(|role| role.required.process),
+                ]
+                .into_iter()
+                .flatten()
+                .next()
+            });
+            match holder {
+                Some(process) => format!(
+                    "{caller} has the ID, but the role is held by pid {}",
+                    process.pid
+                ),
+                None => format!("{caller} has the ID, but is another process"),
+            }
+        }
+        NotHeld::Evidence(mismatch) => {
+            format!(
+                "{caller} has the ID but not its evidence: {}",
+                differs(mismatch)
+            )
+        }
+        NotHeld::NoRole => format!("no role: {caller} is not named in the task for this"),
+        NotHeld::NotLocal => {
+            "the role needs a process on this node, or stronger assurance".to_owned()
+        }
+        NotHeld::Principal => "other principal than the task's".to_owned(),
+    }
+}
+
+fn differs(mismatch: Mismatch) -> &'static str {
+    match mismatch {
+        Mismatch::Cgroup => "its cgroup differs",
+        Mismatch::Executable => "its executable differs",
+        Mismatch::Process => "it is another process",
+        Mismatch::Uid => "its user ID differs",
+        Mismatch::Unbounded => "the row demands nothing that could be checked",
+    }
+}

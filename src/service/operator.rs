@@ -1,0 +1,264 @@
+//! `Operator`: what the person on the node may see and do.
+
+use super::leases::{HoldKind, LeaseState};
+use super::ports::{LedgerError, LocalPeer};
+use super::sweep::agent_evidence;
+use super::{Continuation, Failure};
+use crate::domain::decide::end;
+use crate::domain::denial::Reason;
+use crate::domain::event::{CallerFacts, ChainedEvent, Event, Verdict};
+use crate::domain::evidence::{Evidence, Required};
+use crate::domain::id::{Hex, RecordNumber, StepNumber, TaskId};
+use crate::domain::lineage::{Load, Locator, Now};
+use crate::domain::step::StepState;
+use crate::domain::task::{Task, TaskState};
+use std::time::Duration;
+
+/// A task as an operator sees it.
+#[derive(Clone, Debug)]
+pub struct TaskSummary {
+    /// The row.
+    pub task: Task,
+    /// State now.
+    pub state: TaskState,
+    /// Who holds the leg, in words; empty without a leg.
+    pub held_by: String,
+    /// Who can act now, in words.
+    pub can_act_now: String,
+    /// The pending step and its state now.
+    pub pending: Option<(StepNumber, StepState)>,
+    /// What each role must show, in words.
+    pub requirements: Vec<String>,
+}
+
+/// The agent as an operator sees it. The edge adds what it knows of identity and policy files.
+#[derive(Clone, Debug)]
+pub struct StatusView {
+    /// The running epoch.
+    pub epoch: u64,
+    /// Number of the newest policy set.
+    pub policy_generation: u64,
+    /// Legs that are up.
+    pub live_legs: usize,
+    /// Time since start.
+    pub uptime: Duration,
+}
+
+impl Continuation {
+    fn operator(&self, local: &LocalPeer) -> Evidence {
+        Evidence {
+            uid: Some(local.uid),
+            ..agent_evidence(Some(local.key))
+        }
+    }
+
+    /// Cancels a task on an operator's word.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub async fn revoke(
+        &self,
+        local: &LocalPeer,
+        task: TaskId,
+        why: String,
+    ) -> Result<(TaskState, String), Failure> {
+        let judge = self.judge("Operator.Revoke", &self.operator(local), move |scene| {
+            scene.fact("why", &why);
+            let task = scene.lineage.task.as_ref().ok_or(Reason::Unknown)?;
+            Ok(end::revoke(task, &scene.now))
+        });
+        let answer = self
+            .state_answer(Load::of(Locator::Task(task)), judge)
+            .await?;
+        self.leases.end(task, HoldKind::Cancelled);
+        Ok(answer)
+    }
+
+    /// Lists tasks in the order of their creation.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub async fn list_tasks(
+        &self,
+        after: Option<TaskId>,
+        limit: usize,
+    ) -> Result<(Vec<TaskSummary>, Option<TaskId>), Failure> {
+        let page = self.ports.ledger.tasks(after, limit).await?;
+        let tasks = page
+            .tasks
+            .into_iter()
+            .map(|task| self.summary(task))
+            .collect::<Result<_, _>>()?;
+        Ok((tasks, page.next))
+    }
+
+    /// Shows one task.
+    ///
+    /// # Errors
+    /// See [`Failure`]; `None` where there is none.
+    pub async fn show_task(&self, task: TaskId) -> Result<Option<TaskSummary>, Failure> {
+        let lineage = self
+            .ports
+            .ledger
+            .load(Load::of(Locator::Task(task)))
+            .await?;
+        lineage.task.map(|task| self.summary(task)).transpose()
+    }
+
+    /// Opens a decision ID. `None` for one that is not ours or whose record is not durable yet.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub async fn explain(&self, decision_id: &str) -> Result<Option<ChainedEvent>, Failure> {
+        let Some(number) = self.ports.names.open_decision_id(decision_id) else {
+            return Ok(None);
+        };
+        let events = self.ports.ledger.events(number, 1).await?;
+        Ok(events.into_iter().find(|event| event.number == number))
+    }
+
+    /// Reads the audit chain.
+    ///
+    /// # Errors
+    /// See [`LedgerError`].
+    pub async fn audit(
+        &self,
+        from: RecordNumber,
+        limit: usize,
+    ) -> Result<Vec<ChainedEvent>, LedgerError> {
+        self.ports.ledger.events(from, limit).await
+    }
+
+    /// How the agent is.
+    #[must_use]
+    pub fn status(&self) -> StatusView {
+        StatusView {
+            epoch: self.ports.signer.epoch().0,
+            policy_generation: self.ports.policy.generation().number,
+            live_legs: self.leases.all().len(),
+            uptime: self.ports.clock.monotonic().saturating_sub(self.started),
+        }
+    }
+
+    /// Puts a connection that was closed for its conduct into the audit; equal ones are folded.
+    pub fn connection_refused(&self, local: &LocalPeer, conduct: &'static str) {
+        let event = Event {
+            at: self.ports.clock.now().unwrap_or_default(),
+            operation: "connection".to_owned(),
+            verdict: Verdict::Denied {
+                reason: conduct.to_owned(),
+                explanation: "another process than the pinned one wrote to this connection, or it \
+                    carried a descriptor: connect after fork, one connection per process"
+                    .to_owned(),
+            },
+            task: None,
+            caller: CallerFacts {
+                process: Some(local.key),
+                uid: Some(local.uid),
+                ..CallerFacts::default()
+            },
+            policy: self.ports.policy.generation(),
+            policies: Vec::new(),
+            facts: Vec::new(),
+            count: 1,
+        };
+        if let Err(error) = super::notes::note(&self.notes, event) {
+            tracing::warn!(%error, "a refused connection is not in the audit");
+        }
+    }
+
+    fn summary(&self, task: Task) -> Result<TaskSummary, Failure> {
+        let now = Now {
+            time: self.now()?,
+            epoch: self.ports.signer.epoch(),
+            limits: &self.settings.limits,
+        };
+        let state = task.state_at(now.time);
+        let lease = self
+            .leases
+            .all()
+            .into_iter()
+            .find(|(id, ..)| *id == task.id);
+        let held_by = task.leg.as_ref().map_or_else(String::new, |leg| {
+            let suffix = match &lease {
+                Some((_, _, _, LeaseState::Suspended)) => {
+                    " (suspended: waits for it to start again)"
+                }
+                Some((_, _, _, LeaseState::Idle | LeaseState::Live)) | None => "",
+            };
+            format!("{} pid {}{suffix}", leg.performer, leg.holder.pid)
+        });
+        let can_act_now = if state.is_terminal() {
+            "nobody: final".to_owned()
+        } else if held_by.is_empty() {
+            let performers: Vec<String> = task
+                .performers
+                .iter()
+                .map(|role| role.spiffe_id.to_string())
+                .collect();
+            format!(
+                "any process of {} that shows its evidence",
+                performers.join(" or ")
+            )
+        } else {
+            format!("{held_by} alone")
+        };
+        Ok(TaskSummary {
+            state,
+            held_by,
+            can_act_now,
+            pending: task
+                .pending_at(&now)
+                .map(|(step, state)| (step.number, state)),
+            requirements: requirements(&task),
+            task,
+        })
+    }
+}
+
+fn requirements(task: &Task) -> Vec<String> {
+    let mut lines = Vec::new();
+    match &task.owner.workload {
+        Some(role) => lines.push(format!(
+            "owner {}: {}",
+            role.spiffe_id,
+            shows(&role.required)
+        )),
+        None => lines.push("owner: a principal that the server vouches for".to_owned()),
+    }
+    lines.push(format!(
+        "server {}: {}",
+        task.server.spiffe_id,
+        shows(&task.server.required)
+    ));
+    for role in &task.performers {
+        lines.push(format!(
+            "performer {}: {}",
+            role.spiffe_id,
+            shows(&role.required)
+        ));
+    }
+    lines
+}
+
+fn shows(required: &Required) -> String {
+    let mut parts = Vec::new();
+    parts.extend(required.uid.map(|uid| format!("uid {uid}")));
+    parts.extend(
+        required
+            .cgroup
+            .as_ref()
+            .map(|path| format!("cgroup {path}")),
+    );
+    parts.extend(
+        required
+            .executable
+            .map(|digest| format!("executable {}", Hex(&digest.0))),
+    );
+    parts.extend(
+        required
+            .process
+            .map(|process| format!("pid {}", process.pid)),
+    );
+    parts.join(", ")
+}

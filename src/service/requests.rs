@@ -1,0 +1,252 @@
+//! `Requests.Issue`: tokens for owners.
+
+use super::ports::ledger::{Decision, Recorded};
+use super::ports::{BoundCertificate, Freshness, Peer};
+use super::{Continuation, Failure};
+use crate::domain::claims::TokenClaims;
+use crate::domain::decide::create::{self, AskCreate, CreateAsked};
+use crate::domain::decide::owner::{self, AskOwner};
+use crate::domain::denial::Reason;
+use crate::domain::grant::{Grant, ToolCall};
+use crate::domain::id::{SpiffeId, TaskId};
+use crate::domain::lineage::{Load, Locator};
+use crate::domain::policy::{Action, CallFacts};
+use crate::domain::role::{AsOwnerPrincipalDue, Held};
+use crate::domain::time::Time;
+use secrecy::{ExposeSecret, SecretString};
+use std::time::Duration;
+
+/// A create token is asked for.
+#[derive(Clone, Debug)]
+pub struct CreateAsk {
+    /// Names the request for repeats.
+    pub request_id: Vec<u8>,
+    /// DER of the hand certificate.
+    pub certificate: Vec<u8>,
+    /// The call to be made at the server.
+    pub call: ToolCall,
+    /// What steps shall be permitted.
+    pub asked: Grant,
+    /// Who shall carry it out.
+    pub performers: Vec<SpiffeId>,
+    /// How long it may live.
+    pub lifetime: Duration,
+}
+
+/// A query or cancel token is asked for.
+#[derive(Clone, Debug)]
+pub struct NameAsk {
+    /// DER of the hand certificate.
+    pub certificate: Vec<u8>,
+    /// The server that gave the handle.
+    pub server: SpiffeId,
+    /// The handle.
+    pub handle: SecretString,
+}
+
+/// A signed token, or word that none is needed.
+#[derive(Clone, Debug)]
+pub struct IssuedToken {
+    /// The token; `None` for a repeat that needs none.
+    pub token: Option<SecretString>,
+    /// When it ends.
+    pub expires_at: Time,
+    /// For `handfast explain`.
+    pub decision_id: String,
+}
+
+const CREATE: &str = "Requests.Issue(create)";
+const QUERY: &str = "Requests.Issue(query)";
+const CANCEL: &str = "Requests.Issue(cancel)";
+
+impl Continuation {
+    /// Issues a create token.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub async fn issue_create(&self, peer: &Peer, ask: CreateAsk) -> Result<IssuedToken, Failure> {
+        let caller = self.attest(peer, Freshness::Now).await?;
+        let evidence = caller.evidence();
+        let now = self.now()?;
+        let hand = self.certificate(&ask.certificate, now)?;
+        let refuse = |reason| self.refuse_early(CREATE, evidence, reason);
+        let id = self.settings.acting_id(evidence).map_err(refuse)?;
+        let owner = self.settings.record_role(&id, evidence).map_err(refuse)?;
+        let performers = self.settings.performers(&ask.performers).map_err(refuse)?;
+        let request = self.request_digest(evidence, CREATE, &ask.request_id)?;
+        let ask = AskCreate {
+            task: self.new_task_id(now)?,
+            owner,
+            call: ask.call,
+            asked: ask.asked,
+            performers,
+            lifetime: ask.lifetime,
+            jti: self.jti()?,
+            certificate: hand.thumbprint,
+            certificate_ends: hand.ends,
+            request,
+        };
+        let judge = self.judge(CREATE, evidence, move |scene| {
+            let actor = Some(&ask.owner.spiffe_id);
+            scene.fact("audience", &ask.call.audience);
+            scene.fact("tool", &ask.call.tool);
+            let mut permits = vec![scene.permit_call(
+                Action::Create,
+                actor,
+                CallFacts::of(&ask.call, true),
+                None,
+            )?];
+            for permission in &ask.asked.permissions {
+                let facts = CallFacts {
+                    audience: permission.audience.clone(),
+                    tool: permission.tool.clone(),
+                    owner_authority: true,
+                };
+                permits.push(scene.permit_call(Action::Grant, actor, facts, None)?);
+            }
+            create::issue(scene.lineage, &ask, &permits, &scene.now)
+        });
+        match self
+            .decide(Load::of(Locator::Request(request)), judge)
+            .await?
+        {
+            Decision::Recorded(recorded) => {
+                let asked = recorded.map(|asked| match asked {
+                    CreateAsked::Issue(claims) => Ok(*claims),
+                    CreateAsked::Repeat(task) => Err(task),
+                });
+                let claims = asked.split().map_err(|_task| {
+                    Failure::Internal("a repeat was recorded as a change".to_owned())
+                })?;
+                self.sign(&claims)
+            }
+            Decision::Noted(noted) => Ok(IssuedToken {
+                token: None,
+                expires_at: now,
+                decision_id: self.decision_id(noted.number()),
+            }),
+            Decision::Denied(denied) => Err(self.refuse(denied)),
+        }
+    }
+
+    /// Issues a query token.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub async fn issue_query(&self, peer: &Peer, ask: NameAsk) -> Result<IssuedToken, Failure> {
+        let caller = self.attest(peer, Freshness::Recent).await?;
+        let (load, ask) = self.name_ask(&ask)?;
+        let judge = self.judge(QUERY, caller.evidence(), move |scene| {
+            let task = scene.lineage.known(&scene.now)?;
+            let held = Held::<AsOwnerPrincipalDue>::check(task, scene.evidence)?;
+            let permit = scene.permit(Action::Query, held.spiffe_id.as_ref())?;
+            owner::issue_query(task, &held, &ask, &permit, &scene.now)
+        });
+        match self.decide(load, judge).await? {
+            Decision::Noted(claims) => {
+                let token = self
+                    .ports
+                    .signer
+                    .sign_read(&claims)
+                    .map_err(|error| Failure::Internal(error.to_string()))?;
+                Ok(IssuedToken {
+                    token: Some(token.into()),
+                    expires_at: claims.effect().expires_at,
+                    decision_id: self.decision_id(claims.number()),
+                })
+            }
+            Decision::Recorded(_) => Err(Failure::Internal("a query changed a row".to_owned())),
+            Decision::Denied(denied) => Err(self.refuse(denied)),
+        }
+    }
+
+    /// Issues a cancel token.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub async fn issue_cancel(&self, peer: &Peer, ask: NameAsk) -> Result<IssuedToken, Failure> {
+        let caller = self.attest(peer, Freshness::Now).await?;
+        let (load, ask) = self.name_ask(&ask)?;
+        let judge = self.judge(CANCEL, caller.evidence(), move |scene| {
+            let task = scene.lineage.known(&scene.now)?;
+            let held = Held::<AsOwnerPrincipalDue>::check(task, scene.evidence)?;
+            let permit = scene.permit(Action::Cancel, held.spiffe_id.as_ref())?;
+            owner::issue_cancel(task, &held, &ask, &permit, &scene.now)
+        });
+        match self.decide(load, judge).await? {
+            Decision::Recorded(claims) => self.sign(&claims),
+            Decision::Noted(_) => Err(Failure::Internal("a cancel token has no row".to_owned())),
+            Decision::Denied(denied) => Err(self.refuse(denied)),
+        }
+    }
+
+    fn name_ask(&self, ask: &NameAsk) -> Result<(Load, AskOwner), Failure> {
+        let hand = self.certificate(&ask.certificate, self.now()?)?;
+        let name = self
+            .ports
+            .names
+            .handle(&ask.server, ask.handle.expose_secret());
+        let owner = AskOwner {
+            jti: self.jti()?,
+            certificate: hand.thumbprint,
+            certificate_ends: hand.ends,
+        };
+        Ok((Load::of(Locator::Name(name)), owner))
+    }
+
+    /// Checks a leg or hand certificate's form and own signature.
+    pub(super) fn certificate(&self, der: &[u8], now: Time) -> Result<BoundCertificate, Failure> {
+        self.ports
+            .certificates
+            .check(der, now)
+            .map_err(|why| Failure::Invalid(format!("certificate: {why}")))
+    }
+
+    /// Signs what is durable.
+    pub(super) fn sign(&self, claims: &Recorded<TokenClaims>) -> Result<IssuedToken, Failure> {
+        let token = self
+            .ports
+            .signer
+            .sign(claims)
+            .map_err(|error| Failure::Internal(error.to_string()))?;
+        Ok(IssuedToken {
+            token: Some(token.into()),
+            expires_at: claims.effect().expires_at,
+            decision_id: self.decision_id(claims.number()),
+        })
+    }
+
+    /// Names a request of this process for repeats.
+    pub(super) fn request_digest(
+        &self,
+        evidence: &crate::domain::evidence::Evidence,
+        method: &str,
+        request_id: &[u8],
+    ) -> Result<crate::domain::id::Digest, Failure> {
+        let process = evidence.process.as_ref().ok_or_else(|| {
+            self.refuse_early(
+                CREATE,
+                evidence,
+                Reason::NotHeld(crate::domain::role::NotHeld::NotLocal),
+            )
+        })?;
+        Ok(self.ports.names.request(process, method, request_id))
+    }
+
+    /// A time-ordered identifier: milliseconds, then random bits (UUID version 7, RFC 9562 §5.7).
+    pub(super) fn new_task_id(&self, now: Time) -> Result<TaskId, Failure> {
+        let mut bytes = [0_u8; 16];
+        self.random(&mut bytes)?;
+        let [_, _, ms @ ..] = now.0.to_be_bytes();
+        for (slot, byte) in bytes.iter_mut().zip(ms) {
+            *slot = byte;
+        }
+        if let Some(version) = bytes.get_mut(6) {
+            *version = (*version & 0x0f) | 0x70;
+        }
+        if let Some(variant) = bytes.get_mut(8) {
+            *variant = (*variant & 0x3f) | 0x80;
+        }
+        Ok(TaskId(bytes))
+    }
+}

@@ -1,0 +1,256 @@
+//! The scene of one decision: rows, evidence, time and policy, and the audit event that comes of it.
+
+use super::explain::explain;
+use super::ports::ledger::{Denied, Judge, Judged};
+use super::ports::{Clock, Policy};
+use super::{Continuation, Settings};
+use crate::domain::denial::Reason;
+use crate::domain::event::{CallerFacts, Event, Verdict};
+use crate::domain::evidence::Evidence;
+use crate::domain::id::{Epoch, SpiffeId};
+use crate::domain::lineage::{Lineage, Now, Transition};
+use crate::domain::policy::{Action, CallFacts, Permit, PolicyGeneration, PolicyInput, TaskFacts};
+use crate::domain::task::Task;
+use crate::domain::time::Time;
+use std::sync::Arc;
+
+/// One decision in progress.
+pub(super) struct Scene<'a> {
+    /// The rows.
+    pub(super) lineage: &'a Lineage,
+    /// Time, epoch and limits.
+    pub(super) now: Now<'a>,
+    /// The caller.
+    pub(super) evidence: &'a Evidence,
+    policy: &'a dyn Policy,
+    generation: PolicyGeneration,
+    policies: Vec<String>,
+    facts: Vec<(&'static str, String)>,
+}
+
+impl Scene<'_> {
+    /// Adds a fact to the audit event.
+    pub(super) fn fact(&mut self, name: &'static str, value: impl ToString) {
+        self.facts.push((name, value.to_string()));
+    }
+
+    /// Asks policy about this caller.
+    ///
+    /// # Errors
+    /// [`Reason::Policy`] with its explanation.
+    pub(super) fn permit(
+        &mut self,
+        action: Action,
+        actor: Option<&SpiffeId>,
+    ) -> Result<Permit, Reason> {
+        let task = self
+            .lineage
+            .task
+            .as_ref()
+            .map(|task| facts(task, &self.now));
+        self.ask(PolicyInput {
+            action,
+            actor: actor.cloned(),
+            evidence: Some(self.evidence.clone()),
+            task,
+            call: None,
+            issuer: None,
+            now: self.now.time,
+        })
+    }
+
+    /// Asks policy about a tool call.
+    ///
+    /// # Errors
+    /// [`Reason::Policy`] with its explanation.
+    pub(super) fn permit_call(
+        &mut self,
+        action: Action,
+        actor: Option<&SpiffeId>,
+        call: CallFacts,
+        issuer: Option<&str>,
+    ) -> Result<Permit, Reason> {
+        let task = self
+            .lineage
+            .task
+            .as_ref()
+            .map(|task| facts(task, &self.now));
+        let caller_acts = actor.is_some_and(|id| self.evidence.spiffe_ids.contains(id));
+        self.ask(PolicyInput {
+            action,
+            actor: actor.cloned(),
+            evidence: caller_acts.then(|| self.evidence.clone()),
+            task,
+            call: Some(call),
+            issuer: issuer.map(ToOwned::to_owned),
+            now: self.now.time,
+        })
+    }
+
+    fn ask(&mut self, input: PolicyInput) -> Result<Permit, Reason> {
+        match self.policy.evaluate(&input) {
+            Ok(permit) => {
+                self.generation = permit.generation();
+                self.policies.extend(permit.policies().iter().cloned());
+                Ok(permit)
+            }
+            Err(refusal) => {
+                self.generation = refusal.generation;
+                Err(Reason::Policy(format!(
+                    "{}: {}",
+                    input.action.name(),
+                    refusal.explanation
+                )))
+            }
+        }
+    }
+
+    fn event(&self, operation: &'static str, verdict: Verdict) -> Event {
+        Event {
+            at: self.now.time,
+            operation: operation.to_owned(),
+            verdict,
+            task: self
+                .lineage
+                .task
+                .as_ref()
+                .map(|task| task.id)
+                .or(self.lineage.id),
+            caller: caller(self.evidence),
+            policy: self.generation,
+            policies: self.policies.clone(),
+            facts: self.facts.clone(),
+            count: 1,
+        }
+    }
+}
+
+/// What policy sees of a task.
+fn facts(task: &Task, now: &Now<'_>) -> TaskFacts {
+    TaskFacts {
+        id: task.id,
+        state: task.state_at(now.time),
+        owner: task
+            .owner
+            .workload
+            .as_ref()
+            .map(|role| role.spiffe_id.clone()),
+        principal: task.owner.principal,
+        server: task.server.spiffe_id.clone(),
+        tool: task.call.tool.clone(),
+        created_at: task.created_at,
+        deadline: task.deadline,
+        last_step: task.last_step.0,
+        legs: task.legs.0,
+    }
+}
+
+fn caller(evidence: &Evidence) -> CallerFacts {
+    CallerFacts {
+        spiffe_ids: evidence.spiffe_ids.clone(),
+        assurance: Some(evidence.assurance),
+        process: evidence.process,
+        uid: evidence.uid,
+        cgroup: evidence.cgroup.clone(),
+        executable: evidence.executable,
+    }
+}
+
+/// The event of a refusal that needed no rows.
+pub(super) fn denial(
+    operation: &'static str,
+    evidence: &Evidence,
+    (at, policy): (Time, PolicyGeneration),
+    reason: &Reason,
+) -> Event {
+    Event {
+        at,
+        operation: operation.to_owned(),
+        verdict: Verdict::Denied {
+            reason: reason.name().to_owned(),
+            explanation: explain(reason, None, evidence),
+        },
+        task: None,
+        caller: caller(evidence),
+        policy,
+        policies: Vec::new(),
+        facts: Vec::new(),
+        count: 1,
+    }
+}
+
+/// Everything a judge needs besides rows; cheap to clone into the ledger's thread.
+struct Bench {
+    clock: Arc<dyn Clock>,
+    policy: Arc<dyn Policy>,
+    settings: Arc<Settings>,
+    epoch: Epoch,
+    evidence: Arc<Evidence>,
+    operation: &'static str,
+}
+
+impl Continuation {
+    /// Makes a judge of a rule: the same rule, on newer rows and at a later time, if it must be.
+    pub(super) fn judge<E, R>(
+        &self,
+        operation: &'static str,
+        evidence: &Evidence,
+        rule: R,
+    ) -> Arc<Judge<E>>
+    where
+        E: 'static,
+        R: Fn(&mut Scene<'_>) -> Result<Transition<E>, Reason> + Send + Sync + 'static,
+    {
+        let bench = Bench {
+            clock: Arc::clone(&self.ports.clock),
+            policy: Arc::clone(&self.ports.policy),
+            settings: Arc::clone(&self.settings),
+            epoch: self.ports.signer.epoch(),
+            evidence: Arc::new(evidence.clone()),
+            operation,
+        };
+        Arc::new(move |lineage| bench.run(lineage, &rule))
+    }
+}
+
+impl Bench {
+    fn run<E>(
+        &self,
+        lineage: &Lineage,
+        rule: &dyn Fn(&mut Scene<'_>) -> Result<Transition<E>, Reason>,
+    ) -> Result<Judged<E>, Box<Denied>> {
+        let time = self.clock.now();
+        let mut scene = Scene {
+            lineage,
+            now: Now {
+                time: time.unwrap_or_default(),
+                epoch: self.epoch,
+                limits: &self.settings.limits,
+            },
+            evidence: &self.evidence,
+            policy: self.policy.as_ref(),
+            generation: self.policy.generation(),
+            policies: Vec::new(),
+            facts: Vec::new(),
+        };
+        let decided = match time {
+            Some(_) => rule(&mut scene),
+            None => Err(Reason::Limit("clock.max_backward_jump")),
+        };
+        match decided {
+            Ok(transition) => Ok(Judged {
+                transition,
+                event: scene.event(self.operation, Verdict::Allowed),
+            }),
+            Err(reason) => {
+                let explanation = explain(&reason, lineage.task.as_ref(), &self.evidence);
+                let verdict = Verdict::Denied {
+                    reason: reason.name().to_owned(),
+                    explanation,
+                };
+                let event = scene.event(self.operation, verdict);
+                Err(Box::new(Denied { reason, event }))
+            }
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! What the configuration tells the service, as valid values.
+
+use crate::domain::evidence::Required;
+use crate::domain::id::SpiffeId;
+use crate::domain::limits::Limits;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// A `[[workload]]` row: what a SPIFFE ID must show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkloadRow {
+    /// User, cgroup and executable.
+    pub required: Required,
+    /// Pin the one live process as owner or server of a task.
+    pub process: bool,
+}
+
+/// A principal as the server verified it. Its `Debug` shows nothing of it.
+#[derive(Clone)]
+pub struct Vouched {
+    /// `iss` of the OAuth token.
+    pub issuer: String,
+    /// `sub` of the OAuth token.
+    pub subject: String,
+}
+
+impl std::fmt::Debug for Vouched {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Vouched(…)")
+    }
+}
+
+/// Settings of the service.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Times and counts of the rules.
+    pub limits: Limits,
+    /// What each configured SPIFFE ID must show.
+    pub workloads: BTreeMap<SpiffeId, WorkloadRow>,
+    /// A leg without a `Hold` stream and without a step for this long ends.
+    pub lease_idle: Duration,
+    /// How long after readiness a suspended leg waits for its process.
+    pub reattach_window: Duration,
+    /// How often the entitlement of a live leg's process is asked about again.
+    pub reattest_interval: Duration,
+    /// How often clocks are swept into the ledger.
+    pub sweep_interval: Duration,
+    /// A worker is told this long before its task's deadline.
+    pub deadline_notice: Duration,
+    /// Requests per second and burst of one process.
+    pub rate_per_process: (u32, u32),
+    /// Requests per second and burst of one user ID, or of one remote SPIFFE ID.
+    pub rate_per_uid: (u32, u32),
+    /// The most callers whose rates are kept.
+    pub rate_callers_max: usize,
+    /// Equal refusals and reads within this time share one audit record.
+    pub fold_window: Duration,
+    /// The most records that are being folded at a time.
+    pub fold_entries_max: usize,
+    /// The most legs that are up on this agent.
+    pub legs_max: usize,
+    /// The most `Hold` streams of one leg.
+    pub holds_per_leg_max: usize,
+    /// Events that wait in one `Hold` stream before it is closed.
+    pub hold_queue_max: usize,
+    /// The longest handle, in bytes.
+    pub handle_len_max: usize,
+    /// The longest issuer or subject, in bytes.
+    pub principal_len_max: usize,
+    /// The longest tool name, in bytes.
+    pub tool_len_max: usize,
+}

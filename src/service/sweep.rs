@@ -1,0 +1,280 @@
+//! What happens without a caller: processes exit, leases idle, entitlements end, clocks run out, and
+//! after a restart suspended legs wait for their processes.
+
+use super::leases::{AbortOnDrop, HoldKind, LeaseState, Up};
+use super::ports::ledger::Decision;
+use super::ports::{AttestError, Freshness, LedgerError, LocalPeer, Peer};
+use super::{Continuation, Failure};
+use crate::domain::decide::{end, leg};
+use crate::domain::event::{CallerFacts, Event, Verdict};
+use crate::domain::evidence::{Assurance, Evidence, ProcessKey};
+use crate::domain::id::{LegNumber, TaskId};
+use crate::domain::lineage::{Load, Locator, Transition};
+use crate::domain::role::{AsPerformer, Held};
+use crate::domain::task::TaskState;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// Tasks read at a time when all are walked.
+const PAGE: usize = 256;
+
+/// Why a leg ended without its holder's word.
+#[derive(Clone, Copy, Debug)]
+enum Lost {
+    Exited,
+    Idle,
+    NotReattached,
+    Withdrawn,
+}
+
+impl Lost {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Exited => "process_exited",
+            Self::Idle => "lease_idle",
+            Self::NotReattached => "not_reattached",
+            Self::Withdrawn => "entitlement_withdrawn",
+        }
+    }
+
+    fn told(self) -> HoldKind {
+        match self {
+            Self::Exited | Self::Idle | Self::NotReattached => HoldKind::Fenced,
+            Self::Withdrawn => HoldKind::Revoked,
+        }
+    }
+}
+
+impl Continuation {
+    /// A leg came up: keep its lease and watch its process.
+    pub(super) fn up(&self, task: TaskId, leg: LegNumber, peer: Arc<LocalPeer>, suspended: bool) {
+        let exited = self.ports.processes.exited(Arc::clone(&peer));
+        let this = self.clone();
+        let watch = tokio::spawn(async move {
+            exited.await;
+            // In a task of its own: ending the lease ends the task that waits here.
+            tokio::spawn(async move { this.lose(task, leg, Lost::Exited).await });
+        });
+        let watch = AbortOnDrop(watch.abort_handle());
+        self.leases.up(
+            task,
+            Up {
+                leg,
+                peer,
+                suspended,
+                watch,
+            },
+        );
+    }
+
+    /// Ends a leg in the ledger, then in memory.
+    async fn lose(&self, task: TaskId, number: LegNumber, why: Lost) {
+        let agent = agent_evidence(None);
+        let judge = self.judge("leg.lost", &agent, move |scene| {
+            scene.fact("leg", number.0);
+            scene.fact("why", why.name());
+            match &scene.lineage.task {
+                Some(task) => Ok(leg::lose(task, number)),
+                None => Ok(Transition::unchanged(false)),
+            }
+        });
+        match self.decide(Load::of(Locator::Task(task)), judge).await {
+            Ok(_) => self.leases.end_leg(task, number, why.told()),
+            // The lease stays: a leg never ends in memory alone. The next sweep tries again.
+            Err(error) => tracing::warn!(%task, ?error, "a leg could not be ended"),
+        }
+    }
+
+    /// Finds the legs that an earlier run left, and pins their processes again.
+    ///
+    /// # Errors
+    /// The ledger could not be read.
+    pub async fn recover(&self) -> Result<(), Failure> {
+        let mut after = None;
+        loop {
+            let page = self.ports.ledger.tasks(after, PAGE).await?;
+            for task in page.tasks {
+                let Some(leg) = task.leg else { continue };
+                match self.ports.processes.reopen(&leg.holder) {
+                    Some(peer) => self.up(task.id, leg.number, peer, true),
+                    None => self.lose(task.id, leg.number, Lost::Exited).await,
+                }
+            }
+            after = match page.next {
+                Some(next) => Some(next),
+                None => return Ok(()),
+            };
+        }
+    }
+
+    /// Runs the sweeps until shut down. The re-attachment window starts now: call it at readiness.
+    pub async fn run(&self, shutdown: CancellationToken) {
+        let ready = self.ports.clock.monotonic();
+        let mut sweep = tokio::time::interval(self.settings.sweep_interval);
+        sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut reattested = ready;
+        let mut policy = self.ports.policy.generation();
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                _ = sweep.tick() => {}
+            }
+            let now = self.ports.clock.monotonic();
+            let window_over = now.saturating_sub(ready) >= self.settings.reattach_window;
+            self.sweep_leases(window_over).await;
+            if now.saturating_sub(reattested) >= self.settings.reattest_interval {
+                reattested = now;
+                self.reattest_legs().await;
+            }
+            let newest = self.ports.policy.generation();
+            if newest != policy {
+                policy = newest;
+                self.leases.tell_everybody(HoldKind::PolicyChanged);
+            }
+            if let Err(error) = self.sweep_tasks().await {
+                tracing::warn!(%error, "the ledger could not be swept");
+            }
+            if let Err(error) = self.notes.sweep() {
+                tracing::warn!(%error, "folded events could not be counted");
+            }
+        }
+        self.leases.tell_everybody(HoldKind::Draining);
+    }
+
+    async fn sweep_leases(&self, window_over: bool) {
+        for (task, leg, _, state) in self.leases.all() {
+            match state {
+                LeaseState::Idle => self.lose(task, leg, Lost::Idle).await,
+                LeaseState::Suspended if window_over => {
+                    self.lose(task, leg, Lost::NotReattached).await;
+                }
+                LeaseState::Live | LeaseState::Suspended => {}
+            }
+        }
+    }
+
+    /// Asks again whether each holder is still entitled. Legs end by a refusal, never by absence.
+    async fn reattest_legs(&self) {
+        for (task, number, peer, _) in self.leases.all() {
+            let peer = Peer::Local(peer);
+            match self.ports.attestor.attest(&peer, Freshness::Recent).await {
+                Ok(workload) => {
+                    let judge =
+                        self.judge(
+                            "leg.reattested",
+                            workload.evidence(),
+                            move |scene| match &scene.lineage.task {
+                                Some(task)
+                                    if Held::<AsPerformer>::check(task, scene.evidence)
+                                        .is_err() =>
+                                {
+                                    Ok(leg::lose(task, number))
+                                }
+                                Some(_) | None => Ok(Transition::unchanged(false)),
+                            },
+                        );
+                    let load = Load::of(Locator::Task(task));
+                    if let Ok(Decision::Recorded(_)) = self.decide(load, judge).await {
+                        self.leases.end_leg(task, number, HoldKind::Revoked);
+                    }
+                }
+                Err(AttestError::Changed | AttestError::Expired | AttestError::NoIdentity) => {
+                    self.lose(task, number, Lost::Withdrawn).await;
+                }
+                Err(AttestError::Unavailable(_)) => {}
+            }
+        }
+    }
+
+    /// Writes down what clocks have decided, tells workers of near deadlines, and forgets what is old.
+    async fn sweep_tasks(&self) -> Result<(), LedgerError> {
+        let Some(now) = self.ports.clock.now() else {
+            return Ok(());
+        };
+        let mut after = None;
+        loop {
+            let page = self.ports.ledger.tasks(after, PAGE).await?;
+            for task in page.tasks {
+                let state = task.state_at(now);
+                if state != task.state {
+                    self.expire(task.id).await;
+                } else if state == TaskState::Working
+                    && now
+                        .after(self.settings.deadline_notice)
+                        .reached(task.deadline)
+                {
+                    self.leases.tell_deadline(task.id);
+                } else if task
+                    .ended_at
+                    .is_some_and(|at| now.reached(at.after(self.settings.limits.retention)))
+                {
+                    let event = self.agent_event("task.forgotten", now, task.id);
+                    self.ports.ledger.forget(task.id, event).await?;
+                }
+            }
+            after = match page.next {
+                Some(next) => Some(next),
+                None => break,
+            };
+        }
+        self.ports.ledger.forget_terms(now, PAGE).await.map(drop)
+    }
+
+    async fn expire(&self, task: TaskId) {
+        let judge = self.judge("task.swept", &agent_evidence(None), |scene| {
+            match &scene.lineage.task {
+                Some(task) => Ok(end::sweep(task, &scene.now)),
+                None => Ok(Transition::unchanged(TaskState::Expired)),
+            }
+        });
+        match self.decide(Load::of(Locator::Task(task)), judge).await {
+            Ok(Decision::Recorded(ended)) => {
+                let kind = match ended.effect() {
+                    TaskState::Cancelled => HoldKind::Cancelled,
+                    TaskState::Completed
+                    | TaskState::Expired
+                    | TaskState::Failed
+                    | TaskState::Working => HoldKind::Finished,
+                };
+                self.leases.end(task, kind);
+            }
+            Ok(Decision::Denied(_) | Decision::Noted(_)) => {}
+            Err(error) => tracing::warn!(%task, ?error, "a task's end could not be written"),
+        }
+    }
+
+    fn agent_event(&self, operation: &str, at: crate::domain::time::Time, task: TaskId) -> Event {
+        Event {
+            at,
+            operation: operation.to_owned(),
+            verdict: Verdict::Allowed,
+            task: Some(task),
+            caller: CallerFacts::default(),
+            policy: self.ports.policy.generation(),
+            policies: Vec::new(),
+            facts: Vec::new(),
+            count: 1,
+        }
+    }
+
+    /// How long until the sweep after next has run; for callers that wait for one.
+    #[must_use]
+    pub fn sweep_interval(&self) -> Duration {
+        self.settings.sweep_interval
+    }
+}
+
+/// The agent itself, or a process on whose behalf it acts: holds no role.
+pub(super) fn agent_evidence(process: Option<ProcessKey>) -> Evidence {
+    Evidence {
+        spiffe_ids: Vec::new(),
+        assurance: Assurance::Process,
+        process,
+        uid: None,
+        cgroup: None,
+        executable: None,
+        traced: false,
+        attested_at: crate::domain::time::Time(0),
+    }
+}

@@ -1,0 +1,293 @@
+//! `Tasks`: what the MCP server does with a task.
+
+use super::leases::HoldKind;
+use super::ports::ledger::Decision;
+use super::ports::{Freshness, Peer};
+use super::{Continuation, Failure, Vouched};
+use crate::domain::claims::TokenClaims;
+use crate::domain::decide::Presented;
+use crate::domain::decide::create::{self, Basis, Register};
+use crate::domain::decide::end::{self, Ending};
+use crate::domain::denial::Reason;
+use crate::domain::evidence::Evidence;
+use crate::domain::grant::{Grant, Permission, ToolCall};
+use crate::domain::id::{Fence, PrincipalHash, SpiffeId, TaskId, Thumbprint};
+use crate::domain::lineage::{Load, Locator, Transition};
+use crate::domain::policy::{Action, CallFacts};
+use crate::domain::role::{AsServer, Held};
+use crate::domain::task::TaskState;
+use crate::domain::time::Time;
+use secrecy::{ExposeSecret, SecretString};
+use std::time::Duration;
+
+/// A server registers a task.
+#[derive(Clone, Debug)]
+pub struct RegisterAsk {
+    /// Names the request for repeats, where there is no token.
+    pub request_id: Vec<u8>,
+    /// The client's create token, with the thumbprint of the certificate on its connection.
+    pub token: Option<(SecretString, Thumbprint)>,
+    /// The principal that the server verified.
+    pub principal: Option<Vouched>,
+    /// The call as received.
+    pub call: ToolCall,
+    /// The handle that the client will get.
+    pub handle: SecretString,
+    /// What remains of the owner's grant.
+    pub keep: Option<Vec<Permission>>,
+    /// What the server adds of its own.
+    pub own: Grant,
+    /// Who shall carry it out.
+    pub performers: Vec<SpiffeId>,
+    /// How long it may live.
+    pub lifetime: Duration,
+}
+
+/// A registered task.
+#[derive(Clone, Debug)]
+pub struct RegisteredTask {
+    /// The task.
+    pub registered: create::Registered,
+    /// The name for the queue.
+    pub work_reference: SecretString,
+    /// For `handfast explain`.
+    pub decision_id: String,
+}
+
+const CREATE: &str = "Tasks.Create";
+const FINISH: &str = "Tasks.Finish";
+const GET: &str = "Tasks.Get";
+
+/// What a server sees of its task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerView {
+    /// State now.
+    pub state: TaskState,
+    /// When it stops being runnable.
+    pub deadline: Time,
+    /// Whether a leg is up.
+    pub leg_live: bool,
+    /// How many legs there have been.
+    pub legs: u32,
+    /// Highest step issued.
+    pub last_step: u32,
+}
+
+impl Continuation {
+    /// Registers a task: burns the create token, or takes the principal vouched for.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub async fn create(&self, peer: &Peer, ask: RegisterAsk) -> Result<RegisteredTask, Failure> {
+        let caller = self.attest(peer, Freshness::Now).await?;
+        let evidence = caller.evidence();
+        let now = self.now()?;
+        if !self
+            .ports
+            .names
+            .handle_is_strong(ask.handle.expose_secret())
+        {
+            return Err(Failure::Invalid(
+                "handle: needs at least 120 random bits (a UUID version 4 has enough)".to_owned(),
+            ));
+        }
+        let token = match &ask.token {
+            None => None,
+            Some((token, certificate)) => {
+                Some(self.presented(CREATE, evidence, (token, *certificate), now)?)
+            }
+        };
+        let (load, register) = self.register(evidence, &ask, token, now)?;
+        let issuer = ask.principal.as_ref().map(|vouched| vouched.issuer.clone());
+        let judge = self.judge(CREATE, evidence, move |scene| {
+            permit_register(scene, &register, issuer.as_deref()).and_then(|permits| {
+                create::register(scene.lineage, &register, &permits, &scene.now)
+            })
+        });
+        let (registered, number) = match self.decide(load, judge).await? {
+            Decision::Recorded(done) => (done.effect().clone(), done.number()),
+            Decision::Noted(done) => (done.effect().clone(), done.number()),
+            Decision::Denied(denied) => return Err(self.refuse(denied)),
+        };
+        Ok(RegisteredTask {
+            work_reference: self.ports.names.work_reference(registered.task).into(),
+            decision_id: self.decision_id(number),
+            registered,
+        })
+    }
+
+    fn register(
+        &self,
+        evidence: &Evidence,
+        ask: &RegisterAsk,
+        token: Option<Presented>,
+        now: Time,
+    ) -> Result<(Load, Register), Failure> {
+        let refuse = |reason| self.refuse_early(CREATE, evidence, reason);
+        // With a token the server acts as the audience it names; the rules compare again.
+        let id = match &token {
+            Some(presented) => presented.claims.audience.clone(),
+            None => self.settings.acting_id(evidence).map_err(refuse)?,
+        };
+        let server = self.settings.record_role(&id, evidence).map_err(refuse)?;
+        let name = self.ports.names.handle(&id, ask.handle.expose_secret());
+        let (locator, basis) = match token {
+            Some(presented) => (
+                Locator::Task(presented.claims.task),
+                Basis::Token(presented),
+            ),
+            None if ask.principal.is_none() => {
+                return Err(Failure::Invalid("needs a token or a principal".to_owned()));
+            }
+            None => {
+                let request = self.request_digest(evidence, CREATE, &ask.request_id)?;
+                let task = self.new_task_id(now)?;
+                (
+                    Locator::Request(request),
+                    Basis::Principal { task, request },
+                )
+            }
+        };
+        let register = Register {
+            server,
+            basis,
+            principal: ask
+                .principal
+                .as_ref()
+                .map(|vouched| self.principal(vouched)),
+            call: ask.call.clone(),
+            keep: ask.keep.clone(),
+            own: ask.own.clone(),
+            performers: self.settings.performers(&ask.performers).map_err(refuse)?,
+            lifetime: ask.lifetime,
+            name,
+        };
+        Ok((
+            Load {
+                name: Some(name),
+                ..Load::of(locator)
+            },
+            register,
+        ))
+    }
+
+    /// Verifies a token's bytes. What it permits is for the rules to say.
+    pub(super) fn presented(
+        &self,
+        operation: &'static str,
+        evidence: &Evidence,
+        (token, certificate): (&SecretString, Thumbprint),
+        now: Time,
+    ) -> Result<Presented, Failure> {
+        match self.ports.signer.verify(token.expose_secret(), now) {
+            Ok(claims) => Ok(Presented {
+                claims,
+                certificate,
+            }),
+            Err("expired") => Err(self.refuse_early(operation, evidence, Reason::TokenExpired)),
+            Err(why) => Err(self.refuse_early(operation, evidence, Reason::TokenInvalid(why))),
+        }
+    }
+
+    pub(super) fn principal(&self, vouched: &Vouched) -> PrincipalHash {
+        self.ports
+            .names
+            .principal(&vouched.issuer, &vouched.subject)
+    }
+
+    /// Finishes a task as its server.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub async fn finish(
+        &self,
+        peer: &Peer,
+        task: TaskId,
+        ending: Ending,
+        leg_fence: Option<Fence>,
+    ) -> Result<(TaskState, String), Failure> {
+        let caller = self.attest(peer, Freshness::Now).await?;
+        let judge = self.judge(FINISH, caller.evidence(), move |scene| {
+            let task = scene.lineage.known(&scene.now)?;
+            let held = Held::<AsServer>::check(task, scene.evidence)?;
+            let permit = scene.permit(Action::Finish, held.spiffe_id.as_ref())?;
+            end::finish(task, &held, (ending, leg_fence), &permit, &scene.now)
+        });
+        let answer = self
+            .state_answer(Load::of(Locator::Task(task)), judge)
+            .await?;
+        self.leases.end(task, HoldKind::Finished);
+        Ok(answer)
+    }
+
+    /// What a server sees of its task.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub async fn get(&self, peer: &Peer, task: TaskId) -> Result<(ServerView, String), Failure> {
+        let caller = self.attest(peer, Freshness::Recent).await?;
+        let judge = self.judge(GET, caller.evidence(), move |scene| {
+            let task = scene.lineage.known(&scene.now)?;
+            let held = Held::<AsServer>::check(task, scene.evidence)?;
+            scene.permit(Action::Query, held.spiffe_id.as_ref())?;
+            Ok(Transition::unchanged(ServerView {
+                state: task.state_at(scene.now.time),
+                deadline: task.deadline,
+                leg_live: task.live_leg(scene.now.epoch).is_some(),
+                legs: task.legs.0,
+                last_step: task.last_step.0,
+            }))
+        });
+        match self.decide(Load::of(Locator::Task(task)), judge).await? {
+            Decision::Recorded(seen) => Ok((*seen.effect(), self.decision_id(seen.number()))),
+            Decision::Noted(seen) => Ok((*seen.effect(), self.decision_id(seen.number()))),
+            Decision::Denied(denied) => Err(self.refuse(denied)),
+        }
+    }
+
+    /// Commits a decision whose answer is the task's state.
+    pub(super) async fn state_answer(
+        &self,
+        load: Load,
+        judge: std::sync::Arc<super::ports::ledger::Judge<TaskState>>,
+    ) -> Result<(TaskState, String), Failure> {
+        match self.decide(load, judge).await? {
+            Decision::Recorded(done) => Ok((*done.effect(), self.decision_id(done.number()))),
+            Decision::Noted(done) => Ok((*done.effect(), self.decision_id(done.number()))),
+            Decision::Denied(denied) => Err(self.refuse(denied)),
+        }
+    }
+}
+
+/// Asks policy about everything that a registration brings into the world.
+fn permit_register(
+    scene: &mut super::scene::Scene<'_>,
+    ask: &Register,
+    issuer: Option<&str>,
+) -> Result<Vec<crate::domain::policy::Permit>, Reason> {
+    let server = Some(&ask.server.spiffe_id);
+    scene.fact("audience", &ask.call.audience);
+    scene.fact("tool", &ask.call.tool);
+    let mut permits = Vec::new();
+    if let Some(issuer) = issuer {
+        let facts = CallFacts::of(&ask.call, false);
+        permits.push(scene.permit_call(Action::Vouch, server, facts, Some(issuer))?);
+    }
+    if let Basis::Token(Presented {
+        claims: TokenClaims { actor, .. },
+        ..
+    }) = &ask.basis
+    {
+        let facts = CallFacts::of(&ask.call, true);
+        permits.push(scene.permit_call(Action::Create, Some(actor), facts, None)?);
+    }
+    for permission in &ask.own.permissions {
+        let facts = CallFacts {
+            audience: permission.audience.clone(),
+            tool: permission.tool.clone(),
+            owner_authority: false,
+        };
+        permits.push(scene.permit_call(Action::Grant, server, facts, None)?);
+    }
+    Ok(permits)
+}

@@ -1,0 +1,6 @@
+//! The rules, tested without any edge: every state against every command, and the invariants.
+
+mod fixture;
+mod roles;
+mod rules;
+mod tables;

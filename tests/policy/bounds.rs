@@ -1,0 +1,144 @@
+//! No text ends the process or slips past the validator.
+
+use crate::inputs::{ordinary, permitted, set};
+use handfast::domain::policy::Action;
+use handfast::policy::{NESTING_MAX, OPERATORS_MAX, PATH_MAX, check};
+
+/// The caller's stack is short: what a deep request leaves of a worker thread's.
+fn on_a_worker(work: impl FnOnce() + Send + 'static) {
+    std::thread::Builder::new()
+        .stack_size(512 * 1024)
+        .spawn(work)
+        .expect("a thread")
+        .join()
+        .expect("no panic");
+}
+
+fn query(condition: &str) -> String {
+    format!(
+        "@id(\"it\") permit (principal, action == Action::\"query\", resource) when {{ {condition} }};"
+    )
+}
+
+#[expect(clippy::arithmetic_side_effects, reason = "small, known numbers")]
+/// Conditions that go as deep as they may, around `core`, one for every way to go deep.
+fn deepest(core: &str, operators: usize, nesting: usize) -> Vec<String> {
+    let around = |open: &str, close: &str, levels: usize| {
+        format!("{}{core}{}", open.repeat(levels), close.repeat(levels))
+    };
+    vec![
+        format!("{core}{}", " && true".repeat(operators)),
+        format!("{core}{}", " || false".repeat(operators)),
+        format!("0{} == 0 && {core}", " + 1 - 1".repeat(operators / 2 - 1)),
+        format!("{core}{}", " } when { true".repeat(operators)),
+        format!("{core}{}", " } unless { false".repeat(operators)),
+        around("(", ")", nesting),
+        around("!(!(", "))", nesting / 2),
+        format!("{}{core}", "if false then false else ".repeat(operators)),
+        format!(
+            "{}{core}{}{}",
+            "if false then false else (".repeat(nesting),
+            " && true".repeat(operators - nesting),
+            ")".repeat(nesting)
+        ),
+    ]
+}
+
+#[test]
+fn a_set_within_the_bounds_is_validated_and_evaluated() {
+    on_a_worker(|| {
+        // What the policy around the condition uses itself: two brackets, a few operators.
+        for (n, condition) in deepest("context.now_ms > 1", OPERATORS_MAX - 2, NESTING_MAX - 2)
+            .iter()
+            .enumerate()
+        {
+            let policy = set(&query(condition));
+            permitted(&policy, &ordinary(Action::Query));
+            let wrong = condition.replace("context.now_ms", "context.nope_ms");
+            let error = check(&query(&wrong)).expect_err("a type error");
+            assert!(error.to_string().contains("nope_ms"), "{n}: {error}");
+        }
+    });
+}
+
+#[test]
+fn a_set_beyond_the_bounds_is_refused_at_its_place() {
+    on_a_worker(|| {
+        for far in [1, 100, 10_000] {
+            let conditions = deepest(
+                "context.now_ms > 1",
+                (OPERATORS_MAX + 2) * far,
+                (NESTING_MAX + 2) * far,
+            );
+            for condition in conditions {
+                let error = check(&query(&condition)).expect_err("too deep");
+                let [problem] = error.problems() else {
+                    panic!("not one problem: {error}");
+                };
+                assert!(problem.line == 1 && problem.column > 80, "{problem}");
+                assert!(
+                    problem.message.contains("nest deeper")
+                        || problem.message.contains("operators"),
+                    "{problem}"
+                );
+            }
+        }
+    });
+}
+
+#[test]
+fn a_path_has_an_end() {
+    let path = |names: usize| query(&format!("context{} > 1", ".now_ms".repeat(names - 1)));
+    let told = |names| check(&path(names)).expect_err("no such path").to_string();
+    assert!(told(PATH_MAX).contains("unexpected type"));
+    assert!(told(PATH_MAX + 1).contains("more names"));
+    let calls = |calls: usize| query(&format!("[[1]]{}", ".contains([1])".repeat(calls)));
+    let told = |n| check(&calls(n)).expect_err("no such call").to_string();
+    assert!(told(OPERATORS_MAX - 1).contains("type"));
+    assert!(told(OPERATORS_MAX).contains("more operators"));
+}
+
+#[test]
+fn the_bounds_are_those_of_one_policy() {
+    let one = query(&format!(
+        "context.now_ms > 1{}",
+        " && true".repeat(OPERATORS_MAX / 2)
+    ));
+    let several: Vec<String> = (0..4)
+        .map(|n| one.replace("\"it\"", &format!("\"{n}\"")))
+        .collect();
+    check(&several.join("\n")).expect("a good set");
+}
+
+#[test]
+fn strings_and_comments_are_not_counted() {
+    let text = format!(
+        "// {}\n{}",
+        "(".repeat(1000),
+        query(&format!(
+            "resource.tool != \"\\\"{}\"",
+            "((.&&".repeat(1000)
+        ))
+    );
+    check(&text).expect("a good set");
+}
+
+#[test]
+fn garbage_is_refused_without_harm() {
+    on_a_worker(|| {
+        for garbage in [
+            "(",
+            "[{(",
+            "\"",
+            "//",
+            "@",
+            "permit(",
+            "when{",
+            "\\",
+            "\u{0}",
+            "é\u{202e}",
+        ] {
+            check(&garbage.repeat(30_000)).expect_err("garbage");
+        }
+    });
+}
