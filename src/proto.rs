@@ -8,7 +8,9 @@ use std::fmt;
 /// `handfast.v1`: the API of the agent.
 #[expect(
     missing_docs,
-    unreachable_pub,
+    non_camel_case_types,
+    non_snake_case,
+    unused_qualifications,
     clippy::pedantic,
     clippy::allow_attributes_without_reason,
     clippy::arithmetic_side_effects,
@@ -70,6 +72,23 @@ impl fmt::Debug for v1::Permission {
     }
 }
 
+impl fmt::Debug for v1::check_request::Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Query(name) => f.debug_tuple("Query").field(name).finish(),
+            Self::Cancel(name) => f.debug_tuple("Cancel").field(name).finish(),
+            Self::Step(call) => f.debug_tuple("Step").field(call).finish(),
+        }
+    }
+}
+
+// What is nested in a message loses its `Debug` with it.
+impl fmt::Debug for v1::report_request::Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str_name())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::v1;
@@ -94,7 +113,13 @@ mod tests {
             ..v1::Permission::default()
         };
         let shown = [
-            format!("{:?}", v1::AskName { handle: text(), ..v1::AskName::default() }),
+            format!(
+                "{:?}",
+                v1::AskName {
+                    handle: text(),
+                    ..v1::AskName::default()
+                }
+            ),
             format!(
                 "{:?}",
                 v1::CheckRequest {
@@ -120,9 +145,18 @@ mod tests {
             ),
             format!(
                 "{:?}",
-                v1::CreateResponse { work_reference: text(), ..v1::CreateResponse::default() }
+                v1::CreateResponse {
+                    work_reference: text(),
+                    ..v1::CreateResponse::default()
+                }
             ),
-            format!("{:?}", v1::IssueResponse { token: text(), ..v1::IssueResponse::default() }),
+            format!(
+                "{:?}",
+                v1::IssueResponse {
+                    token: text(),
+                    ..v1::IssueResponse::default()
+                }
+            ),
             format!(
                 "{:?}",
                 v1::IssueStepResponse {
@@ -131,10 +165,19 @@ mod tests {
                     ..v1::IssueStepResponse::default()
                 }
             ),
-            format!("{:?}", v1::ReportRequest { jti: bytes(), ..v1::ReportRequest::default() }),
             format!(
                 "{:?}",
-                v1::StartRequest { work_reference: text(), ..v1::StartRequest::default() }
+                v1::ReportRequest {
+                    jti: bytes(),
+                    ..v1::ReportRequest::default()
+                }
+            ),
+            format!(
+                "{:?}",
+                v1::StartRequest {
+                    work_reference: text(),
+                    ..v1::StartRequest::default()
+                }
             ),
             format!(
                 "{:?}",
