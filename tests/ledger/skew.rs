@@ -1,6 +1,8 @@
 //! What every ledger promises for callers that collide: a commit stands on the rows that it read.
 
-use crate::support::{create, creation, digest, event, id, of_task, record, step, task, work};
+use crate::support::{
+    Unfolded, create, creation, digest, event, id, of_task, record, step, task, work,
+};
 use handfast::domain::denial::Reason;
 use handfast::domain::id::{Fence, RecordNumber, StepNumber};
 use handfast::domain::lineage::{Lineage, Load, Locator, Transition, Writes};
@@ -178,6 +180,7 @@ pub(crate) async fn a_name_taken_meanwhile_is_seen(ledger: &dyn Ledger) {
 /// Nobody loops and nobody starves: every decision is carried out, each on the rows of the one before.
 pub(crate) async fn every_writer_of_one_task_gets_through(ledger: &dyn Ledger) {
     const WRITERS: u64 = 100;
+    let unfolded = Unfolded(ledger);
     create(ledger, 1).await;
     let judge: Arc<Judge<Fence>> = Arc::new(|lineage: &Lineage| {
         let task = lineage.task.clone().unwrap();
@@ -193,7 +196,12 @@ pub(crate) async fn every_writer_of_one_task_gets_through(ledger: &dyn Ledger) {
     });
     let mut decisions = Vec::new();
     for _ in 0..WRITERS {
-        decisions.push(decide(ledger, of_task(1), Arc::clone(&judge), || true));
+        decisions.push(decide(
+            (ledger, &unfolded),
+            of_task(1),
+            Arc::clone(&judge),
+            || true,
+        ));
     }
     let mut fences = Vec::new();
     for decision in join_all(decisions).await {
