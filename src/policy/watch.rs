@@ -1,8 +1,9 @@
 //! Taking up a changed policy file.
 //!
-//! A poll, because it works on every file system and survives replacing by rename. A changed file is read once it
-//! has looked the same for a whole interval: half a file can be a good set without its last `forbid`. So
-//! a change takes effect within three intervals; [`CedarPolicy::reload`] takes it at once.
+//! A poll, because it works on every file system and survives replacing by rename. A changed file
+//! is read once it has looked the same for a whole interval: half a file can be a good set without
+//! its last `forbid`. So a change takes effect within three intervals; [`CedarPolicy::reload`]
+//! takes it at once.
 
 use super::source::Stamp;
 use super::{CedarPolicy, Loading};
