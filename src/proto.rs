@@ -1,0 +1,197 @@
+//! The generated messages and services of `proto/`.
+//!
+//! Names nothing. The one thing to know: messages that carry a token, a handle, a work reference, a principal
+//! or arguments have a `Debug` by hand that shows lengths instead, so that no log line can leak them.
+
+use std::fmt;
+
+/// `handfast.v1`: the API of the agent.
+#[expect(
+    missing_docs,
+    non_camel_case_types,
+    non_snake_case,
+    unused_qualifications,
+    clippy::pedantic,
+    clippy::allow_attributes_without_reason,
+    clippy::arithmetic_side_effects,
+    reason = "generated; documented in the .proto file"
+)]
+pub mod v1 {
+    tonic::include_proto!("handfast.v1");
+}
+
+/// Shows that something is there and how long it is, in bytes.
+struct Hidden(usize);
+
+impl fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "…({})", self.0)
+    }
+}
+
+/// `Debug` of a message: first the fields that anybody may see, then those of which only the length is shown.
+macro_rules! redacted {
+    ($($message:ident { $($shown:ident),* ; $($hidden:ident),* })+) => {$(
+        impl fmt::Debug for v1::$message {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($message))
+                    $(.field(stringify!($shown), &self.$shown))*
+                    $(.field(stringify!($hidden), &Hidden(self.$hidden.len())))*
+                    .finish()
+            }
+        }
+    )+};
+}
+
+redacted! {
+    AskName { server; handle }
+    CheckName { ; handle }
+    CheckRequest { proof, principal, operation; token }
+    CreateRequest {
+        request_id, proof, principal, call, keep, own, performers, lifetime_ms;
+        token, handle
+    }
+    CreateResponse { task_id, state, deadline_ms, claim_by_ms, repeat, decision_id; work_reference }
+    IssueResponse { expires_at_ms, repeat, decision_id; token }
+    IssueStepResponse { expires_at_ms, fence, state, decision_id; token, idempotency_key }
+    Principal { ; issuer, subject }
+    ReportRequest { task_id, step, fence, outcome; jti }
+    StartRequest { certificate, request_id; work_reference }
+    StepFacts { step, fence, performer, subject; idempotency_key, jti }
+    ToolCall { audience, tool, tool_definition_s256; arguments }
+}
+
+impl fmt::Debug for v1::Permission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let arguments = self.arguments.as_ref().map(|json| Hidden(json.len()));
+        f.debug_struct("Permission")
+            .field("audience", &self.audience)
+            .field("tool", &self.tool)
+            .field("arguments", &arguments)
+            .finish()
+    }
+}
+
+impl fmt::Debug for v1::check_request::Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Query(name) => f.debug_tuple("Query").field(name).finish(),
+            Self::Cancel(name) => f.debug_tuple("Cancel").field(name).finish(),
+            Self::Step(call) => f.debug_tuple("Step").field(call).finish(),
+        }
+    }
+}
+
+// What is nested in a message loses its `Debug` with it.
+impl fmt::Debug for v1::report_request::Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str_name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::v1;
+
+    const SECRET: &str = "bd6bd2f24a8f";
+
+    #[test]
+    fn no_debug_shows_a_secret() {
+        let text = || SECRET.to_owned();
+        let bytes = || SECRET.as_bytes().to_vec();
+        let handle = || v1::CheckName { handle: text() };
+        let principal = || v1::Principal {
+            issuer: text(),
+            subject: text(),
+        };
+        let call = || v1::ToolCall {
+            arguments: bytes(),
+            ..v1::ToolCall::default()
+        };
+        let permission = v1::Permission {
+            arguments: Some(bytes()),
+            ..v1::Permission::default()
+        };
+        let shown = [
+            format!(
+                "{:?}",
+                v1::AskName {
+                    handle: text(),
+                    ..v1::AskName::default()
+                }
+            ),
+            format!(
+                "{:?}",
+                v1::CheckRequest {
+                    token: text(),
+                    principal: Some(principal()),
+                    operation: Some(v1::check_request::Operation::Query(handle())),
+                    ..v1::CheckRequest::default()
+                }
+            ),
+            format!(
+                "{:?}",
+                v1::CreateRequest {
+                    token: text(),
+                    handle: text(),
+                    principal: Some(principal()),
+                    call: Some(call()),
+                    own: Some(v1::Grant {
+                        permissions: vec![permission],
+                        ..v1::Grant::default()
+                    }),
+                    ..v1::CreateRequest::default()
+                }
+            ),
+            format!(
+                "{:?}",
+                v1::CreateResponse {
+                    work_reference: text(),
+                    ..v1::CreateResponse::default()
+                }
+            ),
+            format!(
+                "{:?}",
+                v1::IssueResponse {
+                    token: text(),
+                    ..v1::IssueResponse::default()
+                }
+            ),
+            format!(
+                "{:?}",
+                v1::IssueStepResponse {
+                    token: text(),
+                    idempotency_key: bytes(),
+                    ..v1::IssueStepResponse::default()
+                }
+            ),
+            format!(
+                "{:?}",
+                v1::ReportRequest {
+                    jti: bytes(),
+                    ..v1::ReportRequest::default()
+                }
+            ),
+            format!(
+                "{:?}",
+                v1::StartRequest {
+                    work_reference: text(),
+                    ..v1::StartRequest::default()
+                }
+            ),
+            format!(
+                "{:?}",
+                v1::StepFacts {
+                    jti: bytes(),
+                    idempotency_key: bytes(),
+                    ..v1::StepFacts::default()
+                }
+            ),
+        ];
+        for line in shown {
+            assert!(!line.contains(SECRET), "{line}");
+            assert!(!line.contains("98, 100, 54"), "{line}");
+            assert!(line.contains("…(12)"), "{line}");
+        }
+    }
+}
