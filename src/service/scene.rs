@@ -51,7 +51,7 @@ impl Scene<'_> {
         self.ask(PolicyInput {
             action,
             actor: actor.cloned(),
-            evidence: Some(self.evidence.clone()),
+            evidence: self.evidence_of(actor),
             task,
             call: None,
             issuer: None,
@@ -75,16 +75,21 @@ impl Scene<'_> {
             .task
             .as_ref()
             .map(|task| facts(task, &self.now));
-        let caller_acts = actor.is_some_and(|id| self.evidence.spiffe_ids.contains(id));
         self.ask(PolicyInput {
             action,
             actor: actor.cloned(),
-            evidence: caller_acts.then(|| self.evidence.clone()),
+            evidence: self.evidence_of(actor),
             task,
             call: Some(call),
             issuer: issuer.map(ToOwned::to_owned),
             now: self.now.time,
         })
+    }
+
+    /// The caller's evidence, where the caller is who acts: at `Check` it is the audience.
+    fn evidence_of(&self, actor: Option<&SpiffeId>) -> Option<Evidence> {
+        let acts = actor.is_some_and(|id| self.evidence.spiffe_ids.contains(id));
+        acts.then(|| self.evidence.clone())
     }
 
     fn ask(&mut self, input: PolicyInput) -> Result<Permit, Reason> {

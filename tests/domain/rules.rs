@@ -1,25 +1,19 @@
 //! The invariants that are decided without any edge, each beside its positive control.
 
-use crate::fixture::{
-    PRINCIPAL, World, call, grant, id, owner_claims, permit, present, process, role, second_worker,
-    server, task, tool, twin, worker,
-};
+use crate::fixture::{World, grant, id, permit, second_worker, server, tool, twin, worker};
 use handfast::domain::claims::{Operation, Subject};
-use handfast::domain::decide::check::{self, OwnerChecked, StepChecked};
-use handfast::domain::decide::create::{self, Basis, Register};
-use handfast::domain::decide::end::{self, Ending, LegEnding};
+use handfast::domain::decide::check::StepChecked;
+use handfast::domain::decide::end::{self, Ending};
 use handfast::domain::decide::leg;
 use handfast::domain::decide::report::Outcome;
 use handfast::domain::decide::step::StepAsked;
 use handfast::domain::denial::Reason;
-use handfast::domain::grant::{Grant, Permission};
-use handfast::domain::id::{Digest, Epoch, Fence, Jti, LegNumber, TaskId};
-use handfast::domain::lineage::{CreateTerms, Lineage};
-use handfast::domain::role::{AsOwner, AsPerformer, AsServer, Held};
-use handfast::domain::step::{Purpose, StepState, TokenRecord};
+use handfast::domain::grant::Grant;
+use handfast::domain::id::{Digest, Epoch, Fence, Jti, LegNumber};
+use handfast::domain::role::{AsServer, Held};
+use handfast::domain::step::StepState;
 use handfast::domain::task::TaskState;
 use handfast::domain::time::Time;
-use std::time::Duration;
 
 fn fresh(answer: &StepChecked) -> bool {
     matches!(answer, StepChecked::Fresh(_))
@@ -282,4 +276,3 @@ fn at_most_one_step_is_in_flight_and_numbers_have_no_gaps() {
     world.report(&token, Outcome::Done).unwrap();
     assert!(world.issue(&worker(), (1, 2), (1, 2)).is_ok());
 }
-
