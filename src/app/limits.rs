@@ -12,7 +12,10 @@ pub(super) fn attest(config: &Config) -> AttestLimits {
         answers_max: config.limits.attested_processes,
         questions_max: config.limits.attestations,
         queue_wait_max: config.spiffe.deadline,
-        executable_digests: config.workloads.iter().any(crate::config::WorkloadRow::needs_executable),
+        executable_digests: config
+            .workloads
+            .iter()
+            .any(crate::config::WorkloadRow::needs_executable),
         digests: DigestLimits {
             executable_bytes_max: config.limits.executable_bytes,
             entries_max: config.limits.executable_digests,

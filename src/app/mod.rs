@@ -121,10 +121,9 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), AppE
     parts.readiness.open(Guard::Ledger);
     let drain = CancellationToken::new();
     let listeners = sockets::serve_local(&parts, drain.clone()).await?;
-    let watch = tokio::spawn(Arc::clone(&parts.policy).watch(
-        parts.config.policy.poll_interval,
-        drain.clone(),
-    ));
+    let watch = tokio::spawn(
+        Arc::clone(&parts.policy).watch(parts.config.policy.poll_interval, drain.clone()),
+    );
     // Sweeps, suspended legs' windows and the network all wait for the identity.
     let remote = tokio::select! {
         () = shutdown.cancelled() => None,
@@ -173,8 +172,7 @@ fn assemble(config: Arc<Config>) -> Result<Parts, AppError> {
         make_private(folder)?;
     }
     let ledger_path = config.agent.ledger_path();
-    let key_file =
-        KeyFile::open_or_create(&config.agent.key_file, &ledger_path, entropy.as_ref())?;
+    let key_file = KeyFile::open_or_create(&config.agent.key_file, &ledger_path, entropy.as_ref())?;
     let keys = Keys::derive(&key_file, Arc::clone(&entropy))
         .map_err(|error| AppError::Keys(error.to_string()))?;
     let policy = Arc::new(CedarPolicy::load(PolicySource {
@@ -197,17 +195,26 @@ fn assemble(config: Arc<Config>) -> Result<Parts, AppError> {
         }),
     )?;
     let ledger = Arc::new(ledger);
-    tracing::info!(epoch = opened.epoch.0, created = opened.created, "ledger open");
+    tracing::info!(
+        epoch = opened.epoch.0,
+        created = opened.created,
+        "ledger open"
+    );
     let signer = EpochKey::generate(opened.epoch, config.agent.spiffe_id.clone())
         .map_err(|error| AppError::Keys(error.to_string()))?;
     let directory = Arc::new(LateDirectory::new(config.spiffe.deadline));
     let asked: Arc<dyn ProcessDirectory> = Arc::<LateDirectory>::clone(&directory);
-    let attestor =
-        Arc::new(KernelAttestor::new(asked, Arc::clone(&clock), &limits::attest(&config)));
+    let attestor = Arc::new(KernelAttestor::new(
+        asked,
+        Arc::clone(&clock),
+        &limits::attest(&config),
+    ));
     let service = Continuation::new(
         Ports {
             attestor: Arc::<KernelAttestor>::clone(&attestor),
-            certificates: Arc::new(CertificateCheck { limits: CertificateLimits::default() }),
+            certificates: Arc::new(CertificateCheck {
+                limits: CertificateLimits::default(),
+            }),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
             ledger: Arc::<RedbLedger>::clone(&ledger),
@@ -306,7 +313,10 @@ fn make_private(folder: &std::path::Path) -> Result<(), AppError> {
         .recursive(true)
         .mode(0o700)
         .create(folder)
-        .map_err(|source| AppError::DataFolder { path: folder.to_owned(), source })
+        .map_err(|source| AppError::DataFolder {
+            path: folder.to_owned(),
+            source,
+        })
 }
 
 fn reason(failure: &Failure) -> String {

@@ -64,7 +64,9 @@ pub(super) async fn serve_remote(
     drain: CancellationToken,
 ) -> Result<Option<JoinHandle<Drained>>, AppError> {
     let enforcement = &parts.config.enforcement;
-    let Some(address) = enforcement.listen else { return Ok(None) };
+    let Some(address) = enforcement.listen else {
+        return Ok(None);
+    };
     let tls = identity.server_tls(&PeerRules {
         spiffe_ids: enforcement.allowed.iter().cloned().collect(),
         trust_domains: std::collections::BTreeSet::new(),
@@ -78,15 +80,27 @@ pub(super) async fn serve_remote(
     let serving = serving(parts, routes::remote_routes(&api(parts), &health), drain);
     let bound = listener.local_addr().unwrap_or(address);
     tracing::info!(address = %bound, "listening for tools on other nodes");
-    Ok(Some(tokio::spawn(serving.tls(listener, Arc::new(move || Some(Arc::clone(&tls)))))))
+    Ok(Some(tokio::spawn(
+        serving.tls(listener, Arc::new(move || Some(Arc::clone(&tls)))),
+    )))
 }
 
 /// Says how a listener's drain went.
 pub(super) fn drained(how: Result<Drained, tokio::task::JoinError>) {
     match how {
-        Ok(Drained { aborted: 0, requests_left: 0 }) => {}
-        Ok(Drained { aborted, requests_left }) => {
-            tracing::warn!(aborted, requests_left, "connections were cut at the drain deadline");
+        Ok(Drained {
+            aborted: 0,
+            requests_left: 0,
+        }) => {}
+        Ok(Drained {
+            aborted,
+            requests_left,
+        }) => {
+            tracing::warn!(
+                aborted,
+                requests_left,
+                "connections were cut at the drain deadline"
+            );
         }
         Err(error) => tracing::error!(%error, "a listener failed"),
     }
@@ -107,8 +121,11 @@ fn serving(parts: &Parts, routes: Routes, drain: CancellationToken) -> Serving {
 fn api(parts: &Parts) -> Arc<Api> {
     let config = &parts.config;
     let limits = &config.limits;
-    let audiences: AudienceMap =
-        config.audiences.iter().map(|row| (row.url.clone(), row.spiffe_id.clone())).collect();
+    let audiences: AudienceMap = config
+        .audiences
+        .iter()
+        .map(|row| (row.url.clone(), row.spiffe_id.clone()))
+        .collect();
     Arc::new(Api {
         continuation: Arc::clone(&parts.service),
         clock: Arc::clone(&parts.clock),

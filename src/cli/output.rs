@@ -32,7 +32,11 @@ impl Output {
     /// Prints an error.
     pub(super) fn complain(&mut self, text: &str) {
         if self.json {
-            drop(writeln!(std::io::stderr(), "{}", serde_json::json!({ "error": text })));
+            drop(writeln!(
+                std::io::stderr(),
+                "{}",
+                serde_json::json!({ "error": text })
+            ));
         } else {
             drop(writeln!(std::io::stderr(), "handfast: {text}"));
         }
