@@ -181,8 +181,7 @@ async fn until(policy: &CedarPolicy, wanted: impl Fn(&CedarPolicy) -> bool) {
     let since = Instant::now();
     while !wanted(policy) {
         assert!(since.elapsed() < DEADLINE, "{:?}", policy.status());
-        // poll: the watch is another task with its own interval
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        tokio::time::sleep(Duration::from_millis(5)).await; // poll: the watch is another task
     }
 }
 
