@@ -13,7 +13,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     // Edges: each names the domain and the ports, never another edge.
     ("attest", INWARD),
     ("clock", INWARD),
-    ("grpc", &["domain", "service", "proto", "canonical", "kernel"]),
+    (
+        "grpc",
+        &["domain", "service", "proto", "canonical", "kernel"],
+    ),
     ("identity", INWARD),
     ("ledger", INWARD),
     ("policy", INWARD),
