@@ -180,6 +180,7 @@ fn assemble(config: Arc<Config>) -> Result<Parts, AppError> {
     let policy = Arc::new(CedarPolicy::load(PolicySource {
         path: Some(config.policy.path.clone()),
         bytes_max: config.limits.policy_bytes,
+        policies_max: config.limits.policies,
     })?);
     let (ledger, opened) = RedbLedger::open(
         &LedgerConfig {

@@ -172,7 +172,7 @@ impl StatusSource for Source {
                 .map(|guard: Guard| guard.waits_for().to_owned())
                 .collect(),
             policy_error: parts.policy.status().error,
-            audit_records: parts.ledger.records(),
+            audit_records: parts.ledger.newest().0,
         }
     }
 }

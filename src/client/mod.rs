@@ -1,10 +1,43 @@
 //! The library for workloads: what an MCP client, worker, server or tool links to.
 //!
-//! Names `domain`, `canonical` and `token`. The one thing to know: a process has one key per leg and one per
-//! audience (a [`hand::Hand`]), made in its memory and shown only in TLS handshakes; a token is worth nothing
-//! on a connection of any other hand.
+//! Names `proto`, `domain`, `canonical` and `token`. The one thing to know: a process has one key per leg
+//! and one per audience (a [`Hand`]), made in its memory and shown only in TLS handshakes; a token is worth
+//! nothing on a connection of any other hand.
+//!
+//! [`Agent::connect`] finds the node's agent and makes sure that it is the agent. From there on each role
+//! has a handle of its own with what that role may ask: [`Owner`] (an MCP client), [`Server`] (an MCP
+//! server), [`Worker`] (who carries a task out), [`Tool`] (what a step calls).
 
+mod agent;
+mod call;
+mod error;
+mod facts;
+mod gate;
 pub mod hand;
+mod header;
+mod owner;
 pub mod peer;
 pub mod pool;
+mod server;
+mod socket;
 pub mod tls;
+mod tool;
+mod worker;
+
+pub use agent::{Agent, AgentConfig, OperatorStub, RequestId, SOCKET_VARIABLE, Stub};
+pub use call::{Grant, ToolCall};
+pub use error::{ClientError, Denied};
+pub use facts::{Assurance, Refused, StepState, TaskFacts, TaskState, WhoAmI};
+pub use gate::{BodyGate, NotOpened, Opener, body_gate};
+pub use hand::Hand;
+pub use header::{HANDFAST_TOKEN, Token, TokenHeaderError, token_from_headers};
+pub use owner::{Create, Issued, Owner};
+pub use peer::PeerProof;
+pub use server::{
+    Caller, CancelChecked, Ended, Principal, QueryChecked, Register, Registered, Server, ServerView,
+};
+pub use socket::SocketError;
+pub use tool::{Checked, Fresh, Outcome, Tool};
+pub use worker::{
+    EndedLeg, Hold, HoldEvent, HoldKind, Leg, OpenStep, StepIssued, StepToken, Worker,
+};

@@ -20,7 +20,7 @@ mod serve;
 mod workload_api;
 
 pub use authority::AuthorityError;
-pub use config::{DevConfig, PROVIDER_PATH};
+pub use config::{DevConfig, PROVIDER_PATH, is_reserved};
 pub use entries::{EntriesError, Entry, Selector, parse_entries};
 pub use provider::{DevError, DevProvider, run};
 pub use registry::RegistryError;

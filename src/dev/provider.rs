@@ -127,8 +127,8 @@ impl DevProvider {
             provider = %self.provider_id,
             workload_socket = %self.config.workload_socket.display(),
             broker_socket = %self.config.broker_socket.display(),
-            "DEVELOPMENT SPIFFE PROVIDER: its authority lives in memory and anybody who can edit the \
-             entries file chooses who is who. Never use it where identities matter"
+            "DEVELOPMENT SPIFFE PROVIDER: its authority lives in memory and anybody who can \
+             edit the entries file chooses who is who. Never use it where identities matter"
         );
         let jwt_ttl = self.config.jwt_ttl;
         let workload_api = Routes::new(SpiffeWorkloadApiServer::new(WorkloadApi {

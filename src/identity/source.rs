@@ -155,7 +155,8 @@ impl Identity {
                 });
             }
             let reason = waiting_for(config).await;
-            tracing::warn!(endpoint = %config.endpoint, %reason, "not ready: waiting for an identity");
+            let endpoint = &config.endpoint;
+            tracing::warn!(%endpoint, %reason, "not ready: waiting for an identity");
             again.await;
         }
     }

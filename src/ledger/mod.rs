@@ -89,6 +89,12 @@ impl RedbLedger {
         })
     }
 
+    /// The number of the newest audit record, durable or not.
+    #[must_use]
+    pub fn newest(&self) -> RecordNumber {
+        self.shared.waiting.newest()
+    }
+
     fn database(&self) -> &Database {
         &self.shared.database
     }

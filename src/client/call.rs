@@ -1,0 +1,163 @@
+//! Calls and grants as a workload states them: arguments as JSON, names in full.
+//!
+//! Names `proto` and `canonical`. The one thing to know: arguments are checked here and sent as they are;
+//! the agent makes the digest, so that nobody's own idea of canonical JSON matters.
+
+use super::error::ClientError;
+use crate::canonical::{self, Limits};
+use crate::domain::id::Digest;
+use crate::proto::v1 as proto;
+
+/// One call of one tool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToolCall {
+    audience: String,
+    tool: String,
+    arguments: Vec<u8>,
+    definition: Option<Digest>,
+}
+
+impl ToolCall {
+    /// A call of `tool` at `audience` (a SPIFFE ID, or a URL that the agent's configuration maps) with these
+    /// JSON arguments; `{}` for none.
+    ///
+    /// # Errors
+    /// [`ClientError::Arguments`]: not JSON, a member twice, a number that a double cannot hold.
+    pub fn new(
+        audience: impl Into<String>,
+        tool: impl Into<String>,
+        arguments: impl Into<Vec<u8>>,
+    ) -> Result<Self, ClientError> {
+        let arguments = arguments.into();
+        canonical::parse(&arguments, &Limits::default())?;
+        Ok(Self {
+            audience: audience.into(),
+            tool: tool.into(),
+            arguments,
+            definition: None,
+        })
+    }
+
+    /// Binds the call to the tool's definition: its object in the answer to `tools/list`, as JSON.
+    ///
+    /// # Errors
+    /// [`ClientError::Arguments`]: not a JSON object that can be digested.
+    pub fn defined_by(mut self, tools_list_object: &[u8]) -> Result<Self, ClientError> {
+        let digest = canonical::tool_definition_digest(tools_list_object, &Limits::default())?;
+        self.definition = Some(digest);
+        Ok(self)
+    }
+
+    /// The audience as given.
+    #[must_use]
+    pub fn audience(&self) -> &str {
+        &self.audience
+    }
+
+    /// The tool's name.
+    #[must_use]
+    pub fn tool(&self) -> &str {
+        &self.tool
+    }
+
+    /// The arguments as given.
+    #[must_use]
+    pub fn arguments(&self) -> &[u8] {
+        &self.arguments
+    }
+
+    pub(super) fn into_proto(self) -> proto::ToolCall {
+        proto::ToolCall {
+            audience: self.audience,
+            tool: self.tool,
+            arguments: self.arguments,
+            tool_definition_s256: self
+                .definition
+                .map(|s256| s256.0.to_vec())
+                .unwrap_or_default(),
+        }
+    }
+}
+
+/// What the steps of a task may do. The default permits nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Grant {
+    permissions: Vec<proto::Permission>,
+    not_after_ms: Option<u64>,
+    audience_must_be_local: bool,
+}
+
+impl Grant {
+    /// Permits nothing.
+    #[must_use]
+    pub fn nothing() -> Self {
+        Self::default()
+    }
+
+    /// Permits a tool with any arguments.
+    #[must_use]
+    pub fn tool(mut self, audience: impl Into<String>, tool: impl Into<String>) -> Self {
+        self.permissions.push(proto::Permission {
+            audience: audience.into(),
+            tool: tool.into(),
+            arguments: None,
+        });
+        self
+    }
+
+    /// Permits one call with exactly its arguments.
+    #[must_use]
+    pub fn call(mut self, call: &ToolCall) -> Self {
+        self.permissions.push(proto::Permission {
+            audience: call.audience.clone(),
+            tool: call.tool.clone(),
+            arguments: Some(call.arguments.clone()),
+        });
+        self
+    }
+
+    /// Permits nothing at or after this time, in milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn until_ms(mut self, not_after_ms: u64) -> Self {
+        self.not_after_ms = Some(not_after_ms);
+        self
+    }
+
+    /// Demands that audiences are pinned processes on the agent's node.
+    #[must_use]
+    pub fn at_local_audiences(mut self) -> Self {
+        self.audience_must_be_local = true;
+        self
+    }
+
+    pub(super) fn into_proto(self) -> proto::Grant {
+        proto::Grant {
+            permissions: self.permissions,
+            not_after_ms: self.not_after_ms,
+            audience_must_be_local: self.audience_must_be_local,
+        }
+    }
+
+    pub(super) fn into_keep(self) -> proto::Keep {
+        proto::Keep {
+            permissions: self.permissions,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ClientError, ToolCall};
+
+    #[test]
+    fn arguments_that_cannot_be_digested_are_refused_before_they_are_sent() {
+        for arguments in ["", "{", "{\"a\":1,\"a\":2}", "9007199254740993", "[1e400]"] {
+            let refused = ToolCall::new("spiffe://demo.test/tool", "export", arguments);
+            assert!(
+                matches!(refused, Err(ClientError::Arguments(_))),
+                "{arguments}"
+            );
+        }
+        ToolCall::new("spiffe://demo.test/tool", "export", "{ \"a\": 1 }").expect("a call");
+    }
+}
