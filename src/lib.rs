@@ -4,8 +4,10 @@
 //! synchronous. Then [`service`], which runs one request through them, and the edges that serve it;
 //! `app` puts them together.
 
+pub mod app;
 pub mod attest;
 pub mod canonical;
+pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod config;

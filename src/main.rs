@@ -1,3 +1,8 @@
-//! The `handfast` program.
+//! The `handfast` program: see `handfast help`.
 
-fn main() {}
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    handfast::cli::Cli::parse().run()
+}

@@ -14,7 +14,8 @@ use tonic::transport::Channel;
 use tonic::{Request, Status};
 use zeroize::Zeroize as _;
 
-/// Asks the Broker API by process number, for JWT-SVIDs: unlike X.509-SVIDs they bring no private key along.
+/// Asks the Broker API by process number, for JWT-SVIDs: unlike X.509-SVIDs they bring no private
+/// key along.
 #[derive(Clone, Debug)]
 pub struct BrokerDirectory {
     channel: watch::Receiver<Channel>,
@@ -22,8 +23,9 @@ pub struct BrokerDirectory {
 }
 
 impl BrokerDirectory {
-    /// Uses the present channel of `channel` for each question. It must have verified the provider's SPIFFE ID
-    /// and must lead to a provider on this node: a process number means nothing elsewhere (Broker API §3.1.2).
+    /// Uses the present channel of `channel` for each question. It must have verified the
+    /// provider's SPIFFE ID and must lead to a provider on this node: a process number means
+    /// nothing elsewhere (Broker API §3.1.2).
     #[must_use]
     pub fn new(channel: watch::Receiver<Channel>, config: DirectoryConfig) -> Self {
         Self { channel, config }
@@ -44,7 +46,8 @@ impl BrokerDirectory {
             Ok(Err(status)) => return Err(refusal(&status)),
             Err(_elapsed) => return Err(unavailable("deadline exceeded")),
         };
-        // Only the names are wanted: the answer over this channel is the evidence, the tokens are credentials.
+        // Only the names are wanted: the answer over this channel is the evidence, the tokens are
+        // credentials.
         for svid in &mut svids {
             svid.svid.zeroize();
         }

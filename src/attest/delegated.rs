@@ -1,7 +1,8 @@
 //! SPIRE's Delegated Identity API: for SPIRE agents before 1.15.2, which have no Broker API.
 //!
-//! It gives this agent more power than it needs (keys of every workload on the node), so it is an opt-in.
-//! Only process numbers are ever sent, never selectors, which would let this agent make up the evidence.
+//! It gives this agent more power than it needs (keys of every workload on the node), so it is an
+//! opt-in. Only process numbers are ever sent, never selectors, which would let this agent make up
+//! the evidence.
 
 use super::directory::{DirectoryConfig, is_transport, refusal, unavailable};
 use crate::domain::id::SpiffeId;
@@ -57,7 +58,8 @@ impl DelegatedDirectory {
             Ok(Err(status)) => return Err(refusal(&status)),
             Err(_elapsed) => return Err(unavailable("deadline exceeded")),
         };
-        // Only the names are wanted: the answer over this socket is the evidence, the tokens are credentials.
+        // Only the names are wanted: the answer over this socket is the evidence, the tokens are
+        // credentials.
         for svid in &mut svids {
             svid.token.zeroize();
         }

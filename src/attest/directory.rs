@@ -1,15 +1,16 @@
 //! What both ways of asking SPIRE about a process have in common: limits, and how answers are read.
 //!
-//! The one thing to know: only a complete, well-formed answer about this trust domain names an identity.
-//! "No" and "no answer" are kept apart, because a "no" ends what a process holds and silence must not.
+//! The one thing to know: only a complete, well-formed answer about this trust domain names an
+//! identity. "No" and "no answer" are kept apart, because a "no" ends what a process holds and
+//! silence must not.
 
 use crate::domain::id::{SpiffeId, TrustDomain};
 use crate::service::ports::{DirectoryError, ProcessDirectory};
 use std::time::Duration;
 use tonic::{Code, Status};
 
-/// The audience of the JWT-SVIDs that an answer comes with. No endpoint may ever accept it, so that none of
-/// these tokens is a login anywhere.
+/// The audience of the JWT-SVIDs that an answer comes with. No endpoint may ever accept it, so that
+/// none of these tokens is a login anywhere.
 pub const ATTESTATION_AUDIENCE: &str = "urn:handfast:attestation";
 
 /// How SPIRE is asked.
@@ -40,7 +41,8 @@ impl DirectoryConfig {
         }
     }
 
-    /// Checks the names in an answer: none is [`DirectoryError::NotEntitled`], a bad one spoils them all.
+    /// Checks the names in an answer: none is [`DirectoryError::NotEntitled`], a bad one spoils
+    /// them all.
     pub(super) fn identities(
         &self,
         names: impl ExactSizeIterator<Item = String>,
@@ -84,8 +86,8 @@ pub enum SelfTestError {
     },
 }
 
-/// Asks about the agent itself, which must have its own SPIFFE ID. Shows at once that the agent is registered
-/// and allowed to ask, and that SPIRE means the same processes by the same numbers.
+/// Asks about the agent itself, which must have its own SPIFFE ID. Shows at once that the agent is
+/// registered and allowed to ask, and that SPIRE means the same processes by the same numbers.
 ///
 /// # Errors
 /// See [`SelfTestError`].
@@ -113,14 +115,16 @@ pub(super) fn is_transport(status: &Status) -> bool {
     std::error::Error::source(status).is_some()
 }
 
-/// How SPIRE and the development provider word a denial of this agent, which says nothing about the process.
+/// How SPIRE and the development provider word a denial of this agent, which says nothing about the
+/// process.
 const DENIES_THE_ASKER: [&str; 3] = [
     "is not allowed",
     "is not authorized",
     "not configured as an authorized delegate",
 ];
 
-/// Reads a failed call. `PermissionDenied` is SPIRE's "no", unless it means this agent and not the process.
+/// Reads a failed call. `PermissionDenied` is SPIRE's "no", unless it means this agent and not the
+/// process.
 pub(super) fn refusal(status: &Status) -> DirectoryError {
     let message = status.message();
     let denies_the_asker = DENIES_THE_ASKER.iter().any(|text| message.contains(text));

@@ -72,7 +72,10 @@ impl AgentConfig {
 }
 
 /// The channel to the agent with our mark on every request.
-pub(super) type Stub = InterceptedService<Channel, fn(Request<()>) -> Result<Request<()>, Status>>;
+pub type Stub = InterceptedService<Channel, fn(Request<()>) -> Result<Request<()>, Status>>;
+
+/// The operator's methods as generated: `handfast task`, `audit` and `explain` are made of them.
+pub type OperatorStub = proto::operator_client::OperatorClient<Stub>;
 
 /// A connection to this node's agent. Cheap to clone.
 #[derive(Clone)]
@@ -138,6 +141,24 @@ impl Agent {
     #[must_use]
     pub fn tool(&self) -> Tool {
         Tool::new(self.stub.clone())
+    }
+
+    /// What an operator asks, on the operator's socket.
+    #[must_use]
+    pub fn operator(&self) -> OperatorStub {
+        OperatorStub::new(self.stub.clone())
+    }
+
+    /// Whether the agent is ready (`grpc.health.v1`).
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn is_ready(&self) -> Result<bool, ClientError> {
+        use tonic_health::pb::health_check_response::ServingStatus;
+        use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+        let mut client = HealthClient::new(self.stub.clone());
+        let reply = client.check(HealthCheckRequest::default()).await?;
+        Ok(reply.into_inner().status() == ServingStatus::Serving)
     }
 
     /// What the agent sees of this process.

@@ -10,10 +10,12 @@ use rcgen::{
 use std::time::{Duration, SystemTime};
 use zeroize::Zeroizing;
 
-/// The authority lives as long as its process, which is a developer's session; this only has to be longer.
+/// The authority lives as long as its process, which is a developer's session; this only has to be
+/// longer.
 const CA_TTL: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// Certificates start this much in the past, so that a peer whose clock is a little behind accepts them.
+/// Certificates start this much in the past, so that a peer whose clock is a little behind accepts
+/// them.
 const BACKDATE: Duration = Duration::from_secs(10);
 
 /// Signs every SVID of the trust domain.
@@ -58,7 +60,8 @@ impl Authority {
     pub(super) fn generate(trust_domain: TrustDomain) -> Result<Self, AuthorityError> {
         let key = KeyPair::generate()?;
         let mut params = params(&format!("spiffe://{trust_domain}"), CA_TTL)?;
-        // Each run's authority has a name of its own, so that a verifier never tries a stale one first.
+        // Each run's authority has a name of its own, so that a verifier never tries a stale one
+        // first.
         let serial = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, key.public_key_raw());
         let name = crate::domain::id::Hex(serial.as_ref()).to_string();
         params

@@ -48,7 +48,7 @@ impl Api for BrokerApi {
         &self,
         request: Request<SubscribeToX509svidRequest>,
     ) -> Result<Response<Self::SubscribeToX509SVIDStream>, Status> {
-        let broker = self.broker(&request)?;
+        let broker = broker(&request)?;
         let workload = referenced(request.into_inner().reference)?;
         Ok(Response::new(self.registry.follow(
             move |registry, state| {
@@ -76,7 +76,7 @@ impl Api for BrokerApi {
         &self,
         request: Request<SubscribeToX509BundlesRequest>,
     ) -> Result<Response<Self::SubscribeToX509BundlesStream>, Status> {
-        let broker = self.broker(&request)?;
+        let broker = broker(&request)?;
         let workload = referenced(request.into_inner().reference)?;
         Ok(Response::new(self.registry.follow(
             move |registry, state| {
@@ -93,7 +93,7 @@ impl Api for BrokerApi {
         &self,
         request: Request<FetchJwtsvidRequest>,
     ) -> Result<Response<FetchJwtsvidResponse>, Status> {
-        let broker = self.broker(&request)?;
+        let broker = broker(&request)?;
         let FetchJwtsvidRequest {
             reference,
             audience,
@@ -119,7 +119,7 @@ impl Api for BrokerApi {
         &self,
         request: Request<SubscribeToJwtBundlesRequest>,
     ) -> Result<Response<Self::SubscribeToJWTBundlesStream>, Status> {
-        let broker = self.broker(&request)?;
+        let broker = broker(&request)?;
         let workload = referenced(request.into_inner().reference)?;
         Ok(Response::new(self.registry.follow(
             move |registry, state| {
@@ -132,18 +132,15 @@ impl Api for BrokerApi {
     }
 }
 
-impl BrokerApi {
-    /// The broker behind a call that carries the security header, if it is listed now.
-    fn broker<T>(&self, request: &Request<T>) -> Result<BrokerId, Status> {
-        require_header(request, SECURITY_HEADER)?;
-        let broker = request
-            .extensions()
-            .get::<BrokerId>()
-            .cloned()
-            .ok_or_else(|| Status::internal("connection without a verified client"))?;
-        require_listed(&self.registry.state(), &broker)?;
-        Ok(broker)
-    }
+/// The broker behind a call that carries the security header. Whether it is listed is asked with
+/// each answer.
+fn broker<T>(request: &Request<T>) -> Result<BrokerId, Status> {
+    require_header(request, SECURITY_HEADER)?;
+    request
+        .extensions()
+        .get::<BrokerId>()
+        .cloned()
+        .ok_or_else(|| Status::internal("connection without a verified client"))
 }
 
 fn require_listed(state: &State, BrokerId(spiffe_id): &BrokerId) -> Result<(), Status> {

@@ -11,6 +11,12 @@ pub const PROVIDER_PATH: &str = "/spire/agent/dev";
 /// Names reserved by RFC 2606 and RFC 6761, under which no production trust domain can be.
 const RESERVED: [&str; 4] = [".test", ".example", ".invalid", ".localhost"];
 
+/// Whether a trust domain can never be one of production.
+#[must_use]
+pub fn is_reserved(trust_domain: &TrustDomain) -> bool {
+    RESERVED.iter().any(|suffix| trust_domain.as_str().ends_with(suffix))
+}
+
 /// Settings of the development provider.
 #[derive(Clone, Debug)]
 pub struct DevConfig {
@@ -67,8 +73,7 @@ impl DevConfig {
 
     /// Checks everything that can be checked without touching the machine.
     pub(super) fn check(&self) -> Result<(), DevError> {
-        let name = self.trust_domain.as_str();
-        if !RESERVED.iter().any(|suffix| name.ends_with(suffix)) {
+        if !is_reserved(&self.trust_domain) {
             return Err(DevError::TrustDomain(self.trust_domain.clone()));
         }
         for (setting, ttl) in [("svid_ttl", self.svid_ttl), ("jwt_ttl", self.jwt_ttl)] {

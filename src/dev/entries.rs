@@ -81,7 +81,8 @@ struct Row {
     broker: bool,
 }
 
-/// Reads an entries file: a list of `[[entry]]` tables with `spiffe_id`, `selectors` and, optionally, `broker`.
+/// Reads an entries file: a list of `[[entry]]` tables with `spiffe_id`, `selectors` and,
+/// optionally, `broker`.
 ///
 /// # Errors
 /// See [`EntriesError`]; the first mistake is reported and nothing is taken.
@@ -101,7 +102,8 @@ fn entry(row: Row, trust_domain: &TrustDomain) -> Result<Entry, EntriesError> {
     if !spiffe_id.is_member_of(trust_domain) {
         return Err(EntriesError::Foreign(spiffe_id));
     }
-    // SPIFFE reserves nothing below the path, SPIRE reserves `/spire/`: a workload there could pose as an agent.
+    // SPIFFE reserves nothing below the path, SPIRE reserves `/spire/`: a workload there could pose
+    // as an agent.
     if spiffe_id.path().is_empty() || spiffe_id.path().starts_with("/spire/") {
         return Err(EntriesError::Reserved(spiffe_id));
     }

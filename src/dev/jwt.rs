@@ -72,7 +72,8 @@ impl JwtKey {
         Ok(token)
     }
 
-    /// Verifies a token that this provider signed. `None`: not ours, not for this audience, or expired.
+    /// Verifies a token that this provider signed. `None`: not ours, not for this audience, or
+    /// expired.
     pub(super) fn verify(&self, token: &str, audience: &str, now: SystemTime) -> Option<Verified> {
         let (signed, signature) = token.rsplit_once('.')?;
         let (header, payload) = signed.split_once('.')?;

@@ -1,4 +1,5 @@
-//! Messages and server stubs generated from `proto/spiffe`; the clients are those of the `spiffe` crate.
+//! Messages and server stubs generated from `proto/spiffe`; the clients are those of the `spiffe`
+//! crate.
 
 /// The SPIFFE Workload API.
 #[expect(

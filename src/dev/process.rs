@@ -35,14 +35,17 @@ impl Pinned {
 
     /// The process that has this number now.
     pub(super) fn open(pid: i32) -> io::Result<Self> {
-        let number = Pid::from_raw(pid)
-            .filter(|_| pid > 0)
+        // Checked before: rustix panics on a negative number.
+        let number = (pid > 0)
+            .then_some(pid)
+            .and_then(Pid::from_raw)
             .ok_or(io::ErrorKind::InvalidInput)?;
         let pidfd = pidfd_open(number, PidfdFlags::empty())?;
         Ok(Self { pidfd, pid })
     }
 
-    /// Reads `/proc`, and then makes sure that the process lived on meanwhile: only then was it this process.
+    /// Reads `/proc`, and then makes sure that the process lived on meanwhile: only then was it
+    /// this process.
     pub(super) fn facts(&self) -> io::Result<Facts> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid))?;
         let executable = std::fs::read_link(format!("/proc/{}/exe", self.pid)).ok();
@@ -75,4 +78,38 @@ fn effective(status: &str, label: &str) -> io::Result<u32> {
         .and_then(|ids| ids.split_whitespace().nth(1))
         .and_then(|id| id.parse().ok())
         .ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn an_exited_process_has_no_facts_even_before_it_is_reaped() {
+        let mut child = std::process::Command::new("sleep")
+            .arg("600")
+            .spawn()
+            .unwrap();
+        let pinned = Pinned::open(child.id().try_into().unwrap()).unwrap();
+        let facts = pinned.facts().unwrap();
+        assert_eq!(facts.uid, rustix::process::geteuid().as_raw());
+        assert!(facts.executable.is_some());
+
+        child.kill().unwrap();
+        let deadline = Instant::now().checked_add(Duration::from_secs(30)).unwrap();
+        while pinned.facts().is_ok() {
+            assert!(Instant::now() < deadline);
+            std::thread::yield_now();
+        }
+        child.wait().unwrap();
+        assert!(pinned.facts().is_err());
+    }
+
+    #[test]
+    fn only_positive_numbers_name_a_process() {
+        for pid in [0, -1, i32::MIN] {
+            assert!(Pinned::open(pid).is_err(), "{pid}");
+        }
+    }
 }

@@ -85,7 +85,8 @@ pub async fn run(
 }
 
 impl DevProvider {
-    /// Loads the entries, makes an authority and binds both sockets. Call it within a Tokio runtime.
+    /// Loads the entries, makes an authority and binds both sockets. Call it within a Tokio
+    /// runtime.
     ///
     /// # Errors
     /// See [`DevError`].
@@ -100,7 +101,8 @@ impl DevProvider {
                 source,
             })
         };
-        // Modes as SPIRE's: any process may ask for its own identity, only the owner's group for another's.
+        // Modes as SPIRE's: any process may ask for its own identity, only the owner's group for
+        // another's.
         let workload = bound(&config.workload_socket, 0o777)?;
         let broker = bound(&config.broker_socket, 0o770)?;
         Ok(Self {
@@ -125,8 +127,8 @@ impl DevProvider {
             provider = %self.provider_id,
             workload_socket = %self.config.workload_socket.display(),
             broker_socket = %self.config.broker_socket.display(),
-            "DEVELOPMENT SPIFFE PROVIDER: its authority lives in memory and anybody who can edit the \
-             entries file chooses who is who. Never use it where identities matter"
+            "DEVELOPMENT SPIFFE PROVIDER: its authority lives in memory and anybody who can \
+             edit the entries file chooses who is who. Never use it where identities matter"
         );
         let jwt_ttl = self.config.jwt_ttl;
         let workload_api = Routes::new(SpiffeWorkloadApiServer::new(WorkloadApi {

@@ -1,4 +1,5 @@
-//! The entries as they stand, with the material issued for each, and the one task that changes them.
+//! The entries as they stand, with the material issued for each, and the one task that changes
+//! them.
 
 use super::authority::{Authority, AuthorityError, IssuedSvid};
 use super::config::DevConfig;
@@ -116,7 +117,8 @@ impl Registry {
         Arc::clone(&self.state.borrow())
     }
 
-    /// Keeps entries and material current, for ever: polls the file's content and renews SVIDs at half life.
+    /// Keeps entries and material current, for ever: polls the file's content and renews SVIDs at
+    /// half life.
     pub(super) async fn keep(&self, interval: Duration) {
         let mut applied = None;
         let mut tick = tokio::time::interval(interval);
@@ -312,7 +314,12 @@ mod tests {
     #[test]
     fn nothing_is_renewed_before_half_life() {
         let folder = tempfile::tempdir().unwrap();
+        let started = now();
         let registry = registry(&folder);
+        let half = registry.svid_ttl.checked_div(2).unwrap();
+        let renew_at = registry.state().issued[0].svid.renew_at;
+        assert!(renew_at >= started.checked_add(half).unwrap());
+        assert!(renew_at <= now().checked_add(half).unwrap());
         let before = keys(&registry);
         registry.renew().unwrap();
         assert_eq!(keys(&registry), before);

@@ -20,7 +20,8 @@ use tonic::transport::{Channel, Endpoint, Uri};
 /// Where SPIRE puts its agents' SPIFFE IDs.
 const SPIRE_AGENT_PREFIX: &str = "/spire/agent/";
 
-/// Which SPIFFE ID the provider of the Broker API must present; always one of the agent's own trust domain.
+/// Which SPIFFE ID the provider of the Broker API must present; always one of the agent's own trust
+/// domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AgentRule {
     /// Any SPIRE agent of the trust domain. A node's SPIRE agent gets a new ID when it joins again.
@@ -67,12 +68,14 @@ impl AgentRule {
 impl Identity {
     /// A channel that connects when it is used and again after a failure.
     ///
-    /// Take the present channel from the receiver for each call: at each change of the SVID or of the trust
-    /// bundles a new one replaces it, so that the next call is made under the new ones while calls in flight
-    /// finish on the old. Without a usable SVID calls fail. Call it within a Tokio runtime.
+    /// Take the present channel from the receiver for each call: at each change of the SVID or of
+    /// the trust bundles a new one replaces it, so that the next call is made under the new ones
+    /// while calls in flight finish on the old. Without a usable SVID calls fail. Call it within a
+    /// Tokio runtime.
     ///
     /// # Errors
-    /// [`IdentityError::ForeignAgent`], [`IdentityError::Tls12`], or [`IdentityError::Tls`] without an SVID.
+    /// [`IdentityError::ForeignAgent`], [`IdentityError::Tls12`], or [`IdentityError::Tls`] without
+    /// an SVID.
     pub fn broker_channel(
         &self,
         config: &BrokerChannelConfig,

@@ -1,7 +1,7 @@
 //! Where SPIFFE endpoints listen: Unix sockets on this node and nothing else.
 //!
-//! SPIFFE also knows `tcp:` endpoints. A Workload API over TCP cannot see who calls, and a process ID must
-//! not leave its node (Broker API §3.1.2), so they are refused when they are configured.
+//! SPIFFE also knows `tcp:` endpoints. A Workload API over TCP cannot see who calls, and a process
+//! ID must not leave its node (Broker API §3.1.2), so they are refused when they are configured.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,8 @@ pub struct UnixEndpoint(PathBuf);
 /// Why an endpoint was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointError {
-    /// A character that a URI would have to escape, so that two readers could disagree about the path.
+    /// A character that a URI would have to escape, so that two readers could disagree about the
+    /// path.
     #[error("socket path contains a space, `%`, `?`, `#` or a control character")]
     Character,
     /// Another transport.

@@ -15,7 +15,8 @@ use std::time::Duration;
 pub struct IdentityConfig {
     /// The Workload API socket.
     pub endpoint: UnixEndpoint,
-    /// The identity to use where the Workload API offers several. Without it, exactly one must be offered.
+    /// The identity to use where the Workload API offers several. Without it, exactly one must be
+    /// offered.
     pub spiffe_id: Option<SpiffeId>,
     /// Length of one attempt at the first SVID; the reason for waiting is logged after each.
     pub initial_sync_timeout: Duration,
@@ -27,7 +28,8 @@ pub struct IdentityConfig {
     pub shutdown_timeout: Duration,
 }
 
-/// Upper bounds of one Workload API response; a larger one is refused and the last good one is kept.
+/// Upper bounds of one Workload API response; a larger one is refused and the last good one is
+/// kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IdentityLimits {
     /// SVIDs, at least 1.
@@ -128,7 +130,8 @@ pub struct IdentityCounts {
 }
 
 impl Identity {
-    /// Waits until the Workload API gives an identity, saying why in the log again and again while it does not.
+    /// Waits until the Workload API gives an identity, saying why in the log again and again while
+    /// it does not.
     ///
     /// Drop the future to stop waiting.
     ///
@@ -152,7 +155,8 @@ impl Identity {
                 });
             }
             let reason = waiting_for(config).await;
-            tracing::warn!(endpoint = %config.endpoint, %reason, "not ready: waiting for an identity");
+            let endpoint = &config.endpoint;
+            tracing::warn!(%endpoint, %reason, "not ready: waiting for an identity");
             again.await;
         }
     }
@@ -233,7 +237,8 @@ impl Identity {
         Ok(not_after(&svid).unwrap_or_default())
     }
 
-    /// Watches rotation, withdrawal and recovery, from now on. Expiry alone is no event: ask [`Self::standing`].
+    /// Watches rotation, withdrawal and recovery, from now on. Expiry alone is no event: ask
+    /// [`Self::standing`].
     #[must_use]
     pub fn updated(&self) -> IdentityUpdates {
         IdentityUpdates {
@@ -268,7 +273,8 @@ pub struct IdentityUpdates {
 }
 
 impl IdentityUpdates {
-    /// Waits for the next change and says how the identity stands then. At [`Standing::Closed`], stop.
+    /// Waits for the next change and says how the identity stands then. At [`Standing::Closed`],
+    /// stop.
     pub async fn changed(&mut self) -> Standing {
         match self.updates.changed().await {
             Ok(_sequence) => self.identity.standing(),

@@ -7,8 +7,8 @@ use spiffe_rustls::{TerminalSourcePolicy, TrustDomainPolicy};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// HTTP/2, which gRPC is. A client that offers others only is refused in the handshake; one that offers
-/// nothing is not, and fails at its first byte.
+/// HTTP/2, which gRPC is. A client that offers others only is refused in the handshake; one that
+/// offers nothing is not, and fails at its first byte.
 pub(super) const ALPN: [&[u8]; 1] = [b"h2"];
 
 /// Who may finish a handshake. Being admitted here is not being authorised for anything.
@@ -34,7 +34,8 @@ pub enum PeerRulesError {
 }
 
 impl PeerRules {
-    /// Whether a verified SPIFFE ID is admitted. Compares whole IDs, so that a path never stands for itself.
+    /// Whether a verified SPIFFE ID is admitted. Compares whole IDs, so that a path never stands
+    /// for itself.
     #[must_use]
     pub fn admit(&self, peer: &SpiffeId) -> bool {
         self.spiffe_ids.contains(peer) || self.trust_domains.contains(peer.trust_domain())
@@ -63,13 +64,16 @@ impl PeerRules {
 }
 
 impl Identity {
-    /// TLS of the TCP listener: a client certificate that `rules` admit, TLS 1.3, ALPN `h2`, no resumption.
+    /// TLS of the TCP listener: a client certificate that `rules` admit, TLS 1.3, ALPN `h2`, no
+    /// resumption.
     ///
-    /// The configuration follows rotation and withdrawal by itself: without a usable SVID it refuses every
-    /// handshake. Connections that are already open are not cut; whoever serves them checks their end.
+    /// The configuration follows rotation and withdrawal by itself: without a usable SVID it
+    /// refuses every handshake. Connections that are already open are not cut; whoever serves them
+    /// checks their end.
     ///
     /// # Errors
-    /// [`IdentityError::PeerRules`], [`IdentityError::Tls12`], or [`IdentityError::Tls`] without an SVID.
+    /// [`IdentityError::PeerRules`], [`IdentityError::Tls12`], or [`IdentityError::Tls`] without an
+    /// SVID.
     pub fn server_tls(&self, rules: &PeerRules) -> Result<Arc<ServerConfig>, IdentityError> {
         rules.check(self.trust_domain())?;
         require_tls13_only()?;

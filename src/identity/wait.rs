@@ -42,8 +42,8 @@ impl fmt::Display for Waiting {
                 let executable = std::env::current_exe().unwrap_or_default();
                 write!(
                     f,
-                    "no registration entry matches this process (uid {}, executable `{}`): create one, \
-                     or wait for it to reach this node",
+                    "no registration entry matches this process (uid {}, executable `{}`): \
+                     create one, or wait for it to reach this node",
                     rustix::process::geteuid().as_raw(),
                     executable.display()
                 )

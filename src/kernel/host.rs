@@ -207,6 +207,16 @@ pub struct Hardened {
 /// Memory is locked only where `RLIMIT_MEMLOCK` is unlimited: under a limit a later allocation would fail.
 #[must_use]
 pub fn harden() -> Hardened {
+    Hardened {
+        not_dumpable: rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).is_ok(),
+        ..harden_but_readable()
+    }
+}
+
+/// As [`harden`], but other processes of this user may still look at this one: a development provider
+/// without capabilities must see its executable.
+#[must_use]
+pub fn harden_but_readable() -> Hardened {
     let no_core = Rlimit {
         current: Some(0),
         maximum: Some(0),
@@ -216,7 +226,7 @@ pub fn harden() -> Hardened {
         .is_none();
     Hardened {
         core_limit_zero: rustix::process::setrlimit(Resource::Core, no_core).is_ok(),
-        not_dumpable: rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).is_ok(),
+        not_dumpable: false,
         memory_locked: unlimited
             && mlockall(MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE).is_ok(),
     }

@@ -11,7 +11,7 @@ mod proc;
 mod snapshot;
 
 pub use digest::{DigestLimits, Digests};
-pub use host::{Hardened, Need, NodeWants, harden, self_test};
+pub use host::{Hardened, Need, NodeWants, harden, harden_but_readable, self_test};
 pub use pidfd::{Pinned, exited, is_alive, open, pin, process_key, reopen};
 pub use snapshot::Snapshot;
 

@@ -69,8 +69,10 @@ fn peer_error(error: NixErrno) -> KernelError {
 /// # Errors
 /// [`KernelError::Gone`] when no process has this number (a thread's number is none).
 pub fn open(pid: i32) -> Result<OwnedFd, KernelError> {
-    let pid = Pid::from_raw(pid)
-        .filter(|pid| pid.as_raw_nonzero().is_positive())
+    // `Pid` must not be made of a negative number.
+    let pid = Some(pid)
+        .filter(|pid| pid.is_positive())
+        .and_then(Pid::from_raw)
         .ok_or(KernelError::Gone)?;
     pidfd_open(pid, PidfdFlags::empty()).map_err(|error| {
         if matches!(error, Errno::SRCH | Errno::NOENT | Errno::INVAL) {

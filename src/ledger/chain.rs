@@ -48,6 +48,11 @@ pub(super) struct Noted {
 }
 
 impl Waiting {
+    /// The number of the newest record, durable or not.
+    pub(super) fn newest(&self) -> RecordNumber {
+        RecordNumber(self.queue.lock().unwrap_or_else(PoisonError::into_inner).last)
+    }
+
     /// Continues after the chain's end.
     pub(super) fn after(head: &Head, notes_max: usize) -> Self {
         Self {

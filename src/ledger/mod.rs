@@ -10,6 +10,7 @@ mod config;
 mod failure;
 mod keys;
 mod open;
+mod overlay;
 mod plan;
 mod rows;
 mod space;
@@ -86,6 +87,12 @@ impl RedbLedger {
             disk_bytes,
             full: self.shared.space.room() != Room::Free,
         })
+    }
+
+    /// The number of the newest audit record, durable or not.
+    #[must_use]
+    pub fn newest(&self) -> RecordNumber {
+        self.shared.waiting.newest()
     }
 
     fn database(&self) -> &Database {

@@ -183,7 +183,10 @@ pub(super) fn begin(database: &Database) -> Result<redb::WriteTransaction, Strin
     Ok(txn)
 }
 
-fn io_error(path: &Path, operation: &'static str) -> impl FnOnce(io::Error) -> OpenError {
+pub(super) fn io_error(
+    path: &Path,
+    operation: &'static str,
+) -> impl FnOnce(io::Error) -> OpenError {
     let path = path.to_owned();
     move |source| OpenError::Io {
         path,
@@ -192,11 +195,7 @@ fn io_error(path: &Path, operation: &'static str) -> impl FnOnce(io::Error) -> O
     }
 }
 
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "an error is at its end here; a reference would burden every caller"
-)]
-fn not_a_ledger(path: &Path, why: impl std::fmt::Display) -> OpenError {
+pub(super) fn not_a_ledger(path: &Path, why: impl std::fmt::Display) -> OpenError {
     OpenError::NotALedger {
         path: path.to_owned(),
         why: why.to_string(),

@@ -1,10 +1,12 @@
 //! Verifying the audit chain: every record, in order, and the end that the ledger remembers.
 
-use super::open::{OpenError, check_schema, database_error, unreadable};
+use super::open::{OpenError, check_schema, database_error, io_error, not_a_ledger, unreadable};
+use super::overlay::Overlay;
 use super::store::{Head, Rows, TABLE};
 use super::{RedbLedger, chain, keys};
 use crate::domain::id::{Digest, RecordNumber};
 use redb::{Database, ReadableDatabase};
+use std::fs::File;
 use std::path::Path;
 
 /// Memory for cached pages while a stopped ledger is verified.
@@ -53,21 +55,24 @@ impl RedbLedger {
 /// # Errors
 /// See [`AuditError`]; [`OpenError::InUse`] while an agent runs on it.
 pub fn verify_chain(path: &Path) -> Result<Verified, AuditError> {
-    let database = Database::builder()
-        .set_cache_size(CACHE_BYTES)
-        .open_read_only(path)
+    let file = File::open(path)
+        .map_err(|error| AuditError::Unreadable(io_error(path, "open it")(error)))?;
+    if file.metadata().is_ok_and(|metadata| metadata.len() == 0) {
+        return Err(AuditError::Unreadable(not_a_ledger(path, "empty")));
+    }
+    let database = Overlay::over(file)
+        .and_then(|overlay| {
+            Database::builder()
+                .set_cache_size(CACHE_BYTES)
+                .create_with_backend(overlay)
+        })
         .map_err(|error| AuditError::Unreadable(database_error(path, error)))?;
     verify(&database, path)
 }
 
 fn verify(database: &impl ReadableDatabase, path: &Path) -> Result<Verified, AuditError> {
     check_schema(database, path).map_err(AuditError::Unreadable)?;
-    let unusable = |error: redb::Error| {
-        AuditError::Unreadable(OpenError::NotALedger {
-            path: path.to_owned(),
-            why: error.to_string(),
-        })
-    };
+    let unusable = |error: redb::Error| AuditError::Unreadable(not_a_ledger(path, error));
     let txn = database
         .begin_read()
         .map_err(|error| unusable(error.into()))?;

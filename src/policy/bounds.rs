@@ -1,70 +1,108 @@
 //! How deep a policy text may go.
 //!
-//! Cedar 4.14 recurses over what it parsed. Where the stack is short, a text of 200 bytes ends the process, and
-//! the strict validator *passes* what it could not look at. So the shape is bounded before a text is parsed, and
-//! parsing and validating happen on a stack that is ample for those bounds ([`with_ample_stack`]).
+//! Cedar 4.14 recurses over what it parsed. Where the stack is short, a text of 200 bytes ends the process, the
+//! strict validator *passes* what it could not look at, and every evaluation fails. So the shape is bounded before
+//! a text is parsed; it is then parsed and validated on a thread with an ample stack ([`checking`]), and evaluated
+//! where enough is left of the caller's ([`evaluating`]).
 
 use super::error::{PolicyError, Problem};
 
-/// How deep brackets and `if`s may nest in one policy.
-pub const NESTING_MAX: usize = 32;
+/// How deep brackets may nest in a policy text.
+pub const NESTING_MAX: usize = 16;
 
-/// How many operators (`&&`, `||`, `.`, `+`, `-`, `*`, `when`, `unless`) one policy may have.
-pub const OPERATORS_MAX: usize = 400;
+/// How many operators one policy may have: `&&`, `||`, `+`, `-`, `*`, `if`, `when`, `unless`, and `.` after a
+/// bracket. Sets (`[…].contains(…)`) name many things with few of them.
+pub const OPERATORS_MAX: usize = 50;
+
+/// How many names one path may have: `context.task.server.trust_domain` has four.
+pub const PATH_MAX: usize = 8;
+
+/// What was counted of one policy.
+#[derive(Debug, Default)]
+struct Depth<'a> {
+    brackets: usize,
+    operators: usize,
+    dots: usize,
+    before: &'a str,
+}
 
 /// Refuses a text that cannot be parsed safely.
 ///
 /// # Errors
 /// [`PolicyError::Invalid`], at the place where a bound is crossed.
 pub(super) fn check(text: &str) -> Result<(), PolicyError> {
-    let mut brackets: usize = 0;
-    let mut ifs: usize = 0;
-    let mut operators: usize = 0;
+    let mut depth = Depth::default();
     for (offset, token) in Tokens::of(text) {
-        match token {
-            "(" | "[" | "{" => brackets = brackets.saturating_add(1),
-            ")" | "]" | "}" => brackets = brackets.saturating_sub(1),
-            "if" => ifs = ifs.saturating_add(1),
-            "&&" | "||" | "." | "+" | "-" | "*" | "when" | "unless" => {
-                operators = operators.saturating_add(1);
-            }
-            ";" => (ifs, operators) = (0, 0),
-            _ => {}
+        depth.add(token);
+        if let Some(message) = depth.excess() {
+            let problem = Problem::at(text, offset, message);
+            return Err(PolicyError::invalid(vec![problem]));
         }
-        let message = if brackets.saturating_add(ifs) > NESTING_MAX {
-            format!("brackets and `if`s nest deeper than {NESTING_MAX}")
-        } else if operators > OPERATORS_MAX {
-            format!("this policy has more than {OPERATORS_MAX} operators; split it")
-        } else {
-            continue;
-        };
-        let problem = Problem::at(text, offset, message);
-        return Err(PolicyError::invalid(vec![problem]));
     }
     Ok(())
 }
 
-/// The stack for work on a policy text, in bytes; several times what texts at the bounds were seen to need.
-const STACK: usize = 64 * 1024 * 1024;
+impl<'a> Depth<'a> {
+    fn add(&mut self, token: &'a str) {
+        let more = |count: &mut usize| *count = count.saturating_add(1);
+        match token {
+            "(" | "[" | "{" => more(&mut self.brackets),
+            ")" | "]" | "}" => self.brackets = self.brackets.saturating_sub(1),
+            "." if matches!(self.before, ")" | "]" | "}") => more(&mut self.operators),
+            "." => more(&mut self.dots),
+            "&&" | "||" | "+" | "-" | "*" | "if" | "when" | "unless" => more(&mut self.operators),
+            ";" => self.operators = 0,
+            _ => {}
+        }
+        let within_path = token == "." || self.before == ".";
+        if !within_path {
+            self.dots = 0;
+        }
+        self.before = token;
+    }
 
-/// Runs `work` on a stack that texts within the bounds cannot exhaust.
+    fn excess(&self) -> Option<String> {
+        if self.brackets > NESTING_MAX {
+            let what = "brackets nest deeper than";
+            return Some(format!("{what} {NESTING_MAX}"));
+        }
+        if self.operators > OPERATORS_MAX {
+            let what = "this policy has more operators than";
+            return Some(format!("{what} {OPERATORS_MAX}; split it"));
+        }
+        (self.dots >= PATH_MAX).then(|| format!("this path has more names than {PATH_MAX}"))
+    }
+}
+
+/// The stack for parsing and validating, in bytes; several times what texts at the bounds were seen to need.
+const CHECKING: usize = 64 * 1024 * 1024;
+
+/// The stack for one evaluation at the bounds, in bytes. Frames are some ten times larger without optimisation.
+const EVALUATING: usize = if cfg!(debug_assertions) { 8 } else { 1 } * 1024 * 1024;
+
+/// Parses or validates: runs `work` on a stack that texts within the bounds cannot exhaust.
 ///
 /// # Errors
-/// [`PolicyError::Resources`] if there is no thread to be had.
-pub(super) fn with_ample_stack<T: Send>(
+/// Those of `work`, and [`PolicyError::Resources`] if there is no thread to be had.
+pub(super) fn checking<T: Send>(
     work: impl FnOnce() -> Result<T, PolicyError> + Send,
 ) -> Result<T, PolicyError> {
     let builder = std::thread::Builder::new()
         .name("policy".to_owned())
-        .stack_size(STACK);
+        .stack_size(CHECKING);
     std::thread::scope(|scope| {
         let thread = builder
             .spawn_scoped(scope, work)
             .map_err(|source| PolicyError::Resources { source })?;
         thread
             .join()
-            .map_err(|_| PolicyError::BuiltIn("checking the policy set panicked".to_owned()))?
+            .unwrap_or_else(|_| Err(PolicyError::BuiltIn("checking a set panicked".to_owned())))
     })
+}
+
+/// Evaluates: runs `work` where it is, unless too little is left of the stack.
+pub(super) fn evaluating<T>(work: impl FnOnce() -> T) -> T {
+    stacker::maybe_grow(EVALUATING, EVALUATING.saturating_mul(2), work)
 }
 
 /// Words and single characters of a text, without white space, strings and comments.

@@ -34,7 +34,7 @@ pub struct PolicyLine {
     pub line: usize,
 }
 
-/// Checks a policy text as loading it would.
+/// Checks a policy text as loading it would, but for the limits on its size.
 ///
 /// # Errors
 /// See [`PolicyError`]; every problem of one stage is told at once.
@@ -79,7 +79,7 @@ impl Engine {
     /// Parses, names, validates and slices a text.
     pub(super) fn compile(&self, text: &str, number: u64) -> Result<Set, PolicyError> {
         bounds::check(text)?;
-        bounds::with_ample_stack(|| self.compile_bounded(text, number))
+        bounds::checking(|| self.compile_bounded(text, number))
     }
 
     fn compile_bounded(&self, text: &str, number: u64) -> Result<Set, PolicyError> {
@@ -161,8 +161,10 @@ fn name(text: &str, parsed: &PolicySet) -> (Vec<Placed>, Vec<Problem>) {
     let mut lines: BTreeMap<String, usize> = BTreeMap::new();
     let mut from = 0;
     for (_, policy) in in_order {
-        let offset = offset_of(text, from, policy);
-        from = offset.saturating_add(1);
+        let source = policy.to_cedar().unwrap_or_default();
+        let found = text.get(from..).and_then(|rest| rest.find(&source));
+        let offset = found.map_or(from, |found| found.saturating_add(from));
+        from = offset.saturating_add(source.len());
         let id = match policy.annotation("id") {
             Some(id) if well_formed(id) => id.to_owned(),
             Some(id) => {
@@ -191,13 +193,6 @@ fn place(id: &PolicyId) -> usize {
     id.strip_prefix("policy")
         .and_then(|number| number.parse().ok())
         .unwrap_or(usize::MAX)
-}
-
-fn offset_of(text: &str, from: usize, policy: &Policy) -> usize {
-    let source = policy.to_cedar().unwrap_or_default();
-    text.get(from..)
-        .and_then(|rest| rest.find(&source))
-        .map_or(from, |found| found.saturating_add(from))
 }
 
 /// IDs go into audit records and logs as they are.

@@ -1,1 +1,250 @@
+//! The slices against the whole set, and every question against the schema.
 
+use super::compile::{Engine, Summary};
+use super::question::Vocabulary;
+use super::set::{Set, Verdict};
+use crate::domain::evidence::{Assurance, Evidence};
+use crate::domain::id::{Digest, SpiffeId, TaskId};
+use crate::domain::policy::{Action, CallFacts, PolicyGeneration, PolicyInput, TaskFacts};
+use crate::domain::task::TaskState;
+use crate::domain::time::Time;
+use cedar_policy::{Authorizer, Context, Entities, PolicySet, Request};
+use proptest::prelude::*;
+use proptest::sample::select;
+use std::sync::LazyLock;
+
+static ENGINE: LazyLock<Engine> = LazyLock::new(|| Engine::new().expect("an engine"));
+
+const WORKLOADS: [&str; 3] = [
+    "spiffe://a.test/w",
+    "spiffe://b.test/w",
+    "spiffe://a.test/server",
+];
+
+fn workload() -> impl Strategy<Value = SpiffeId> {
+    select(&WORKLOADS[..]).prop_map(|id| SpiffeId::new(id).expect("a SPIFFE ID"))
+}
+
+fn action() -> impl Strategy<Value = Action> {
+    select(&Action::ALL[..])
+}
+
+fn evidence() -> impl Strategy<Value = Evidence> {
+    let assurance = select(&[Assurance::Principal, Assurance::Process, Assurance::Svid][..]);
+    (
+        assurance,
+        any::<Option<u32>>(),
+        any::<Option<String>>(),
+        any::<Option<[u8; 32]>>(),
+        any::<bool>(),
+        any::<u64>(),
+    )
+        .prop_map(
+            |(assurance, uid, cgroup, executable, traced, attested_at)| Evidence {
+                spiffe_ids: WORKLOADS[..2]
+                    .iter()
+                    .map(|id| SpiffeId::new(id).expect("a SPIFFE ID"))
+                    .collect(),
+                assurance,
+                process: None,
+                uid,
+                cgroup,
+                executable: executable.map(Digest),
+                traced,
+                attested_at: Time(attested_at),
+            },
+        )
+}
+
+fn task() -> impl Strategy<Value = TaskFacts> {
+    let states = [
+        TaskState::Cancelled,
+        TaskState::Completed,
+        TaskState::Expired,
+        TaskState::Failed,
+        TaskState::Working,
+    ];
+    (
+        select(states.to_vec()),
+        proptest::option::of(workload()),
+        proptest::option::of(Just(Digest([1; 32]))),
+        workload(),
+        any::<String>(),
+        any::<(u64, u64, u32, u32)>(),
+    )
+        .prop_map(|(state, owner, principal, server, tool, numbers)| {
+            let (created_at, deadline, last_step, legs) = numbers;
+            TaskFacts {
+                id: TaskId([1; 16]),
+                state,
+                owner,
+                principal,
+                server,
+                tool,
+                created_at: Time(created_at),
+                deadline: Time(deadline),
+                last_step,
+                legs,
+            }
+        })
+}
+
+fn call() -> impl Strategy<Value = CallFacts> {
+    let tool = prop_oneof![Just("x".to_owned()), Just("y".to_owned()), any::<String>()];
+    (workload(), tool, any::<bool>()).prop_map(|(audience, tool, owner_authority)| CallFacts {
+        audience,
+        tool,
+        owner_authority,
+    })
+}
+
+/// Anything that the agent could know, and some of what it could not.
+fn input() -> impl Strategy<Value = PolicyInput> {
+    use proptest::option::weighted;
+    (
+        action(),
+        weighted(0.9, workload()),
+        weighted(0.9, evidence()),
+        weighted(0.9, task()),
+        weighted(0.9, call()),
+        weighted(0.9, any::<String>()),
+        prop_oneof![0..100_u64, any::<u64>()],
+    )
+        .prop_map(
+            |(action, actor, evidence, task, call, issuer, now)| PolicyInput {
+                action,
+                actor,
+                evidence,
+                task,
+                call,
+                issuer,
+                now: Time(now),
+            },
+        )
+}
+
+/// A policy of random scope, with a condition that holds, fails to hold, or cannot be evaluated.
+fn policy() -> impl Strategy<Value = String> {
+    let effect = prop_oneof![3 => Just("permit"), 1 => Just("forbid")];
+    let principal = prop_oneof![
+        3 => Just("principal".to_owned()),
+        1 => Just("principal is Workload".to_owned()),
+        1 => Just("principal in TrustDomain::\"a.test\"".to_owned()),
+        1 => Just(format!("principal == Principal::\"{}\"", "01".repeat(32))),
+        3 => select(&WORKLOADS[..]).prop_map(|id| format!("principal == Workload::\"{id}\"")),
+    ];
+    let actions = proptest::collection::vec(action(), 1..4);
+    let actions = prop_oneof![
+        1 => Just("action".to_owned()),
+        4 => action().prop_map(|it| format!("action == Action::\"{}\"", it.name())),
+        2 => actions.prop_map(|several| {
+            let named: Vec<_> =
+                several.iter().map(|it| format!("Action::\"{}\"", it.name())).collect();
+            format!("action in [{}]", named.join(", "))
+        }),
+    ];
+    let resource = prop_oneof![
+        4 => Just("resource".to_owned()),
+        1 => Just("resource is Tool".to_owned()),
+        1 => Just(format!("resource == Task::\"{}\"", "01".repeat(16))),
+        2 => select(&WORKLOADS[..]).prop_map(|id| format!("resource == Tool::\"{id}#x\"")),
+    ];
+    let condition = prop_oneof![
+        4 => Just(""),
+        2 => Just("when { context.now_ms > 50 }"),
+        1 => Just("when { context.now_ms * 9223372036854775807 > 0 }"),
+        1 => Just("unless { context.nope }"),
+    ];
+    (effect, principal, actions, resource, condition).prop_map(
+        |(effect, principal, actions, resource, condition)| {
+            format!("{effect} ({principal}, {actions}, {resource}) {condition};")
+        },
+    )
+}
+
+/// A set as `compile` would slice it, without its checks, so that failing policies are met too.
+fn sliced(text: &str, vocabulary: &Vocabulary) -> Set {
+    let parsed: PolicySet = text.parse().expect("a set");
+    let summary = Summary {
+        policies: vec![],
+        warnings: vec![],
+        text: Digest([0; 32]),
+    };
+    let policies = parsed.policies().cloned();
+    Set::new(PolicyGeneration::default(), summary, policies, vocabulary).expect("a set")
+}
+
+/// What plain Cedar says of the whole set, with errors as refusals.
+fn whole(
+    set: &Set,
+    vocabulary: &Vocabulary,
+    input: &PolicyInput,
+) -> Result<Vec<String>, Option<String>> {
+    let question = vocabulary.question(input).map_err(|_| None)?;
+    let response =
+        Authorizer::new().is_authorized(&question.request, &set.whole, &question.entities);
+    let mut verdict = Verdict::default();
+    verdict.add(&response);
+    verdict.settle()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn slices_decide_like_the_whole_set(
+        policies in proptest::collection::vec(policy(), 0..12),
+        inputs in proptest::collection::vec(input(), 16),
+    ) {
+        let vocabulary = &ENGINE.vocabulary;
+        let set = sliced(&policies.join("\n"), vocabulary);
+        for input in &inputs {
+            match (set.decide(vocabulary, input), whole(&set, vocabulary, input)) {
+                (Ok(permit), Ok(policies)) => prop_assert_eq!(permit.policies(), policies),
+                (Err(refusal), Err(Some(why))) => prop_assert_eq!(refusal.explanation, why),
+                (Err(_), Err(None)) => {}
+                (sliced, whole) => {
+                    prop_assert!(false, "{:?} but the whole set says {:?}", sliced, whole);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_question_fits_the_schema(input in input()) {
+        let engine = &*ENGINE;
+        let schema = engine.schema();
+        if let Ok(question) = engine.vocabulary.question(&input) {
+            let request = &question.request;
+            let context: Context = request.context().expect("a context").clone();
+            let action = request.action().expect("an action").clone();
+            let (principal, resource) = (question.principal, question.resource);
+            Request::new(principal, action, resource, context, Some(schema))
+                .map_err(|error| TestCaseError::fail(error.to_string()))?;
+            Entities::from_entities(question.entities, Some(schema))
+                .map_err(|error| TestCaseError::fail(error.to_string()))?;
+        }
+    }
+}
+
+#[test]
+fn the_schema_names_exactly_the_actions_of_the_domain() {
+    let engine = &*ENGINE;
+    let mut named: Vec<_> = engine
+        .schema()
+        .actions()
+        .map(|it| it.id().unescaped())
+        .collect();
+    named.sort_unstable();
+    assert_eq!(named, Action::ALL.map(Action::name));
+}
+
+#[test]
+fn the_schema_has_no_groups_of_actions() {
+    let engine = &*ENGINE;
+    // A group has members: slicing takes `action in` for equality.
+    let entities = engine.schema().action_entities().expect("entities");
+    for action in engine.schema().actions() {
+        assert_eq!(entities.ancestors(action).expect("known").count(), 0);
+    }
+}

@@ -147,10 +147,18 @@ pub enum PolicyError {
         source: std::io::Error,
     },
     /// The text is longer than the limit.
-    #[error("policy set is longer than `policy.bytes_max` = {bytes_max} bytes")]
+    #[error("policy set is longer than `limits.policy_bytes` = {bytes_max}")]
     TooLong {
         /// The limit.
         bytes_max: u64,
+    },
+    /// The set has more policies than the limit.
+    #[error("policy set has {policies} policies, more than `limits.policies` = {policies_max}")]
+    TooMany {
+        /// How many it has.
+        policies: usize,
+        /// The limit.
+        policies_max: usize,
     },
     /// Everybody on this machine could replace the policy.
     #[error("policy file `{path}` can be replaced by everybody: it or its folder is world-writable",
@@ -176,6 +184,7 @@ impl PolicyError {
             | Self::Read { .. }
             | Self::Resources { .. }
             | Self::TooLong { .. }
+            | Self::TooMany { .. }
             | Self::WorldWritable { .. } => &[],
         }
     }
@@ -204,6 +213,7 @@ impl PolicyError {
             | Self::NotAFile { .. }
             | Self::PermitsEverything { .. }
             | Self::TooLong { .. }
+            | Self::TooMany { .. }
             | Self::WorldWritable { .. } => false,
         }
     }

@@ -15,10 +15,10 @@ mod watch;
 #[cfg(test)]
 mod differential;
 
-pub use bounds::{NESTING_MAX, OPERATORS_MAX};
+pub use bounds::{NESTING_MAX, OPERATORS_MAX, PATH_MAX};
 pub use compile::{PolicyLine, Summary, check};
 pub use error::{PolicyError, Problem};
-pub use source::{BYTES_MAX_DEFAULT, PolicySource};
+pub use source::{BYTES_MAX_DEFAULT, POLICIES_MAX_DEFAULT, PolicySource};
 
 use crate::domain::policy::{Permit, PolicyGeneration, PolicyInput, Refusal};
 use crate::service::ports::Policy;
@@ -81,9 +81,7 @@ impl CedarPolicy {
     pub fn load(source: PolicySource) -> Result<Self, PolicyError> {
         let engine = Engine::new()?;
         let (text, stamp) = source.read()?;
-        let set = engine
-            .compile(&text, 1)
-            .map_err(|error| source.blame(error))?;
+        let set = compiled(&engine, &source, &text, 1)?;
         let generation = set.generation();
         tracing::info!(
             generation = generation.number,
@@ -181,10 +179,8 @@ impl CedarPolicy {
         if newest.text == Some(compile::digest(&text)) {
             return Ok(None);
         }
-        self.engine
-            .compile(&text, newest.number.saturating_add(1))
-            .map(Some)
-            .map_err(|error| self.source.blame(error))
+        let number = newest.number.saturating_add(1);
+        compiled(&self.engine, &self.source, &text, number).map(Some)
     }
 
     fn take(&self, set: Set) -> PolicyGeneration {
@@ -199,6 +195,18 @@ impl CedarPolicy {
         self.changes.send_replace(generation);
         generation
     }
+}
+
+fn compiled(
+    engine: &Engine,
+    source: &PolicySource,
+    text: &str,
+    number: u64,
+) -> Result<Set, PolicyError> {
+    engine
+        .compile(text, number)
+        .and_then(|set| source.bound(set))
+        .map_err(|error| source.blame(error))
 }
 
 impl Policy for CedarPolicy {

@@ -64,7 +64,15 @@ pub(super) struct Vocabulary {
 type Attributes = HashMap<String, Value>;
 
 impl Vocabulary {
-    pub(super) fn new() -> Result<Self, ParseErrors> {
+    pub(super) fn new() -> Result<Self, Box<ParseErrors>> {
+        Self::parse().map_err(Box::new)
+    }
+
+    #[expect(
+        clippy::result_large_err,
+        reason = "Cedar's error, boxed by the only caller"
+    )]
+    fn parse() -> Result<Self, ParseErrors> {
         let action: EntityTypeName = "Action".parse()?;
         Ok(Self {
             actions: Action::ALL
@@ -100,7 +108,7 @@ impl Vocabulary {
             (None, None) => return Err(missing("an actor")),
         };
         let mut context = vec![("now_ms", long(input.now.0))];
-        if let Some(evidence) = &input.evidence {
+        if let Some(evidence) = evidence_of_actor(input) {
             context.push(("evidence", self.evidence(evidence, input)?));
         } else if needs_evidence(input.action) {
             return Err(missing("evidence about the actor"));
@@ -164,6 +172,15 @@ impl Vocabulary {
         }
         Value::new_record(fields.into_iter().map(owned)).map_err(value)
     }
+}
+
+/// Evidence about another process than the actor's must not pass for the actor's.
+fn evidence_of_actor(input: &PolicyInput) -> Option<&Evidence> {
+    let actor = input.actor.as_ref()?;
+    input
+        .evidence
+        .as_ref()
+        .filter(|evidence| evidence.spiffe_ids.contains(actor))
 }
 
 /// A principal without a workload asks about its own task only.

@@ -4,6 +4,7 @@
 //! resource where it names one, else by its principal, else in the common pile. A policy left out could not have
 //! matched nor failed: scopes are compared first, and comparing them cannot fail.
 
+use super::bounds;
 use super::compile::Summary;
 use super::error::PolicyError;
 use super::question::{Question, Vocabulary};
@@ -40,7 +41,6 @@ impl Set {
         policies: impl Iterator<Item = Policy>,
         vocabulary: &Vocabulary,
     ) -> Result<Self, PolicyError> {
-        let twice = |error: cedar_policy::PolicySetError| PolicyError::BuiltIn(error.to_string());
         let mut slices: BTreeMap<Action, Slice> = BTreeMap::new();
         #[cfg(test)]
         let mut whole = PolicySet::new();
@@ -49,11 +49,13 @@ impl Set {
             for action in Action::ALL {
                 if admits(&constraint, vocabulary.action(action)) {
                     let slice = slices.entry(action).or_default();
-                    slice.add(policy.clone()).map_err(twice)?;
+                    slice.add(policy.clone())?;
                 }
             }
             #[cfg(test)]
-            whole.add(policy).map_err(twice)?;
+            whole
+                .add(policy)
+                .map_err(|error| PolicyError::BuiltIn(error.to_string()))?;
         }
         Ok(Self {
             generation,
@@ -88,9 +90,10 @@ impl Set {
             .map_err(|missing| self.refuse(missing.to_string()))?;
         let mut verdict = Verdict::default();
         for pile in self.piles(input.action, &question) {
-            let response =
+            let response = bounds::evaluating(|| {
                 self.authorizer
-                    .is_authorized(&question.request, pile, &question.entities);
+                    .is_authorized(&question.request, pile, &question.entities)
+            });
             verdict.add(&response);
         }
         verdict
@@ -115,7 +118,7 @@ impl Set {
 }
 
 impl Slice {
-    fn add(&mut self, policy: Policy) -> Result<(), cedar_policy::PolicySetError> {
+    fn add(&mut self, policy: Policy) -> Result<(), PolicyError> {
         let pile = match (policy.resource_constraint(), policy.principal_constraint()) {
             (ResourceConstraint::Eq(resource), _) => self.by_resource.entry(resource).or_default(),
             (_, PrincipalConstraint::Eq(principal)) => {
@@ -124,6 +127,7 @@ impl Slice {
             _ => &mut self.common,
         };
         pile.add(policy)
+            .map_err(|error| PolicyError::BuiltIn(error.to_string()))
     }
 
     fn piles(

@@ -2,22 +2,28 @@
 
 use super::DEFAULT_POLICY;
 use super::error::{PolicyError, Problem};
+use super::set::Set;
 use std::fmt;
 use std::fs::{File, Metadata};
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// The longest policy text taken unless configured otherwise, in bytes: 256 KiB.
-pub const BYTES_MAX_DEFAULT: u64 = 256 * 1024;
+/// The longest policy text taken unless configured otherwise, in bytes: 1 MiB.
+pub const BYTES_MAX_DEFAULT: u64 = 1024 * 1024;
+
+/// The most policies in a set unless configured otherwise.
+pub const POLICIES_MAX_DEFAULT: usize = 1_000;
 
 /// Where a policy set comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PolicySource {
     /// The file; `None` for the default set.
     pub path: Option<PathBuf>,
-    /// The longest text taken, in bytes (`policy.bytes_max`).
+    /// The longest text taken, in bytes (`limits.policy_bytes`).
     pub bytes_max: u64,
+    /// The most policies taken (`limits.policies`).
+    pub policies_max: usize,
 }
 
 impl Default for PolicySource {
@@ -25,12 +31,13 @@ impl Default for PolicySource {
         Self {
             path: None,
             bytes_max: BYTES_MAX_DEFAULT,
+            policies_max: POLICIES_MAX_DEFAULT,
         }
     }
 }
 
 impl PolicySource {
-    /// A file, with the default limit.
+    /// A file, with the default limits.
     #[must_use]
     pub fn file(path: impl Into<PathBuf>) -> Self {
         Self {
@@ -55,6 +62,17 @@ impl PolicySource {
             },
             None => error,
         }
+    }
+
+    /// Holds a set to the limit.
+    pub(super) fn bound(&self, set: Set) -> Result<Set, PolicyError> {
+        if set.len() > self.policies_max {
+            return Err(PolicyError::TooMany {
+                policies: set.len(),
+                policies_max: self.policies_max,
+            });
+        }
+        Ok(set)
     }
 
     /// Reads the text, and what its file looked like.

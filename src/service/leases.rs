@@ -7,6 +7,7 @@ use crate::domain::id::{Epoch, LegNumber, TaskId};
 use crate::domain::task::Leg;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
@@ -126,6 +127,11 @@ impl HoldStream {
     /// The next event; `None` at the end.
     pub async fn next(&mut self) -> Option<HoldKind> {
         self.events.recv().await
+    }
+
+    /// As [`HoldStream::next`], for whoever polls.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<HoldKind>> {
+        self.events.poll_recv(cx)
     }
 }
 

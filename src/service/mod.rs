@@ -27,7 +27,7 @@ pub use legs::{EndAsk, IssuedStep, LegStarted, StartAsk, StepAsk};
 pub use operator::{StatusView, TaskSummary};
 pub use requests::{CreateAsk, IssuedToken, NameAsk};
 pub use settings::{Settings, Vouched, WorkloadRow};
-pub use tasks::{RegisterAsk, RegisteredTask};
+pub use tasks::{RegisterAsk, RegisteredTask, ServerView};
 pub use whoami::WhoAmI;
 
 use crate::domain::denial::Reason;

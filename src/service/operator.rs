@@ -6,7 +6,7 @@ use super::sweep::agent_evidence;
 use super::{Continuation, Failure};
 use crate::domain::decide::end;
 use crate::domain::denial::Reason;
-use crate::domain::event::ChainedEvent;
+use crate::domain::event::{CallerFacts, ChainedEvent, Event, Verdict};
 use crate::domain::evidence::{Evidence, Required};
 use crate::domain::id::{Hex, RecordNumber, StepNumber, TaskId};
 use crate::domain::lineage::{Load, Locator, Now};
@@ -137,6 +137,33 @@ impl Continuation {
             policy_generation: self.ports.policy.generation().number,
             live_legs: self.leases.all().len(),
             uptime: self.ports.clock.monotonic().saturating_sub(self.started),
+        }
+    }
+
+    /// Puts a connection that was closed for its conduct into the audit; equal ones are folded.
+    pub fn connection_refused(&self, local: &LocalPeer, conduct: &'static str) {
+        let event = Event {
+            at: self.ports.clock.now().unwrap_or_default(),
+            operation: "connection".to_owned(),
+            verdict: Verdict::Denied {
+                reason: conduct.to_owned(),
+                explanation: "another process than the pinned one wrote to this connection, or it \
+                    carried a descriptor: connect after fork, one connection per process"
+                    .to_owned(),
+            },
+            task: None,
+            caller: CallerFacts {
+                process: Some(local.key),
+                uid: Some(local.uid),
+                ..CallerFacts::default()
+            },
+            policy: self.ports.policy.generation(),
+            policies: Vec::new(),
+            facts: Vec::new(),
+            count: 1,
+        };
+        if let Err(error) = super::notes::note(&self.notes, event) {
+            tracing::warn!(%error, "a refused connection is not in the audit");
         }
     }
 

@@ -4,7 +4,7 @@
 //! possession of its key (RFC 8705 §2.2), and that only at the far end of a TLS handshake. The check here
 //! keeps other kinds of certificates out, so that none of them can be bound by mistake.
 
-use super::sha256;
+use crate::canonical::sha256;
 use crate::domain::id::Thumbprint;
 use crate::domain::time::Time;
 use crate::service::ports::{BoundCertificate, Certificates};

@@ -3,7 +3,8 @@
 //! Names `domain` and `service::ports`. The one thing to know: outside this room a token can be signed only
 //! through the [`Signer`] port, which takes a value that the ledger has recorded.
 
-use super::{TOKEN_BYTES_MAX, TokenError, check_form, sha256, wire};
+use super::{TOKEN_BYTES_MAX, TokenError, check_form, wire};
+use crate::canonical::sha256;
 use crate::domain::claims::{Operation, TokenClaims};
 use crate::domain::id::{Epoch, SpiffeId};
 use crate::domain::time::Time;

@@ -1,6 +1,6 @@
 //! The continuation token: a JWS that is good for one step, at one audience, on one TLS client key.
 //!
-//! Names `domain` and `service::ports`. The one thing to know: only this process signs tokens, with a key
+//! Names `domain`, `service::ports` and `canonical`. The one thing to know: only this process signs tokens, with a key
 //! that lives as long as it does, so there is exactly one spelling of each token. Verifying compares the
 //! header byte for byte and writes the claims anew to compare them too; nothing is negotiated, no key is
 //! looked up, and no other parser can read something else into it (A45, A46, A47).
@@ -15,7 +15,6 @@ mod tests;
 pub use key::{EpochKey, Verified};
 
 use crate::domain::claims::{Operation, TokenClaims};
-use crate::domain::id::Digest;
 use std::time::Duration;
 
 /// The longest token, in bytes.
@@ -116,13 +115,4 @@ fn check_form(claims: &TokenClaims) -> Result<(), TokenError> {
         return Err(TokenError::Lifetime);
     }
     Ok(())
-}
-
-fn sha256(bytes: &[u8]) -> Digest {
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
-    let mut out = [0_u8; 32];
-    for (slot, byte) in out.iter_mut().zip(digest.as_ref()) {
-        *slot = *byte;
-    }
-    Digest(out)
 }

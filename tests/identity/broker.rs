@@ -6,7 +6,7 @@ use crate::world::{
 use base64::Engine as _;
 use handfast::attest::broker::BrokerDirectory;
 use handfast::attest::directory::{ATTESTATION_AUDIENCE, SelfTestError, self_test};
-use handfast::identity::{AgentRule, Identity, IdentityError, Standing};
+use handfast::identity::{AgentRule, Identity, IdentityError, PeerRules, Standing, UnixEndpoint};
 use handfast::service::ports::{DirectoryError, ProcessDirectory as _};
 use spiffe::broker_api::SecurityHeader;
 use spiffe::broker_api::pb::spiffe::broker::api_client::ApiClient;
@@ -116,7 +116,7 @@ async fn a_provider_with_another_id_is_refused() {
 async fn a_workload_cannot_pose_as_the_broker_provider() {
     let world = World::start("").await;
     let identity = world.identity().await;
-    let rules = handfast::identity::PeerRules {
+    let rules = PeerRules {
         trust_domains: [identity.trust_domain().clone()].into(),
         ..Default::default()
     };
@@ -128,8 +128,7 @@ async fn a_workload_cannot_pose_as_the_broker_provider() {
         acceptor.accept(stream).await.map(|_stream| ())
     });
     let mut config = world.channel_config(AgentRule::AnySpireAgent);
-    config.endpoint =
-        handfast::identity::UnixEndpoint::parse(&format!("unix://{}", socket.display())).unwrap();
+    config.endpoint = UnixEndpoint::parse(&format!("unix://{}", socket.display())).unwrap();
     let channel = identity.broker_channel(&config).unwrap();
     let directory = BrokerDirectory::new(channel, directory_config());
     let asked = tokio::spawn(async move { directory.spiffe_ids(own_pid()).await });
@@ -177,14 +176,51 @@ async fn rotation_is_not_noticed_by_those_who_ask() {
     directory.spiffe_ids(own_pid()).await.unwrap();
 }
 
+/// Calls move to a new connection, made under the new SVID; the old connection is not kept for
+/// ever.
+#[tokio::test]
+async fn rotation_replaces_the_channel() {
+    let world = World::with("", |config| config.svid_ttl = Duration::from_secs(4)).await;
+    let identity = world.identity().await;
+    let config = world.channel_config(AgentRule::AnySpireAgent);
+    let mut channel = identity.broker_channel(&config).unwrap();
+    within(channel.changed()).await.unwrap();
+    let directory = BrokerDirectory::new(channel, directory_config());
+    assert_eq!(
+        directory.spiffe_ids(own_pid()).await,
+        Ok(vec![id("/handfast")])
+    );
+}
+
+/// A listener that accepts and then says nothing.
+#[tokio::test]
+async fn a_handshake_that_never_ends_is_bounded_by_the_deadline() {
+    let world = World::start("").await;
+    let identity = world.identity().await;
+    let socket = world.path("silent.sock");
+    let _listener = tokio::net::UnixListener::bind(&socket).unwrap();
+    let mut config = world.channel_config(AgentRule::AnySpireAgent);
+    config.endpoint = UnixEndpoint::parse(&format!("unix://{}", socket.display())).unwrap();
+    config.connect_timeout = Duration::from_secs(3600);
+    let mut limits = directory_config();
+    limits.deadline = Duration::from_millis(100);
+    let directory = BrokerDirectory::new(identity.broker_channel(&config).unwrap(), limits);
+    assert!(is_unavailable(
+        &within(directory.spiffe_ids(own_pid())).await
+    ));
+}
+
 #[tokio::test]
 async fn after_withdrawal_nothing_is_asked_any_more() {
     let world = World::start("").await;
     let identity = world.identity().await;
     let directory = world.directory(&identity);
     directory.spiffe_ids(own_pid()).await.unwrap();
-    world.entries("");
+    // The provider would still answer this broker: it is the agent that stops.
+    world.entries(&agent_entry().replace("unix:path:", "unix:path:/nowhere"));
     standing(&identity, |now| now == Standing::Withdrawn).await;
+    let unavailable = || async { is_unavailable(&directory.spiffe_ids(own_pid()).await) };
+    eventually(true, unavailable).await;
     assert!(is_unavailable(&directory.spiffe_ids(own_pid()).await));
     let config = world.channel_config(AgentRule::AnySpireAgent);
     assert!(matches!(

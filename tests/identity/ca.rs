@@ -1,4 +1,5 @@
-//! Certificate authorities that the test holds itself, and a Workload API that serves what it likes.
+//! Certificate authorities that the test holds itself, and a Workload API that serves what it
+//! likes.
 
 use crate::served::serve;
 use handfast::dev::pb::workload::spiffe_workload_api_server::{
@@ -47,7 +48,8 @@ impl Ca {
         }
     }
 
-    /// Signs a workload's certificate for any SPIFFE ID, also for one that is not this authority's to give.
+    /// Signs a workload's certificate for any SPIFFE ID, also for one that is not this authority's
+    /// to give.
     pub(crate) fn sign(&self, spiffe_id: &str) -> Leaf {
         let key = KeyPair::generate().unwrap();
         let mut params = params(spiffe_id);

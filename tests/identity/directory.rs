@@ -1,6 +1,7 @@
-//! How each possible answer of the Broker API is read, against a provider that gives exactly that answer.
+//! How each possible answer of the Broker API is read, against a provider that gives exactly that
+//! answer.
 
-use crate::served::serve;
+use crate::served::{serve, serve_on};
 use crate::world::{directory_config, id, within};
 use handfast::attest::broker::BrokerDirectory;
 use handfast::attest::directory::{ATTESTATION_AUDIENCE, DirectoryConfig};
@@ -220,6 +221,32 @@ async fn silence_ends_at_the_deadline() {
         matches!(found, Err(DirectoryError::Unavailable(_))),
         "{found:?}"
     );
+}
+
+/// SPIRE restarts, and the connection that was idle until then is dead when it is used next.
+#[tokio::test]
+async fn a_connection_that_breaks_is_made_again_once() {
+    for (broken, answered) in [(1, true), (2, false)] {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("api.sock");
+        let listener = tokio::net::UnixListener::bind(&socket).unwrap();
+        let scripted = Scripted {
+            answer: names(&["spiffe://dev.test/a"]),
+            asked: Arc::default(),
+        };
+        let routes = tonic::service::Routes::new(ApiServer::new(scripted));
+        let serving = tokio::spawn(async move {
+            for _connection in 0..broken {
+                drop(listener.accept().await.unwrap());
+            }
+            serve_on(listener, routes)
+        });
+        let (_sender, channel) = watch::channel(plain_channel(socket));
+        let directory = BrokerDirectory::new(channel, directory_config());
+        let found = within(directory.spiffe_ids(41)).await;
+        assert_eq!(found.is_ok(), answered, "{found:?}");
+        let _served = within(serving).await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -1,13 +1,19 @@
-//! Serves any gRPC routes on a Unix socket, for providers that misbehave in ways the real one does not.
+//! Serves any gRPC routes on a Unix socket, for providers that misbehave in ways the real one does
+//! not.
 
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::path::Path;
+use tokio::net::UnixListener;
 use tokio::task::JoinSet;
 use tonic::service::Routes;
 
 /// Serves until the result is dropped.
 pub(crate) fn serve(path: &Path, routes: Routes) -> JoinSet<()> {
-    let listener = tokio::net::UnixListener::bind(path).unwrap();
+    serve_on(UnixListener::bind(path).unwrap(), routes)
+}
+
+/// Serves on a socket that is bound already.
+pub(crate) fn serve_on(listener: UnixListener, routes: Routes) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     tasks.spawn(async move {
         let mut connections = JoinSet::new();

@@ -3,6 +3,7 @@
 use crate::world::{World, agent_entry, id, within};
 use handfast::identity::{Identity, IdentityError, UnixEndpoint, Waiting, waiting_for};
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 #[tokio::test]
 async fn the_reason_for_waiting_is_named() {
@@ -68,6 +69,18 @@ async fn a_configured_identity_is_picked_among_several() {
         let identity = within(Identity::start(&config)).await.unwrap();
         assert_eq!(*identity.spiffe_id(), id(path));
     }
+}
+
+#[tokio::test]
+async fn no_identity_is_picked_by_chance() {
+    let world = World::start(&agent_entry().replace("/handfast", "/second")).await;
+    let config = world.identity_config();
+    let mut starting = tokio::spawn(async move { Identity::start(&config).await.unwrap() });
+    let early = tokio::time::timeout(Duration::from_millis(500), &mut starting).await;
+    assert!(early.is_err(), "{early:?}");
+    world.entries(&agent_entry().replace("/handfast", "/second"));
+    let identity = within(starting).await.unwrap();
+    assert_eq!(*identity.spiffe_id(), id("/second"));
 }
 
 #[tokio::test]

@@ -2,12 +2,12 @@
 
 use crate::inputs::{ordinary, permitted, set};
 use handfast::domain::policy::Action;
-use handfast::policy::{NESTING_MAX, OPERATORS_MAX, check};
+use handfast::policy::{NESTING_MAX, OPERATORS_MAX, PATH_MAX, check};
 
-/// The bounds must do with the stack of a worker thread, which is what evaluation has.
+/// The caller's stack is short: what a deep request leaves of a worker thread's.
 fn on_a_worker(work: impl FnOnce() + Send + 'static) {
     std::thread::Builder::new()
-        .stack_size(2 * 1024 * 1024)
+        .stack_size(512 * 1024)
         .spawn(work)
         .expect("a thread")
         .join()
@@ -20,6 +20,7 @@ fn query(condition: &str) -> String {
     )
 }
 
+#[expect(clippy::arithmetic_side_effects, reason = "small, known numbers")]
 /// Conditions that go as deep as they may, around `core`, one for every way to go deep.
 fn deepest(core: &str, operators: usize, nesting: usize) -> Vec<String> {
     let around = |open: &str, close: &str, levels: usize| {
@@ -28,16 +29,17 @@ fn deepest(core: &str, operators: usize, nesting: usize) -> Vec<String> {
     vec![
         format!("{core}{}", " && true".repeat(operators)),
         format!("{core}{}", " || false".repeat(operators)),
-        format!("0{} == 0 && {core}", " + 1 - 1".repeat(operators / 2)),
+        format!("0{} == 0 && {core}", " + 1 - 1".repeat(operators / 2 - 1)),
         format!("{core}{}", " } when { true".repeat(operators)),
         format!("{core}{}", " } unless { false".repeat(operators)),
         around("(", ")", nesting),
         around("!(!(", "))", nesting / 2),
-        format!("{}{core}", "if false then false else ".repeat(nesting)),
+        format!("{}{core}", "if false then false else ".repeat(operators)),
         format!(
-            "[{}{}] == [] || {core}",
-            "[".repeat(nesting),
-            "]".repeat(nesting)
+            "{}{core}{}{}",
+            "if false then false else (".repeat(nesting),
+            " && true".repeat(operators - nesting),
+            ")".repeat(nesting)
         ),
     ]
 }
@@ -46,13 +48,10 @@ fn deepest(core: &str, operators: usize, nesting: usize) -> Vec<String> {
 fn a_set_within_the_bounds_is_validated_and_evaluated() {
     on_a_worker(|| {
         // What the policy around the condition uses itself: two brackets, a few operators.
-        for (n, condition) in deepest("context.now_ms > 1", OPERATORS_MAX - 4, NESTING_MAX - 3)
+        for (n, condition) in deepest("context.now_ms > 1", OPERATORS_MAX - 2, NESTING_MAX - 2)
             .iter()
             .enumerate()
         {
-            if condition.starts_with('[') {
-                continue;
-            }
             let policy = set(&query(condition));
             permitted(&policy, &ordinary(Action::Query));
             let wrong = condition.replace("context.now_ms", "context.nope_ms");
@@ -85,6 +84,18 @@ fn a_set_beyond_the_bounds_is_refused_at_its_place() {
             }
         }
     });
+}
+
+#[test]
+fn a_path_has_an_end() {
+    let path = |names: usize| query(&format!("context{} > 1", ".now_ms".repeat(names - 1)));
+    let told = |names| check(&path(names)).expect_err("no such path").to_string();
+    assert!(told(PATH_MAX).contains("unexpected type"));
+    assert!(told(PATH_MAX + 1).contains("more names"));
+    let calls = |calls: usize| query(&format!("[[1]]{}", ".contains([1])".repeat(calls)));
+    let told = |n| check(&calls(n)).expect_err("no such call").to_string();
+    assert!(told(OPERATORS_MAX - 1).contains("type"));
+    assert!(told(OPERATORS_MAX).contains("more operators"));
 }
 
 #[test]

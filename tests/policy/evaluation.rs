@@ -230,6 +230,22 @@ const EXPECTED: [u8; 32] = [
 ];
 
 #[test]
+fn evidence_about_another_process_is_not_the_actors() {
+    let policy = set(
+        "permit (principal, action == Action::\"query\", resource) when { context has evidence };\n\
+         permit (principal, action == Action::\"start\", resource);",
+    );
+    permitted(&policy, &ordinary(Action::Query));
+    for action in [Action::Query, Action::Start] {
+        let input = PolicyInput {
+            evidence: Some(evidence(&id(SERVER))),
+            ..ordinary(action)
+        };
+        refused(&policy, &input);
+    }
+}
+
+#[test]
 fn evidence_of_several_identities_is_judged_by_the_acting_one() {
     let mut input = ordinary(Action::Create);
     let mut seen = evidence(&id(OWNER));

@@ -75,7 +75,7 @@ fn an_unguarded_optional_attribute_is_refused() {
 fn half_a_policy_is_refused_where_it_ends() {
     refused_at(
         "permit (principal,\naction == Action::\"query\", resource",
-        (2, 35),
+        (2, 36),
         &["unexpected end of input"],
     );
 }
@@ -177,7 +177,7 @@ fn a_literal_that_can_never_match_is_refused() {
         "https://prod.test/a",
     ] {
         let text = with(&format!("Workload::\"{bad}\""));
-        refused_at(&text, (2, 38), &[bad, "can never match"]);
+        refused_at(&text, (2, 39), &[bad, "can never match"]);
     }
     let tool = |id: &str| format!("forbid (principal, action, resource == Tool::\"{id}\");");
     check(&tool("spiffe://prod.test/a#send")).expect("a good set");
@@ -199,7 +199,7 @@ fn a_literal_that_can_never_match_is_refused() {
         format!("forbid (principal, action == Action::\"query\", resource == Task::\"{id}\");")
     };
     check(&task(&"0a".repeat(16))).expect("a good set");
-    refused_at(&task("1"), (1, 57), &["hexadecimal"]);
+    refused_at(&task("1"), (1, 59), &["hexadecimal"]);
 }
 
 #[test]
@@ -251,19 +251,22 @@ fn a_file_that_cannot_be_trusted_or_read_is_refused() {
 }
 
 #[test]
-fn the_length_of_a_set_is_limited() {
+fn the_size_of_a_set_is_limited() {
     let good = "permit (principal, action == Action::\"query\", resource);";
     let folder = Folder::with(good);
-    let load = |bytes_max| {
+    let load = |bytes_max, policies_max| {
         CedarPolicy::load(PolicySource {
             path: Some(folder.file()),
             bytes_max,
+            policies_max,
         })
     };
     let length = u64::try_from(good.len()).expect("a length");
-    load(length).expect("just short enough");
-    let error = load(length - 1).expect_err("one byte too long");
-    assert!(error.chain().contains("`policy.bytes_max`"), "{error}");
+    load(length, 1).expect("just small enough");
+    let error = load(length - 1, 1).expect_err("one byte too long");
+    assert!(error.chain().contains("`limits.policy_bytes`"), "{error}");
+    let error = load(length, 0).expect_err("one policy too many");
+    assert!(error.chain().contains("`limits.policies`"), "{error}");
 }
 
 #[test]

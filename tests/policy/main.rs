@@ -1,9 +1,16 @@
 //! The policy room from outside: the default set, what is refused at load, reloading, and trust domains.
 
+#[cfg(test)]
 mod bounds;
+#[cfg(test)]
 mod default_set;
+#[cfg(test)]
 mod evaluation;
+#[cfg(test)]
 mod inputs;
+#[cfg(test)]
 mod load;
+#[cfg(test)]
 mod reload;
+#[cfg(test)]
 mod trust_domains;

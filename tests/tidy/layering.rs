@@ -27,7 +27,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("proto", &[]),
     ("telemetry", &[]),
     // The library for workloads, and the development provider.
-    ("client", &["proto", "token", "canonical", "kernel"]),
+    (
+        "client",
+        &["domain", "proto", "token", "canonical", "kernel"],
+    ),
     ("dev", &["domain", "proto"]),
     // Those who put it together.
     ("app", EVERYTHING),

@@ -2,14 +2,15 @@
 //!
 //! What only the signer of tokens can do is tested beside it, in `src/token/tests`.
 
-#![expect(
-    clippy::tests_outside_test_module,
-    reason = "this whole file is built for tests only"
-)]
-
+#[cfg(test)]
 mod certificate;
+#[cfg(test)]
 mod pool;
+#[cfg(test)]
 mod provider;
+#[cfg(test)]
 mod spiffe_source;
+#[cfg(test)]
 mod tls;
+#[cfg(test)]
 mod world;

@@ -195,7 +195,7 @@ async fn a_server_with_another_identity_is_refused() {
         (
             "two URIs",
             authority.svid(SERVER, |p| {
-                p.subject_alt_names.push(uri("https://example.org"))
+                p.subject_alt_names.push(uri("https://example.org"));
             }),
             false,
         ),

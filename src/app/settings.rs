@@ -1,0 +1,39 @@
+//! From the configuration to the service's settings.
+
+use crate::config::Config;
+use crate::service::{Settings, WorkloadRow};
+
+/// The service's settings.
+pub(super) fn of(config: &Config) -> Settings {
+    let limits = &config.limits;
+    Settings {
+        limits: config.rules(),
+        workloads: config
+            .workloads
+            .iter()
+            .map(|row| {
+                let required = WorkloadRow {
+                    required: row.evidence.clone(),
+                    process: row.process,
+                };
+                (row.spiffe_id.clone(), required)
+            })
+            .collect(),
+        lease_idle: config.tasks.lease_idle,
+        reattach_window: config.tasks.reattach_window,
+        reattest_interval: config.spiffe.reattest_interval,
+        sweep_interval: config.tasks.sweep_interval,
+        deadline_notice: config.tasks.deadline_notice,
+        rate_per_process: (limits.requests_per_process, limits.requests_per_process_burst),
+        rate_per_uid: (limits.requests_per_uid, limits.requests_per_uid_burst),
+        rate_callers_max: limits.rate_callers,
+        fold_window: config.timeouts.fold,
+        fold_entries_max: limits.folded_records,
+        legs_max: limits.legs,
+        holds_per_leg_max: limits.holds_per_leg,
+        hold_queue_max: limits.hold_notices,
+        handle_len_max: limits.handle_bytes,
+        principal_len_max: limits.principal_bytes,
+        tool_len_max: limits.tool_bytes,
+    }
+}

@@ -1,0 +1,245 @@
+//! The command line. Verbs follow SPIRE's: `run validate healthcheck api`, and our own `task audit explain dev`.
+//!
+//! The one thing to know: every error ends with what to do next, and every verb that answers takes
+//! `--output json`.
+
+mod audit;
+mod dev;
+mod health;
+mod operator;
+mod output;
+mod run;
+mod validate;
+mod whoami;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use output::Output;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Where the configuration is where nothing says otherwise.
+const CONFIG_DEFAULT: &str = "/etc/handfast/handfast.toml";
+/// Where the operator's socket is where nothing says otherwise.
+const OPERATOR_DEFAULT: &str = "/run/handfast/private/operator.sock";
+/// Where the workloads' socket is where nothing says otherwise.
+const SOCKET_DEFAULT: &str = "/run/handfast/public/agent.sock";
+
+/// A SPIFFE-native node agent that makes asynchronous MCP work safe to resume.
+#[derive(Debug, Parser)]
+#[command(name = "handfast", version, propagate_version = true)]
+pub struct Cli {
+    /// How answers are printed.
+    #[arg(long, global = true, value_enum, default_value_t = Format::Pretty)]
+    output: Format,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// How answers are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// One JSON value.
+    Json,
+    /// For people.
+    Pretty,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// What a workload sees of the agent.
+    #[command(subcommand)]
+    Api(Api),
+    /// The audit chain.
+    #[command(subcommand)]
+    Audit(Audit),
+    /// Runs a development SPIFFE provider: no SPIRE, no security, for reserved trust domains only.
+    Dev(dev::DevArgs),
+    /// The true reason behind a decision ID.
+    Explain {
+        /// The decision ID, from an answer or a log line.
+        decision_id: String,
+        #[command(flatten)]
+        operator: OperatorSocket,
+    },
+    /// Whether the agent is ready; exit status 1 if it is not.
+    Healthcheck {
+        /// The agent's socket.
+        #[arg(long, alias = "socketPath", env = "HANDFAST_SOCKET", default_value = SOCKET_DEFAULT)]
+        socket_path: PathBuf,
+    },
+    /// Runs the agent.
+    Run {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// Leaves the process readable to a development provider of the same user. Reserved trust
+        /// domains only.
+        #[arg(long)]
+        development: bool,
+    },
+    /// Tasks: what an operator may see and do.
+    #[command(subcommand)]
+    Task(Task),
+    /// Checks the configuration and the policy, and with --node what the agent needs of this machine.
+    Validate {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// Also check kernel, capabilities and limits, for the user that runs this.
+        #[arg(long)]
+        node: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Api {
+    /// What the agent sees of this very process, and which registration entry it would need.
+    Whoami {
+        /// The agent's socket.
+        #[arg(long, alias = "socketPath", env = "HANDFAST_SOCKET", default_value = SOCKET_DEFAULT)]
+        socket_path: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Audit {
+    /// Prints records from the running agent.
+    Tail {
+        /// The first record to print; without it the last 20.
+        #[arg(long)]
+        from: Option<u64>,
+        /// The most records to print.
+        #[arg(long, default_value_t = 20)]
+        limit: u32,
+        #[command(flatten)]
+        operator: OperatorSocket,
+    },
+    /// Checks the hash chain of a stopped agent's ledger.
+    Verify {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// The ledger file, in place of the configured one.
+        #[arg(long)]
+        ledger: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Lists tasks: state, who holds them, who can act now.
+    List {
+        /// Also tasks that have ended.
+        #[arg(long)]
+        all: bool,
+        #[command(flatten)]
+        operator: OperatorSocket,
+    },
+    /// Cancels a task, whatever its owner or server say.
+    Revoke {
+        /// The task.
+        task_id: String,
+        /// Why; goes into the audit.
+        #[arg(long)]
+        reason: String,
+        #[command(flatten)]
+        operator: OperatorSocket,
+    },
+    /// Shows one task.
+    Show {
+        /// The task.
+        task_id: String,
+        #[command(flatten)]
+        operator: OperatorSocket,
+    },
+}
+
+#[derive(Args, Debug)]
+struct ConfigFile {
+    /// The configuration file.
+    #[arg(long, env = "HANDFAST_CONFIG", default_value = CONFIG_DEFAULT)]
+    config: PathBuf,
+}
+
+#[derive(Args, Debug)]
+struct OperatorSocket {
+    /// The operator's socket.
+    #[arg(
+        long,
+        alias = "operatorSocketPath",
+        env = "HANDFAST_OPERATOR_SOCKET",
+        default_value = OPERATOR_DEFAULT
+    )]
+    operator_socket_path: PathBuf,
+}
+
+/// A message for the person at the terminal: what went wrong and what to do next.
+#[derive(Debug)]
+struct Complaint(String);
+
+impl Complaint {
+    /// An error with its causes, and advice.
+    fn of(error: &dyn std::error::Error, advice: &str) -> Self {
+        let mut text = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        if !advice.is_empty() {
+            text.push_str("\n  ");
+            text.push_str(advice);
+        }
+        Self(text)
+    }
+}
+
+impl Cli {
+    /// Runs the verb. Exit status 0: yes; 1: no, or it failed.
+    #[must_use]
+    pub fn run(self) -> ExitCode {
+        let mut output = Output::new(self.output == Format::Json);
+        match self.verb.run(&mut output) {
+            Ok(code) => code,
+            Err(Complaint(text)) => {
+                output.complain(&text);
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+impl Verb {
+    fn run(self, output: &mut Output) -> Result<ExitCode, Complaint> {
+        match self {
+            Self::Run { config, development } => run::run(&config.config, development),
+            Self::Validate { config, node } => validate::validate(&config.config, node, output),
+            Self::Dev(args) => dev::run(args),
+            Self::Healthcheck { socket_path } => {
+                block_on(health::healthcheck(&socket_path, output))
+            }
+            Self::Api(Api::Whoami { socket_path }) => {
+                block_on(whoami::whoami(&socket_path, output))
+            }
+            Self::Audit(Audit::Verify { config, ledger }) => {
+                audit::verify(&config.config, ledger, output)
+            }
+            Self::Audit(Audit::Tail { from, limit, operator }) => {
+                block_on(audit::tail(&operator.operator_socket_path, (from, limit), output))
+            }
+            Self::Explain { decision_id, operator } => {
+                block_on(audit::explain(&operator.operator_socket_path, decision_id, output))
+            }
+            Self::Task(task) => block_on(operator::task(task, output)),
+        }
+    }
+}
+
+/// A runtime for one question; the agent itself has its own.
+fn block_on<T>(
+    future: impl Future<Output = Result<T, Complaint>>,
+) -> Result<T, Complaint> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Complaint::of(&error, ""))?
+        .block_on(future)
+}

@@ -1,0 +1,258 @@
+//! `Operator`: what the person on the node may see and do, on a socket of its own.
+
+use super::convert::{self, FormError, InField as _};
+use super::routes::{Api, caller, reply};
+use crate::domain::denial::Reason;
+use crate::domain::id::{RecordNumber, SpiffeId, TaskId};
+use crate::proto::v1;
+use crate::service::Failure;
+use crate::service::ports::{LocalPeer, Peer};
+use prost::Message;
+use std::sync::Arc;
+use tonic::{Request, Response, Status};
+
+/// What the agent as a whole knows of itself and the service does not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AgentView {
+    /// The agent's own SPIFFE ID, once it has one.
+    pub spiffe_id: Option<SpiffeId>,
+    /// Guards that hold readiness back; none means ready.
+    pub not_ready: Vec<String>,
+    /// Why the newest policy files are not in force.
+    pub policy_error: Option<String>,
+    /// Records in the audit chain.
+    pub audit_records: u64,
+}
+
+/// Asked at every `Operator.Status`. Must not block.
+pub trait StatusSource: Send + Sync + std::fmt::Debug {
+    /// How the agent is now.
+    fn view(&self) -> AgentView;
+}
+
+/// The handlers of `Operator`.
+#[derive(Clone, Debug)]
+pub(super) struct OperatorApi {
+    pub(super) api: Arc<Api>,
+    pub(super) source: Arc<dyn StatusSource>,
+}
+
+#[tonic::async_trait]
+impl v1::operator_server::Operator for OperatorApi {
+    async fn revoke(
+        &self,
+        request: Request<v1::RevokeRequest>,
+    ) -> Result<Response<v1::RevokeResponse>, Status> {
+        reply(self.revoke_task(request).await)
+    }
+
+    async fn list_tasks(
+        &self,
+        request: Request<v1::ListTasksRequest>,
+    ) -> Result<Response<v1::ListTasksResponse>, Status> {
+        reply(self.list(request).await)
+    }
+
+    async fn show_task(
+        &self,
+        request: Request<v1::ShowTaskRequest>,
+    ) -> Result<Response<v1::ShowTaskResponse>, Status> {
+        reply(self.show(request).await)
+    }
+
+    async fn explain(
+        &self,
+        request: Request<v1::ExplainRequest>,
+    ) -> Result<Response<v1::ExplainResponse>, Status> {
+        reply(self.explain_decision(request).await)
+    }
+
+    async fn status(
+        &self,
+        request: Request<v1::StatusRequest>,
+    ) -> Result<Response<v1::StatusResponse>, Status> {
+        reply(self.agent_status(request))
+    }
+
+    async fn audit(
+        &self,
+        request: Request<v1::AuditRequest>,
+    ) -> Result<Response<v1::AuditResponse>, Status> {
+        reply(self.read_audit(request).await)
+    }
+}
+
+impl OperatorApi {
+    async fn revoke_task(
+        &self,
+        request: Request<v1::RevokeRequest>,
+    ) -> Result<v1::RevokeResponse, Failure> {
+        let (operator, message) = operator(request)?;
+        let task = convert::task(&message.task_id)?;
+        let why = self.api.forms.reason(message.reason)?;
+        let service = &self.api.continuation;
+        let (state, decision_id) = service.revoke(&operator, task, why).await?;
+        Ok(v1::RevokeResponse {
+            state: convert::task_state(state),
+            decision_id,
+        })
+    }
+
+    /// One page of the ledger: fewer rows than asked for, even none, where ended tasks were left out or the
+    /// reply is full; it goes on at `next`.
+    async fn list(
+        &self,
+        request: Request<v1::ListTasksRequest>,
+    ) -> Result<v1::ListTasksResponse, Failure> {
+        let (_operator, message) = operator(request)?;
+        let after = match message.after.as_str() {
+            "" => None,
+            text => Some(
+                TaskId::parse(text)
+                    .ok_or(FormError::TaskId)
+                    .field("after")?,
+            ),
+        };
+        let limit = self.rows(message.limit)?;
+        let (tasks, next) = self.api.continuation.list_tasks(after, limit).await?;
+        let mut page = Page::new(self.api.limits.reply_bytes);
+        let mut next = next.as_ref().map(ToString::to_string);
+        let mut last = None;
+        for task in &tasks {
+            if !message.include_ended && task.state.is_terminal() {
+                continue;
+            }
+            if !page.push(convert::summary(task)) {
+                next = last;
+                break;
+            }
+            last = Some(task.task.id.to_string());
+        }
+        Ok(v1::ListTasksResponse {
+            tasks: page.rows,
+            next: next.unwrap_or_default(),
+        })
+    }
+
+    async fn show(
+        &self,
+        request: Request<v1::ShowTaskRequest>,
+    ) -> Result<v1::ShowTaskResponse, Failure> {
+        let (_operator, message) = operator(request)?;
+        let task = convert::task(&message.task_id)?;
+        match self.api.continuation.show_task(task).await? {
+            Some(summary) => Ok(convert::details(&summary)),
+            // Reading decides nothing: there is no record to name.
+            None => Err(Failure::Denied {
+                reason: Reason::Unknown,
+                decision_id: String::new(),
+            }),
+        }
+    }
+
+    async fn explain_decision(
+        &self,
+        request: Request<v1::ExplainRequest>,
+    ) -> Result<v1::ExplainResponse, Failure> {
+        let (_operator, message) = operator(request)?;
+        let service = &self.api.continuation;
+        let record = service.explain(&message.decision_id).await?;
+        let record = record.ok_or(FormError::Decision).field("decision_id")?;
+        Ok(v1::ExplainResponse {
+            record: Some(convert::record(record)),
+        })
+    }
+
+    fn agent_status(
+        &self,
+        request: Request<v1::StatusRequest>,
+    ) -> Result<v1::StatusResponse, Failure> {
+        operator(request)?;
+        let service = self.api.continuation.status();
+        let agent = self.source.view();
+        Ok(v1::StatusResponse {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            spiffe_id: agent
+                .spiffe_id
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
+            epoch: service.epoch,
+            ready: agent.not_ready.is_empty(),
+            not_ready: agent.not_ready,
+            policy_generation: service.policy_generation,
+            policy_error: agent.policy_error.unwrap_or_default(),
+            audit_records: agent.audit_records,
+            live_legs: u32::try_from(service.live_legs).unwrap_or(u32::MAX),
+            uptime_ms: convert::duration_ms(service.uptime),
+        })
+    }
+
+    /// As many records as fit into one reply; numbers have no gaps, so the caller sees where to go on.
+    async fn read_audit(
+        &self,
+        request: Request<v1::AuditRequest>,
+    ) -> Result<v1::AuditResponse, Failure> {
+        let (_operator, message) = operator(request)?;
+        let limit = self.rows(message.limit)?;
+        let from = RecordNumber(message.from);
+        let events = self.api.continuation.audit(from, limit).await?;
+        let mut page = Page::new(self.api.limits.reply_bytes);
+        for event in events {
+            if !page.push(convert::record(event)) {
+                break;
+            }
+        }
+        Ok(v1::AuditResponse { records: page.rows })
+    }
+
+    /// How many rows; zero asks for as many as there may be.
+    fn rows(&self, limit: u32) -> Result<usize, Failure> {
+        let max = self.api.limits.page_rows;
+        match usize::try_from(limit) {
+            Ok(0) => Ok(max),
+            Ok(limit) if limit <= max => Ok(limit),
+            Ok(_) | Err(_) => Err(FormError::TooMany { max }.at("limit").into()),
+        }
+    }
+}
+
+/// Rows that fit into one reply.
+struct Page<T> {
+    rows: Vec<T>,
+    bytes_left: usize,
+}
+
+impl<T: Message> Page<T> {
+    /// For what surrounds each row and the whole: tags and lengths.
+    const ROW_OVERHEAD: usize = 8;
+
+    fn new(reply_bytes: usize) -> Self {
+        Self {
+            rows: Vec::new(),
+            bytes_left: reply_bytes.saturating_sub(Self::ROW_OVERHEAD.saturating_mul(16)),
+        }
+    }
+
+    /// Whether the row had room. The first always has, lest nothing ever goes on.
+    fn push(&mut self, row: T) -> bool {
+        let bytes = row.encoded_len().saturating_add(Self::ROW_OVERHEAD);
+        match self.bytes_left.checked_sub(bytes) {
+            None if !self.rows.is_empty() => return false,
+            left => self.bytes_left = left.unwrap_or_default(),
+        }
+        self.rows.push(row);
+        true
+    }
+}
+
+/// The operator is a process on this node: the socket's mode says which.
+fn operator<T>(request: Request<T>) -> Result<(Arc<LocalPeer>, T), Failure> {
+    match caller(request)? {
+        (Peer::Local(local), message) => Ok((local, message)),
+        (Peer::Remote(_), _) => {
+            let what = "only for processes on this node";
+            Err(Failure::Invalid(what.to_owned()))
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! The ledger, as the service sees it.
+//!
+//! [`contract`] is written against `&dyn Ledger`, so that every ledger can be held to it; the other
+//! modules are about the file: opening, crashing, filling up, and being tampered with.
+
+mod audit;
+mod contract;
+#[cfg(feature = "failpoints")]
+mod crash_points;
+mod file;
+mod kill;
+mod size;
+mod skew;
+mod support;
+
+/// Runs each case of the contract on a fresh ledger of its own.
+macro_rules! on_a_fresh_file {
+    ($room:ident: $($case:ident),* $(,)?) => {
+        mod $room {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $case() {
+                    let file = crate::support::File::new();
+                    let ledger = file.open();
+                    crate::$room::$case(&ledger).await;
+                }
+            )*
+        }
+    };
+}
+
+mod redb {
+    mod cases {
+        on_a_fresh_file!(contract:
+            absent_rows_load_as_nothing,
+            a_commit_is_visible_once_answered,
+            a_name_belongs_to_one_task,
+            a_request_finds_its_task,
+            settled_steps_and_records_are_read_by_number,
+            forgetting_leaves_nothing,
+            unused_terms_are_forgotten_after_their_end,
+            tasks_come_in_pages,
+            decide_gives_proofs,
+            numbers_are_dense_and_chained,
+            a_renewed_handle_replaces_the_first,
+        );
+        on_a_fresh_file!(skew:
+            changed_rows_are_decided_again,
+            an_outdated_policy_is_decided_again,
+            refused_again_writes_nothing,
+            unchanged_again_is_noted,
+            write_skew_is_decided_again,
+            a_name_taken_meanwhile_is_seen,
+            every_writer_of_one_task_gets_through,
+        );
+    }
+}
