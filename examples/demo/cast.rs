@@ -1,7 +1,7 @@
 //! The processes of the story. All of them end with the director.
 
 use crate::harness::SETTINGS;
-use crate::stage::Stage;
+use crate::stage::{Stage, WORKLOAD_API};
 use crate::wire::{Ask, Said};
 use crate::{Error, explained};
 use serde::Serialize;
@@ -82,7 +82,7 @@ impl Player {
             .env("HANDFAST_SOCKET", stage.path("public/agent.sock"))
             .env(
                 "SPIFFE_ENDPOINT_SOCKET",
-                format!("unix://{}", stage.path("spire/workload.sock").display()),
+                format!("unix://{}", stage.path(WORKLOAD_API).display()),
             )
             .current_dir("/")
             .stdin(Stdio::piped())

@@ -4,7 +4,7 @@ use crate::cast::{Player, Process, handfast};
 use crate::oauth::Issuer;
 use crate::operator::Operator;
 use crate::roles::{AssistantSettings, Queue, ReportsSettings, ThiefSettings, WorkerSettings};
-use crate::stage::Stage;
+use crate::stage::{Stage, TRUST_DOMAIN, WORKLOAD_API};
 use crate::table::Table;
 use crate::{Error, explained, story};
 use std::collections::BTreeMap;
@@ -70,15 +70,18 @@ async fn set_and_play(stage: &Stage, table: &mut Table) -> Result<(), Error> {
 /// Starts the agent; it is ready when the operator says so.
 pub(crate) fn start_agent(stage: &Stage) -> Result<Process, Error> {
     let config = stage.path("handfast.toml").display().to_string();
-    handfast(stage, &["run", "--config", &config], "agent")
+    handfast(
+        stage,
+        &["run", "--config", &config, "--development"],
+        "agent",
+    )
 }
 
 impl<'a> Scene<'a> {
     async fn set(stage: &'a Stage) -> Result<Self, Error> {
         let provider = start_provider(stage).await?;
         let agent = start_agent(stage)?;
-        let operator = Operator::at(&stage.path("private/operator.sock"));
-        operator.ready().await?;
+        let operator = Operator::wait(&stage.path("private/operator.sock")).await?;
         let issuer = Issuer::generate()?;
         let warehouse = Player::start(stage, "warehouse", ("warehouse", "warehouse"), &()).await?;
         let reports = server(stage, &issuer, &warehouse, true).await?;
@@ -142,15 +145,20 @@ fn introduced((name, player, note): (&str, &Player, &str)) -> String {
 }
 
 async fn start_provider(stage: &Stage) -> Result<Process, Error> {
-    let config = stage.path("handfast.toml").display().to_string();
+    let folder = stage.path("spire").display().to_string();
     let entries = stage.path("entries.toml").display().to_string();
-    let arguments = ["dev", "--config", &config, "--entries", &entries];
+    let arguments = [
+        "dev",
+        "--trust-domain",
+        TRUST_DOMAIN,
+        "--folder",
+        &folder,
+        "--entries",
+        &entries,
+    ];
     let provider = handfast(stage, &arguments, "provider")?;
     let deadline = Instant::now().checked_add(PROVIDER_WAIT);
-    while UnixStream::connect(stage.path("spire/workload.sock"))
-        .await
-        .is_err()
-    {
+    while UnixStream::connect(stage.path(WORKLOAD_API)).await.is_err() {
         if deadline.is_none_or(|deadline| Instant::now() >= deadline) {
             return Err("the development SPIFFE provider does not come up".into());
         }

@@ -1,20 +1,21 @@
 //! The operator's eyes: the true reasons behind decisions, and the agent's state.
 
 use crate::Error;
+use handfast::client::{Agent, AgentConfig, OperatorStub};
 use handfast::proto::v1;
-use handfast::proto::v1::operator_client::OperatorClient;
-use hyper_util::rt::TokioIo;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tokio::net::UnixStream;
 use tokio::time::Instant;
-use tonic::transport::{Channel, Endpoint};
 
 const READY_WAIT: Duration = Duration::from_secs(20);
+const EXPLAIN_WAIT: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_millis(5);
 
 /// The operator at the agent's private socket.
-pub(crate) struct Operator(OperatorClient<Channel>);
+pub(crate) struct Operator {
+    socket: PathBuf,
+    stub: OperatorStub,
+}
 
 /// The true reason of a decision.
 pub(crate) struct Truth {
@@ -23,27 +24,14 @@ pub(crate) struct Truth {
 }
 
 impl Operator {
-    pub(crate) fn at(socket: &Path) -> Self {
-        let socket: PathBuf = socket.to_owned();
-        let connector = tower::service_fn(move |_uri: http::Uri| {
-            let socket = socket.clone();
-            async move { UnixStream::connect(socket).await.map(TokioIo::new) }
-        });
-        let endpoint = Endpoint::from_static("http://localhost");
-        Self(OperatorClient::new(
-            endpoint.connect_with_connector_lazy(connector),
-        ))
-    }
-
-    /// Waits until the agent is ready, and gives its state.
-    pub(crate) async fn ready(&self) -> Result<v1::StatusResponse, Error> {
+    /// Waits until the agent is ready.
+    pub(crate) async fn wait(socket: &Path) -> Result<Self, Error> {
         let deadline = Instant::now().checked_add(READY_WAIT);
         loop {
-            let status = self.0.clone().status(v1::StatusRequest {}).await;
-            let why = match status.map(tonic::Response::into_inner) {
-                Ok(status) if status.ready => return Ok(status),
-                Ok(status) => status.not_ready.join(", "),
-                Err(error) => error.to_string(),
+            let why = match Self::once(socket).await {
+                Ok((operator, status)) if status.ready => return Ok(operator),
+                Ok((_, status)) => status.not_ready.join(", "),
+                Err(error) => crate::explained(error.as_ref()),
             };
             if deadline.is_none_or(|deadline| Instant::now() >= deadline) {
                 return Err(format!("the agent is not ready: {why}").into());
@@ -52,17 +40,53 @@ impl Operator {
         }
     }
 
-    /// The true reason behind a decision ID.
-    pub(crate) async fn explain(&self, decision_id: &str) -> Result<Truth, Error> {
-        let request = v1::ExplainRequest {
-            decision_id: decision_id.to_owned(),
+    async fn once(socket: &Path) -> Result<(Self, v1::StatusResponse), Error> {
+        let operator = Self {
+            socket: socket.to_owned(),
+            stub: Agent::connect(AgentConfig::new(socket)).await?.operator(),
         };
-        let reply = self.0.clone().explain(request).await?.into_inner();
-        let record = reply.record.ok_or("the decision has no record")?;
-        Ok(Truth {
-            reason: record.reason,
-            explanation: record.explanation,
-        })
+        let status = operator.status().await?;
+        Ok((operator, status))
+    }
+
+    /// Waits for the agent after a restart.
+    pub(crate) async fn wait_again(&mut self) -> Result<(), Error> {
+        *self = Self::wait(&self.socket).await?;
+        Ok(())
+    }
+
+    /// The agent's run: each has its own number and its own key.
+    pub(crate) async fn epoch(&self) -> Result<u64, Error> {
+        Ok(self.status().await?.epoch)
+    }
+
+    async fn status(&self) -> Result<v1::StatusResponse, Error> {
+        let reply = self.stub.clone().status(v1::StatusRequest {}).await?;
+        Ok(reply.into_inner())
+    }
+
+    /// The true reason behind a decision ID. The record of a refusal is durable a moment after its answer.
+    pub(crate) async fn explain(&self, decision_id: &str) -> Result<Truth, Error> {
+        let deadline = Instant::now().checked_add(EXPLAIN_WAIT);
+        loop {
+            let request = v1::ExplainRequest {
+                decision_id: decision_id.to_owned(),
+            };
+            match self.stub.clone().explain(request).await {
+                Ok(reply) => {
+                    let record = reply.into_inner().record;
+                    let record = record.ok_or("the decision has no record")?;
+                    return Ok(Truth {
+                        reason: record.reason,
+                        explanation: record.explanation,
+                    });
+                }
+                Err(_early) if deadline.is_some_and(|deadline| Instant::now() < deadline) => {
+                    tokio::time::sleep(POLL).await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
 
     /// The tasks that the ledger has.
@@ -72,7 +96,13 @@ impl Operator {
             limit: 10,
             include_ended: true,
         };
-        Ok(self.0.clone().list_tasks(request).await?.into_inner().tasks)
+        Ok(self
+            .stub
+            .clone()
+            .list_tasks(request)
+            .await?
+            .into_inner()
+            .tasks)
     }
 }
 

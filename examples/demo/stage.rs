@@ -10,6 +10,12 @@ use tempfile::TempDir;
 /// Everybody with an identity of the trust domain, and so with a program and an account of its own.
 pub(crate) const WORKLOADS: [&str; 5] = ["assistant", "reports", "thief", "warehouse", "worker"];
 
+/// The trust domain of the story.
+pub(crate) const TRUST_DOMAIN: &str = "demo.test";
+
+/// Where on stage the development provider serves the Workload API.
+pub(crate) const WORKLOAD_API: &str = "spire/public/api.sock";
+
 /// The first of the user IDs that are used where the demo runs as root.
 const FIRST_UID: u32 = 61_101;
 
@@ -124,8 +130,8 @@ data_dir = "{data}"
 key_file = "{key}/names.key"
 
 [spiffe]
-workload_api = "unix://{spire}/workload.sock"
-broker_socket = "{spire}/broker.sock"
+workload_api = "unix://{workload_api}"
+broker_socket = "{broker}"
 
 [policy]
 path = "{policy}"
@@ -134,7 +140,8 @@ path = "{policy}"
             private = path("private"),
             data = path("data"),
             key = path("key"),
-            spire = path("spire"),
+            workload_api = path(WORKLOAD_API),
+            broker = path("spire/broker/broker.sock"),
             policy = path("policy.cedar"),
         );
         // The client and the server are the one process that took the role. A worker is whoever has the

@@ -221,7 +221,7 @@ async fn finish_by_twin(scene: &mut Scene<'_>, known: &Known) -> Result<Row, Err
 }
 
 async fn kill_agent(scene: &mut Scene<'_>, known: &Known) -> Result<Row, Error> {
-    let before = scene.operator.ready().await?.epoch;
+    let before = scene.operator.epoch().await?;
     // Two tokens that nobody has used yet.
     let handle = known.handle.clone();
     scene.assistant.ask(Ask::KeepQueryToken { handle }).await?;
@@ -229,8 +229,9 @@ async fn kill_agent(scene: &mut Scene<'_>, known: &Known) -> Result<Row, Error> 
     scene.agent.kill()?;
     let began = Instant::now();
     scene.agent = director::start_agent(scene.stage)?;
-    let after = scene.operator.ready().await?.epoch;
+    scene.operator.wait_again().await?;
     let ready = began.elapsed().as_secs_f64();
+    let after = scene.operator.epoch().await?;
     if after <= before {
         return Err(format!("epoch {before} was followed by {after}").into());
     }
