@@ -1,13 +1,14 @@
 //! The processes of the story. All of them end with the director.
 
+use crate::Error;
 use crate::harness::SETTINGS;
 use crate::stage::{Stage, WORKLOAD_API};
 use crate::wire::{Ask, Said};
-use crate::{Error, explained};
 use serde::Serialize;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -15,7 +16,10 @@ use tokio::sync::mpsc;
 const ANSWER_WAIT: Duration = Duration::from_secs(15);
 
 /// A process that is killed when it is dropped.
-pub(crate) struct Process(Child);
+pub(crate) struct Process {
+    child: Child,
+    log: PathBuf,
+}
 
 /// A role's process.
 pub(crate) struct Player {
@@ -30,40 +34,52 @@ pub(crate) struct Player {
 
 impl Process {
     pub(crate) fn pid(&self) -> u32 {
-        self.0.id()
+        self.child.id()
     }
 
     /// SIGKILL, and waits until it is gone.
     pub(crate) fn kill(&mut self) -> Result<(), Error> {
-        self.0.kill()?;
-        self.0.wait()?;
+        self.child.kill()?;
+        self.child.wait()?;
         Ok(())
+    }
+
+    /// Says why, if it ended by itself.
+    pub(crate) fn check(&mut self) -> Result<(), Error> {
+        let Some(status) = self.child.try_wait()? else {
+            return Ok(());
+        };
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let last = log.lines().last().unwrap_or("it logged nothing");
+        let name = self.log.file_stem().unwrap_or_default().display();
+        Err(format!("{name} ended ({status}): {last}").into())
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
         // It may have ended by itself; there is nobody left to tell.
-        drop(self.0.kill());
-        drop(self.0.wait());
+        drop(self.child.kill());
+        drop(self.child.wait());
     }
 }
 
 /// Starts the `handfast` program with its output in a log.
 pub(crate) fn handfast(stage: &Stage, arguments: &[&str], log: &str) -> Result<Process, Error> {
-    let log = log_file(stage, log)?;
+    let (path, log) = log_file(stage, log)?;
     let child = Command::new(&stage.handfast)
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log)
         .spawn()?;
-    Ok(Process(child))
+    Ok(Process { child, log: path })
 }
 
-fn log_file(stage: &Stage, name: &str) -> Result<File, Error> {
+fn log_file(stage: &Stage, name: &str) -> Result<(PathBuf, File), Error> {
     let path = stage.path("log").join(format!("{name}.log"));
-    Ok(File::options().create(true).append(true).open(path)?)
+    let file = File::options().create(true).append(true).open(&path)?;
+    Ok((path, file))
 }
 
 impl Player {
@@ -74,6 +90,7 @@ impl Player {
         (name, role): (&'static str, &str),
         settings: &impl Serialize,
     ) -> Result<Self, Error> {
+        let (log, stderr) = log_file(stage, name)?;
         let mut command = Command::new(stage.program(workload));
         command
             .args(["role", role])
@@ -87,13 +104,17 @@ impl Player {
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(log_file(stage, name)?);
+            .stderr(stderr);
         if let Some(account) = stage.account(workload) {
             command.uid(account).gid(account);
         }
-        let mut child = command
-            .spawn()
-            .map_err(|error| format!("cannot start {name}: {}", explained(&error)))?;
+        let mut child = command.spawn().map_err(|error| {
+            let folder = stage.path("bin");
+            let folder = folder.display();
+            format!(
+                "cannot start {name} ({error}): may programs run in `{folder}`? else set TMPDIR"
+            )
+        })?;
         let asks = child.stdin.take().ok_or("no standard input")?;
         let answers = child.stdout.take().ok_or("no standard output")?;
         let (sender, said) = mpsc::unbounded_channel();
@@ -107,7 +128,7 @@ impl Player {
         });
         let mut player = Self {
             name,
-            process: Process(child),
+            process: Process { child, log },
             asks,
             said,
             port: 0,
@@ -143,8 +164,13 @@ impl Player {
     async fn hear(&mut self) -> Result<Said, Error> {
         let line = tokio::time::timeout(ANSWER_WAIT, self.said.recv())
             .await
-            .map_err(|_late| format!("{} does not answer", self.name))?
-            .ok_or_else(|| format!("{} ended: see its log", self.name))?;
-        Ok(serde_json::from_str(&line)?)
+            .map_err(|_late| format!("{} does not answer", self.name))?;
+        if let Some(line) = line {
+            return Ok(serde_json::from_str(&line)?);
+        }
+        // Its output is closed, so it is about to end.
+        self.process.child.wait()?;
+        self.process.check()?;
+        Err(format!("{} ended", self.name).into())
     }
 }

@@ -80,8 +80,8 @@ pub(crate) fn start_agent(stage: &Stage) -> Result<Process, Error> {
 impl<'a> Scene<'a> {
     async fn set(stage: &'a Stage) -> Result<Self, Error> {
         let provider = start_provider(stage).await?;
-        let agent = start_agent(stage)?;
-        let operator = Operator::wait(&stage.path("private/operator.sock")).await?;
+        let mut agent = start_agent(stage)?;
+        let operator = Operator::wait(&mut agent, &stage.path("private/operator.sock")).await?;
         let issuer = Issuer::generate()?;
         let warehouse = Player::start(stage, "warehouse", ("warehouse", "warehouse"), &()).await?;
         let reports = server(stage, &issuer, &warehouse, true).await?;
@@ -119,29 +119,37 @@ impl<'a> Scene<'a> {
             "every process has your account; processes are pinned"
         };
         table.line(&format!("every role is a process of its own, {accounts}\n"))?;
+        let agent = "spiffe://demo.test/handfast/agent".to_owned();
         for [left, right] in [
             [
-                ("client", &self.assistant, "for user-1"),
-                ("worker-1", &self.worker_1, "named"),
+                introduced("client", &self.assistant, "for user-1"),
+                introduced("worker-1", &self.worker_1, "named"),
             ],
             [
-                ("server", &self.reports, "rmcp 3.11"),
-                ("worker-2", &self.worker_2, "same account, same SVID"),
+                introduced("server", &self.reports, "rmcp 3.11"),
+                introduced("worker-2", &self.worker_2, "same account, same SVID"),
             ],
             [
-                ("tool", &self.warehouse, "counts effects"),
-                ("twin", &self.twin, "same account, same SVID as the server"),
+                introduced("tool", &self.warehouse, "counts effects"),
+                introduced("twin", &self.twin, "the server's account and SVID"),
+            ],
+            [
+                introduced("thief", &self.thief, "user-3"),
+                line("agent", &agent, self.agent.pid(), ""),
             ],
         ] {
-            table.line(&format!("  {}  {}", introduced(left), introduced(right)).trim_end())?;
+            table.line(format!("  {left}  {right}").trim_end())?;
         }
         table.line("")
     }
 }
 
-fn introduced((name, player, note): (&str, &Player, &str)) -> String {
-    let (id, pid) = (&player.spiffe_id, player.pid());
-    format!("{name:<8} {id:<28} pid {pid:<7} {note:<15}")
+fn introduced(name: &str, player: &Player, note: &str) -> String {
+    line(name, &player.spiffe_id, player.pid(), note)
+}
+
+fn line(name: &str, id: &str, pid: u32, note: &str) -> String {
+    format!("{name:<8} {id:<33} pid {pid:<7} {note:<15}")
 }
 
 async fn start_provider(stage: &Stage) -> Result<Process, Error> {
@@ -156,9 +164,10 @@ async fn start_provider(stage: &Stage) -> Result<Process, Error> {
         "--entries",
         &entries,
     ];
-    let provider = handfast(stage, &arguments, "provider")?;
+    let mut provider = handfast(stage, &arguments, "provider")?;
     let deadline = Instant::now().checked_add(PROVIDER_WAIT);
     while UnixStream::connect(stage.path(WORKLOAD_API)).await.is_err() {
+        provider.check()?;
         if deadline.is_none_or(|deadline| Instant::now() >= deadline) {
             return Err("the development SPIFFE provider does not come up".into());
         }

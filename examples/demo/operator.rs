@@ -1,6 +1,7 @@
 //! The operator's eyes: the true reasons behind decisions, and the agent's state.
 
 use crate::Error;
+use crate::cast::Process;
 use handfast::client::{Agent, AgentConfig, OperatorStub};
 use handfast::proto::v1;
 use std::path::{Path, PathBuf};
@@ -24,8 +25,8 @@ pub(crate) struct Truth {
 }
 
 impl Operator {
-    /// Waits until the agent is ready.
-    pub(crate) async fn wait(socket: &Path) -> Result<Self, Error> {
+    /// Waits until the agent is ready, as long as it runs.
+    pub(crate) async fn wait(agent: &mut Process, socket: &Path) -> Result<Self, Error> {
         let deadline = Instant::now().checked_add(READY_WAIT);
         loop {
             let why = match Self::once(socket).await {
@@ -33,6 +34,7 @@ impl Operator {
                 Ok((_, status)) => status.not_ready.join(", "),
                 Err(error) => crate::explained(error.as_ref()),
             };
+            agent.check()?;
             if deadline.is_none_or(|deadline| Instant::now() >= deadline) {
                 return Err(format!("the agent is not ready: {why}").into());
             }
@@ -50,8 +52,8 @@ impl Operator {
     }
 
     /// Waits for the agent after a restart.
-    pub(crate) async fn wait_again(&mut self) -> Result<(), Error> {
-        *self = Self::wait(&self.socket).await?;
+    pub(crate) async fn wait_again(&mut self, agent: &mut Process) -> Result<(), Error> {
+        *self = Self::wait(agent, &self.socket).await?;
         Ok(())
     }
 

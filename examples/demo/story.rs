@@ -86,13 +86,13 @@ async fn query(scene: &mut Scene<'_>, known: &Known) -> Result<Row, Error> {
 async fn query_for_another_user(scene: &mut Scene<'_>, known: &Known) -> Result<Row, Error> {
     let said = scene.assistant.ask(get("user-2", &known.handle)).await?;
     expect_unknown(&said)?;
-    let truth = truth_of_server(scene, "other_principal").await?;
+    truth_of_server(scene, "other_principal").await?;
     Ok(Row {
         verb: "query",
         who: "client, for user-2",
         what: "same workload, other user",
         verdict: Verdict::Denied,
-        note: format!("server answers \"{UNKNOWN}\" · truth: {truth}"),
+        note: format!("server answers \"{UNKNOWN}\" · truth: other principal"),
         attack: "",
     })
 }
@@ -229,7 +229,7 @@ async fn kill_agent(scene: &mut Scene<'_>, known: &Known) -> Result<Row, Error> 
     scene.agent.kill()?;
     let began = Instant::now();
     scene.agent = director::start_agent(scene.stage)?;
-    scene.operator.wait_again().await?;
+    scene.operator.wait_again(&mut scene.agent).await?;
     let ready = began.elapsed().as_secs_f64();
     let after = scene.operator.epoch().await?;
     if after <= before {
@@ -295,7 +295,7 @@ async fn cancel(scene: &mut Scene<'_>, known: &Known) -> Result<Row, Error> {
         who: "client",
         what: "tasks/cancel",
         verdict: Verdict::Ok,
-        note: format!("worker-1 told {after} ms after the request was sent"),
+        note: format!("worker-1 told {after} ms after the client asked"),
         attack: "",
     })
 }

@@ -61,7 +61,7 @@ impl Table {
         } = row;
         let verdict = self.coloured(row.verdict);
         let line = format!(
-            "{:2} {verb:<7} {who:<19} {what:<30} {verdict} {note:<61} {attack}",
+            "{:2} {verb:<7} {who:<18} {what:<28} {verdict} {note:<60} {attack}",
             self.rows
         );
         self.line(line.trim_end())

@@ -8,7 +8,7 @@ use crate::{Error, mcp};
 use handfast::client::{Agent, Create, Grant, Hand, Issued, Token, ToolCall};
 use rmcp::model::{
     CallToolRequest, CallToolRequestParams, CancelTaskParams, CancelTaskRequest, ClientRequest,
-    ErrorCode, GetTaskParams, GetTaskRequest, ServerResult, TaskStatus,
+    GetTaskParams, GetTaskRequest, ServerResult, TaskStatus,
 };
 use rmcp::service::ServiceError;
 use serde::{Deserialize, Serialize};
@@ -186,13 +186,11 @@ pub(crate) async fn cancel_task(
 /// What the server says to whoever may not.
 fn refused(error: ServiceError) -> Result<Said, Error> {
     match error {
-        ServiceError::McpError(error) if error.code == ErrorCode::INVALID_PARAMS => {
-            Ok(Said::Denied(Denied {
-                reason: error.code.0.to_string(),
-                message: error.message.into_owned(),
-                decision_id: None,
-            }))
-        }
+        ServiceError::McpError(error) => Ok(Said::Denied(Denied {
+            reason: error.code.0.to_string(),
+            message: error.message.into_owned(),
+            decision_id: None,
+        })),
         other => Err(other.into()),
     }
 }
