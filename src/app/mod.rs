@@ -25,7 +25,7 @@ use crate::identity::{
     UnixEndpoint,
 };
 use crate::keys::{KeyFile, Keys};
-use crate::ledger::{LedgerConfig, RedbLedger};
+use crate::ledger::{LedgerConfig, Opened, RedbLedger};
 use crate::policy::{CedarPolicy, PolicySource};
 use crate::service::ports::{Clock, Entropy, ProcessDirectory};
 use crate::service::{Continuation, Failure, Ports};
@@ -76,6 +76,13 @@ pub enum AppError {
     /// A socket.
     #[error("listener")]
     Listen(#[from] crate::grpc::listener::ListenError),
+    /// The service manager passed something that is no listening Unix socket.
+    #[error("the service manager passed another kind of socket than a Unix socket")]
+    Inherited {
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
     /// The TCP listener.
     #[error("cannot listen on `{address}`")]
     Tcp {
@@ -180,26 +187,7 @@ fn assemble(config: Arc<Config>) -> Result<Parts, AppError> {
         bytes_max: config.limits.policy_bytes,
         policies_max: config.limits.policies,
     })?);
-    let (ledger, opened) = RedbLedger::open(
-        &LedgerConfig {
-            cache_bytes: config.limits.ledger_cache_bytes,
-            queue_len_max: config.limits.ledger_queue,
-            batch_max: config.limits.ledger_batch,
-            reserve_bytes: config.limits.ledger_reserve_bytes,
-            max_bytes: config.limits.ledger_bytes,
-            ..LedgerConfig::at(&ledger_path)
-        },
-        Box::new(|why| {
-            tracing::error!(%why, "the ledger failed: stopping at once");
-            std::process::exit(EXIT_LEDGER_FAILED);
-        }),
-    )?;
-    let ledger = Arc::new(ledger);
-    tracing::info!(
-        epoch = opened.epoch.0,
-        created = opened.created,
-        "ledger open"
-    );
+    let (ledger, opened) = open_ledger(&config)?;
     let signer = EpochKey::generate(opened.epoch, config.agent.spiffe_id.clone())
         .map_err(|error| AppError::Keys(error.to_string()))?;
     let directory = Arc::new(LateDirectory::new(config.spiffe.deadline));
@@ -236,6 +224,31 @@ fn assemble(config: Arc<Config>) -> Result<Parts, AppError> {
         attestor,
         directory,
     })
+}
+
+/// Opens the ledger; its failure ends the process at once.
+fn open_ledger(config: &Config) -> Result<(Arc<RedbLedger>, Opened), AppError> {
+    let ledger_path = config.agent.ledger_path();
+    let (ledger, opened) = RedbLedger::open(
+        &LedgerConfig {
+            cache_bytes: config.limits.ledger_cache_bytes,
+            queue_len_max: config.limits.ledger_queue,
+            batch_max: config.limits.ledger_batch,
+            reserve_bytes: config.limits.ledger_reserve_bytes,
+            max_bytes: config.limits.ledger_bytes,
+            ..LedgerConfig::at(&ledger_path)
+        },
+        Box::new(|why| {
+            tracing::error!(%why, "the ledger failed: stopping at once");
+            std::process::exit(EXIT_LEDGER_FAILED);
+        }),
+    )?;
+    tracing::info!(
+        epoch = opened.epoch.0,
+        created = opened.created,
+        "ledger open"
+    );
+    Ok((Arc::new(ledger), opened))
 }
 
 /// Gets an identity and makes sure that SPIRE answers about processes. Waits as long as it takes.

@@ -32,7 +32,8 @@ pub(super) async fn serve_local(
     let group = agent.socket_group.as_deref().map(group_id).transpose()?;
     let workloads = match ListenFd::from_env().take_unix_listener(0) {
         Ok(Some(passed)) => PinnedListener::adopt(passed.into())?,
-        Ok(None) | Err(_) => PinnedListener::bind(&UnixSocket {
+        Err(source) => return Err(AppError::Inherited { source }),
+        Ok(None) => PinnedListener::bind(&UnixSocket {
             path: agent.socket_path.clone(),
             directory_mode: 0o755,
             mode: agent.socket_mode,

@@ -17,12 +17,12 @@ pub(super) fn verify(
     ledger: Option<PathBuf>,
     output: &mut Output,
 ) -> Result<ExitCode, Complaint> {
-    let path = match ledger {
-        Some(path) => path,
-        None => Config::load(config)
-            .map_err(|error| Complaint::of(&error, "or name the file with --ledger"))?
-            .agent
-            .ledger_path(),
+    let path = if let Some(path) = ledger {
+        path
+    } else {
+        let config = Config::load(config)
+            .map_err(|error| Complaint::of(&error, "or name the file with --ledger"))?;
+        config.agent.ledger_path()
     };
     let verified = verify_chain(&path).map_err(|error| {
         Complaint::of(
@@ -46,19 +46,16 @@ pub(super) async fn tail(
     output: &mut Output,
 ) -> Result<ExitCode, Complaint> {
     let mut operator = connect(socket).await?;
-    let from = match from {
-        Some(from) => from,
-        None => {
-            let status = operator
-                .status(v1::StatusRequest {})
-                .await
-                .map_err(|status| refused(&status))?;
-            status
-                .into_inner()
-                .audit_records
-                .saturating_sub(u64::from(limit))
-                .saturating_add(1)
-        }
+    let from = if let Some(from) = from {
+        from
+    } else {
+        let status = operator
+            .status(v1::StatusRequest {})
+            .await
+            .map_err(|status| refused(&status))?
+            .into_inner();
+        let limit = u64::from(limit);
+        status.audit_records.saturating_sub(limit).saturating_add(1)
     };
     let records = operator
         .audit(v1::AuditRequest { from, limit })

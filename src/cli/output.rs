@@ -19,7 +19,9 @@ impl Output {
         if self.json {
             self.line(&json.to_string());
         } else {
-            lines.iter().for_each(|line| self.line(line));
+            for line in lines {
+                self.line(line);
+            }
         }
     }
 

@@ -12,6 +12,7 @@ use crate::domain::lineage::{Lineage, Now, Transition};
 use crate::domain::policy::{Action, CallFacts, Permit, PolicyGeneration, PolicyInput, TaskFacts};
 use crate::domain::task::Task;
 use crate::domain::time::Time;
+use std::fmt::Display;
 use std::sync::Arc;
 
 /// One decision in progress.
@@ -30,7 +31,7 @@ pub(super) struct Scene<'a> {
 
 impl Scene<'_> {
     /// Adds a fact to the audit event.
-    pub(super) fn fact(&mut self, name: &'static str, value: impl ToString) {
+    pub(super) fn fact(&mut self, name: &'static str, value: &(impl Display + ?Sized)) {
         self.facts.push((name, value.to_string()));
     }
 
@@ -48,7 +49,7 @@ impl Scene<'_> {
             .task
             .as_ref()
             .map(|task| facts(task, &self.now));
-        self.ask(PolicyInput {
+        self.ask(&PolicyInput {
             action,
             actor: actor.cloned(),
             evidence: self.evidence_of(actor),
@@ -75,7 +76,7 @@ impl Scene<'_> {
             .task
             .as_ref()
             .map(|task| facts(task, &self.now));
-        self.ask(PolicyInput {
+        self.ask(&PolicyInput {
             action,
             actor: actor.cloned(),
             evidence: self.evidence_of(actor),
@@ -92,8 +93,8 @@ impl Scene<'_> {
         acts.then(|| self.evidence.clone())
     }
 
-    fn ask(&mut self, input: PolicyInput) -> Result<Permit, Reason> {
-        match self.policy.evaluate(&input) {
+    fn ask(&mut self, input: &PolicyInput) -> Result<Permit, Reason> {
+        match self.policy.evaluate(input) {
             Ok(permit) => {
                 self.generation = permit.generation();
                 self.policies.extend(permit.policies().iter().cloned());

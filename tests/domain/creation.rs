@@ -32,7 +32,11 @@ fn terms() -> CreateTerms {
 fn registration(world: &World) -> Register {
     Register {
         server: role("reports", 20),
-        basis: Basis::Token(present(owner_claims(world, Operation::Create, Fence(1)))),
+        basis: Basis::Token(Box::new(present(owner_claims(
+            world,
+            Operation::Create,
+            Fence(1),
+        )))),
         principal: Some(PRINCIPAL),
         call: task().call,
         keep: None,
