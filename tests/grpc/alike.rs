@@ -165,7 +165,7 @@ async fn a_check_by_another_server_tells_nothing() {
         };
         let check = v1::CheckRequest {
             token: issued.token.clone(),
-            proof: proof(&hand),
+            proof: Some(proof(&hand)),
             principal: None,
             operation: Some(v1::check_request::Operation::Query(name)),
         };

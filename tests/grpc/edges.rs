@@ -17,7 +17,7 @@ fn check(arguments: Vec<u8>) -> v1::CheckRequest {
     call.arguments = arguments;
     v1::CheckRequest {
         token: "a.b.c".to_owned(),
-        proof: proof(&certificate()),
+        proof: Some(proof(&certificate())),
         principal: None,
         operation: Some(v1::check_request::Operation::Step(call)),
     }

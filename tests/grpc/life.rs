@@ -55,7 +55,7 @@ pub(crate) async fn create(world: &World) -> v1::CreateResponse {
     let created = TasksClient::new(world.caller(SERVER))
         .create(v1::CreateRequest {
             token: issued.token,
-            proof: proof(&hand),
+            proof: Some(proof(&hand)),
             call: Some(call(SERVER, "transfer")),
             handle: HANDLE.to_owned(),
             ..v1::CreateRequest::default()
@@ -84,7 +84,7 @@ pub(crate) async fn check_owner(
     let answer = EnforcementClient::new(world.caller(SERVER))
         .check(v1::CheckRequest {
             token,
-            proof: proof(&hand),
+            proof: Some(proof(&hand)),
             principal: None,
             operation: Some(operation),
         })
@@ -120,13 +120,26 @@ async fn a_task_lives_and_ends() {
         ("process", &created.task_id)
     );
 
-    // A worker takes it up and holds its leg.
     let leg_certificate = certificate();
+    let mut events = hold(&world, &created, leg_certificate.clone()).await;
+    carry_out(&world, &created.task_id, leg_certificate).await;
+    finish(&world, &created.task_id).await;
+    let last = events.message().await.expect("goes on").expect("is told");
+    assert_eq!(last.kind(), Kind::Finished);
+    assert!(events.message().await.expect("ends well").is_none());
+}
+
+/// A worker takes the task up and holds its leg.
+async fn hold(
+    world: &World,
+    created: &v1::CreateResponse,
+    leg_certificate: Vec<u8>,
+) -> tonic::Streaming<v1::HoldEvent> {
     let mut legs = LegsClient::new(world.caller(WORKER));
     let started = legs
         .start(v1::StartRequest {
             work_reference: created.work_reference.clone(),
-            certificate: leg_certificate.clone(),
+            certificate: leg_certificate,
             request_id: Vec::new(),
         })
         .await
@@ -144,12 +157,16 @@ async fn a_task_lives_and_ends() {
     let first = events.message().await.expect("goes on").expect("has begun");
     assert_eq!(first.kind(), Kind::Holding);
     assert!(first.at_ms > 0);
+    events
+}
 
-    // One step, checked by its tool over the network.
+/// One step, checked by its tool over the network.
+async fn carry_out(world: &World, task_id: &str, leg_certificate: Vec<u8>) {
+    let mut legs = LegsClient::new(world.caller(WORKER));
     let step = legs
         .issue(v1::IssueStepRequest {
-            task_id: created.task_id.clone(),
-            leg: started.leg,
+            task_id: task_id.to_owned(),
+            leg: 1,
             step: 1,
             call: Some(call(TOOL, "pay")),
             request_id: b"1".to_vec(),
@@ -162,7 +179,7 @@ async fn a_task_lives_and_ends() {
     let mut tool = EnforcementClient::new(world.remote_caller(TOOL));
     let check = v1::CheckRequest {
         token: step.token.clone(),
-        proof: proof(&leg_certificate),
+        proof: Some(proof(&leg_certificate)),
         principal: None,
         operation: Some(v1::check_request::Operation::Step(call(TOOL, "pay"))),
     };
@@ -187,7 +204,7 @@ async fn a_task_lives_and_ends() {
     };
     assert_eq!(repeat.state(), v1::StepState::Running);
     let report = v1::ReportRequest {
-        task_id: created.task_id.clone(),
+        task_id: task_id.to_owned(),
         step: 1,
         fence: facts.fence,
         jti: facts.jti,
@@ -195,28 +212,28 @@ async fn a_task_lives_and_ends() {
     };
     let reported = tool.report(report).await.expect("is taken").into_inner();
     assert_eq!(reported.state(), v1::StepState::Done);
+}
 
-    // The server looks, and the worker ends it.
+/// The server looks, the worker ends it, and the server says the same.
+async fn finish(world: &World, task_id: &str) {
+    let mut legs = LegsClient::new(world.caller(WORKER));
     let get = v1::GetRequest {
-        task_id: created.task_id.clone(),
+        task_id: task_id.to_owned(),
     };
     let mut tasks = TasksClient::new(world.caller(SERVER));
     let seen = tasks.get(get).await.expect("is permitted").into_inner();
     assert!(seen.leg_live);
     assert_eq!((seen.leg, seen.last_step), (1, 1));
     let end = v1::EndRequest {
-        task_id: created.task_id.clone(),
+        task_id: task_id.to_owned(),
         leg: 1,
         outcome: v1::end_request::Outcome::Completed.into(),
         request_id: Vec::new(),
     };
     let ended = legs.end(end).await.expect("is permitted").into_inner();
     assert_eq!(ended.state(), v1::TaskState::Completed);
-    let last = events.message().await.expect("goes on").expect("is told");
-    assert_eq!(last.kind(), Kind::Finished);
-    assert!(events.message().await.expect("ends well").is_none());
     let finish = v1::FinishRequest {
-        task_id: created.task_id.clone(),
+        task_id: task_id.to_owned(),
         completed: true,
         ..v1::FinishRequest::default()
     };

@@ -2,6 +2,7 @@
 
 use crate::life::{HANDLE, create, named, start};
 use crate::world::{OTHER, OWNER, TOOL, WORKER, World, call, certificate, proof};
+use handfast::domain::id::Hex;
 use handfast::proto::v1;
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -68,7 +69,7 @@ async fn no_secret_is_in_the_log() {
     let step = step.expect("is permitted").into_inner();
     let check = |token: &str, hand: &[u8]| v1::CheckRequest {
         token: token.to_owned(),
-        proof: proof(hand),
+        proof: Some(proof(hand)),
         principal: None,
         operation: Some(v1::check_request::Operation::Step(call(TOOL, "pay"))),
     };
@@ -81,11 +82,7 @@ async fn no_secret_is_in_the_log() {
     drop(logging);
 
     let text = log.text();
-    let hex: String = step
-        .idempotency_key
-        .iter()
-        .map(|b| format!("{b:02x}"))
-        .collect();
+    let hex = Hex(&step.idempotency_key).to_string();
     for secret in [
         HANDLE,
         &created.work_reference,

@@ -283,10 +283,10 @@ pub(crate) fn certificate() -> Vec<u8> {
     hand.certificate().to_vec()
 }
 
-pub(crate) fn proof(der: &[u8]) -> Option<v1::Proof> {
-    Some(v1::Proof {
+pub(crate) fn proof(der: &[u8]) -> v1::Proof {
+    v1::Proof {
         proof: Some(v1::proof::Proof::PeerCertificate(der.to_vec())),
-    })
+    }
 }
 
 pub(crate) fn call(audience: &str, tool: &str) -> v1::ToolCall {
