@@ -15,7 +15,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("clock", INWARD),
     (
         "grpc",
-        &["domain", "service", "proto", "canonical", "kernel"],
+        &["domain", "service", "proto", "kernel", "canonical"],
     ),
     ("identity", INWARD),
     ("ledger", INWARD),
@@ -58,7 +58,7 @@ const CRATE_HOMES: &[(&str, &[&str])] = &[
     ("redb::", &["ledger"]),
     ("spire_api::", &["attest"]),
     ("toml::", &["config", "dev"]),
-    ("tonic_health::", &["grpc", "app", "cli"]),
+    ("tonic_health::", &["grpc", "client"]),
 ];
 
 /// Reads one file and returns its offences.
