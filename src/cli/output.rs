@@ -14,17 +14,14 @@ impl Output {
         Self { json }
     }
 
-    /// Whether answers are printed as JSON.
-    pub(super) fn is_json(&self) -> bool {
-        self.json
-    }
-
     /// Prints an answer: the JSON value, or the lines.
     pub(super) fn answer(&mut self, json: &Value, lines: &[String]) {
         if self.json {
             self.line(&json.to_string());
         } else {
-            lines.iter().for_each(|line| self.line(line));
+            for line in lines {
+                self.line(line);
+            }
         }
     }
 
@@ -37,7 +34,11 @@ impl Output {
     /// Prints an error.
     pub(super) fn complain(&mut self, text: &str) {
         if self.json {
-            drop(writeln!(std::io::stderr(), "{}", serde_json::json!({ "error": text })));
+            drop(writeln!(
+                std::io::stderr(),
+                "{}",
+                serde_json::json!({ "error": text })
+            ));
         } else {
             drop(writeln!(std::io::stderr(), "handfast: {text}"));
         }

@@ -25,7 +25,7 @@ pub mod tls;
 mod tool;
 mod worker;
 
-pub use agent::{Agent, AgentConfig, OperatorStub, RequestId, SOCKET_VARIABLE};
+pub use agent::{Agent, AgentConfig, OperatorStub, RequestId, SOCKET_VARIABLE, Stub};
 pub use call::{Grant, ToolCall};
 pub use error::{ClientError, Denied};
 pub use facts::{Assurance, Refused, StepState, TaskFacts, TaskState, WhoAmI};
