@@ -237,6 +237,7 @@ impl Continuation {
             .map_err(|_state| Failure::Internal("a repeat was recorded as a change".to_owned()))?;
         crate::failpoint::hit("step.recorded_not_signed");
         let token = self.sign(&claims)?;
+        crate::failpoint::hit("step.signed_not_replied");
         Ok(IssuedStep {
             fence: claims.effect().fence,
             idempotency_key: key,
@@ -308,7 +309,8 @@ impl Continuation {
         let answer = self
             .state_answer(Load::of(Locator::Task(ask.task)), judge)
             .await?;
-        self.leases.end(ask.task, HoldKind::Finished);
+        // This leg only: after a yield another performer may have started meanwhile.
+        self.leases.end_leg(ask.task, ask.leg, HoldKind::Finished);
         Ok(answer)
     }
 }
