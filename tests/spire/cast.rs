@@ -4,7 +4,7 @@ use crate::actor::{Actor, No};
 use crate::world::{World, number};
 use serde_json::{Value, json};
 
-const SERVER: &str = "spiffe://example.org/server";
+pub(crate) const SERVER: &str = "spiffe://example.org/server";
 const TOOL: &str = "spiffe://example.org/tool";
 
 /// Owner, server, worker and tool of the tasks of one test.
@@ -14,7 +14,7 @@ pub(crate) struct Cast {
     pub(crate) server: Actor,
     pub(crate) worker: Actor,
     pub(crate) tool: Actor,
-    owner_hand: Value,
+    pub(crate) owner_certificate: Value,
 }
 
 /// A task that was registered.
@@ -46,13 +46,13 @@ impl Cast {
     pub(crate) fn start(world: &World) -> Self {
         let actor = |role| Actor::start(world, role, number(role));
         let mut owner = actor("owner");
-        let owner_hand = owner.hand("o");
+        let owner_certificate = owner.hand("o");
         let mut cast = Self {
             owner,
             server: actor("server"),
             worker: actor("worker"),
             tool: actor("tool"),
-            owner_hand,
+            owner_certificate,
         };
         for actor in [&mut cast.owner, &mut cast.server, &mut cast.worker, &mut cast.tool] {
             world.wait_for("an entry", || {
@@ -65,15 +65,7 @@ impl Cast {
 
     /// The owner asks for a token that lets the server make a task.
     pub(crate) fn ask_create(&mut self, name: &str) -> Result<Value, No> {
-        let mut answer = self.owner.ask(
-            "issue_create",
-            json!({
-                "hand": "o", "request_id": name, "call": call(SERVER, "report"),
-                "asked": [{ "audience": TOOL, "tool": "export" }],
-                "performers": ["spiffe://example.org/worker"],
-            }),
-        )?;
-        Ok(answer["token"].take())
+        ask_create_by(&mut self.owner, name)
     }
 
     /// The server registers the task.
@@ -82,7 +74,7 @@ impl Cast {
         let answer = self.server.ask(
             "create",
             json!({
-                "request_id": name, "token": token, "peer": self.owner_hand, "handle": handle,
+                "request_id": name, "token": token, "peer": self.owner_certificate, "handle": handle,
                 "call": call(SERVER, "report"),
             }),
         )?;
@@ -106,18 +98,8 @@ impl Cast {
         let step = issue(&mut self.worker, leg, number).expect("a step's token");
         let fresh = self.check(&step).expect("an answer");
         assert_eq!(fresh["answer"], "fresh", "{fresh}");
-        let state = self.report(leg, &fresh).expect("a report");
-        assert_eq!(state, "done");
-    }
-
-    /// The tool reports that the effect happened.
-    pub(crate) fn report(&mut self, leg: &Leg, fresh: &Value) -> Result<Value, No> {
-        let step = &fresh["step"];
-        let report = json!({
-            "task_id": leg.task, "step": step["step"], "fence": step["fence"],
-            "jti": step["jti"], "outcome": "done",
-        });
-        Ok(self.tool.ask("report", report)?["state"].take())
+        let report = report_by(&mut self.tool, &leg.task, &fresh).expect("a report");
+        assert_eq!(report["state"], "done");
     }
 
     /// The owner asks for a query token, and the server whether it is good.
@@ -128,9 +110,19 @@ impl Cast {
 
     /// The server asks whether the owner's token is good for this operation.
     pub(crate) fn check_name(&mut self, op: &str, task: &Task, token: &Value) -> Result<Value, No> {
-        let check = json!({ "token": token, "peer": self.owner_hand, "handle": task.handle });
+        let check = json!({ "token": token, "peer": self.owner_certificate, "handle": task.handle });
         self.server.ask(op, check)
     }
+}
+
+/// Somebody asks for a token that lets the server make a task.
+pub(crate) fn ask_create_by(owner: &mut Actor, name: &str) -> Result<Value, No> {
+    let ask = json!({
+        "hand": "o", "request_id": name, "call": call(SERVER, "report"),
+        "asked": [{ "audience": TOOL, "tool": "export" }],
+        "performers": ["spiffe://example.org/worker"],
+    });
+    Ok(owner.ask("issue_create", ask)?["token"].take())
 }
 
 /// A call without arguments.
@@ -177,6 +169,16 @@ pub(crate) fn check_by(tool: &mut Actor, step: &Step) -> Result<Value, No> {
         "token": step.token, "peer": step.certificate, "call": call(TOOL, "export"),
     });
     tool.ask("check_step", check)
+}
+
+/// Somebody reports that the effect happened, as its tool would.
+pub(crate) fn report_by(tool: &mut Actor, task: &str, fresh: &Value) -> Result<Value, No> {
+    let step = &fresh["step"];
+    let report = json!({
+        "task_id": task, "step": step["step"], "fence": step["fence"], "jti": step["jti"],
+        "outcome": "done",
+    });
+    tool.ask("report", report)
 }
 
 /// Opens a `Hold` stream and waits until it is up.

@@ -12,4 +12,6 @@ mod node_needs;
 #[path = "../support/spire.rs"]
 mod support;
 #[cfg(test)]
+mod twins;
+#[cfg(test)]
 mod world;

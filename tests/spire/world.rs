@@ -37,6 +37,8 @@ pub(crate) struct Setup {
     pub(crate) attestation: &'static str,
     /// Capabilities of the agent.
     pub(crate) capabilities: &'static str,
+    /// Roles whose `[[workload]]` row demands one process.
+    pub(crate) pinned: &'static [&'static str],
     /// Lines of `[tasks]`, `[spiffe]` and so on, as `table.key = value`.
     pub(crate) settings: &'static [&'static str],
 }
@@ -47,6 +49,7 @@ impl Default for Setup {
             spire: Options::default(),
             attestation: "broker",
             capabilities: "+sys_ptrace",
+            pinned: &[],
             settings: &[],
         }
     }
@@ -195,6 +198,24 @@ impl World {
         command
     }
 
+    /// What the Workload API gives a process of a role's group: SVID and private key.
+    pub(crate) fn svid(&self, role: &str, user: u32) -> serde_json::Value {
+        let program = self.spire.programs().agent();
+        let socket = self.spire.workload_api();
+        let output = self
+            .command(program, (user, number(role)))
+            .args(["api", "fetch", "x509", "-output", "json", "-socketPath"])
+            .arg(socket.trim_start_matches("unix://"))
+            .output()
+            .expect("spire-agent");
+        let said = serde_json::from_slice(&output.stdout);
+        let said: serde_json::Value = said.unwrap_or_else(|error| panic!("{error}: {output:?}"));
+        let svid = said["svids"][0].clone();
+        let id = format!("spiffe://{}/{role}", self.setup.spire.trust_domain);
+        assert_eq!(svid["spiffe_id"], id, "{said}");
+        svid
+    }
+
     /// Whether the agent says that it is ready.
     pub(crate) fn is_ready(&self) -> bool {
         self.cli(STRANGER, &["healthcheck"]).status.success()
@@ -263,7 +284,11 @@ impl World {
             how = self.setup.attestation,
         );
         for (role, user) in ROLES {
-            config += &format!("[[workload]]\nspiffe_id = 'spiffe://{spire}/{role}'\nuid = {user}\n");
+            let pinned = self.setup.pinned.contains(&role);
+            config += &format!(
+                "[[workload]]\nspiffe_id = 'spiffe://{spire}/{role}'\nuid = {user}\n\
+                 process = {pinned}\n"
+            );
         }
         config
     }
