@@ -180,11 +180,7 @@ impl std::fmt::Debug for Agent {
     }
 }
 
-#[expect(
-    clippy::unnecessary_wraps,
-    clippy::result_large_err,
-    reason = "the signature of an interceptor"
-)]
+#[expect(clippy::unnecessary_wraps, reason = "the signature of an interceptor")]
 fn mark(mut request: Request<()>) -> Result<Request<()>, Status> {
     let yes = MetadataValue::from_static("true");
     request.metadata_mut().insert(MARK, yes);

@@ -388,8 +388,5 @@ impl std::fmt::Debug for Principal {
 
 /// Zero on the wire asks for the longest life that the agent allows.
 fn lifetime_ms(lifetime: Duration) -> u64 {
-    match u64::try_from(lifetime.as_millis()) {
-        Ok(ms) => ms,
-        Err(_longer_than_any) => 0,
-    }
+    u64::try_from(lifetime.as_millis()).unwrap_or_default()
 }

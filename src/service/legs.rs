@@ -90,6 +90,11 @@ impl Continuation {
     /// # Errors
     /// See [`Failure`].
     pub async fn start(&self, peer: &Peer, ask: StartAsk) -> Result<LegStarted, Failure> {
+        let (this, peer) = (self.clone(), peer.clone());
+        super::to_the_end(async move { this.start_leg(&peer, ask).await }).await
+    }
+
+    async fn start_leg(&self, peer: &Peer, ask: StartAsk) -> Result<LegStarted, Failure> {
         let caller = self.attest(peer, Freshness::Now).await?;
         let evidence = caller.evidence();
         let certificate = self.certificate(&ask.certificate, self.now()?)?;
@@ -115,9 +120,9 @@ impl Continuation {
                     .is_some_and(|leg| leases.may_act(task.id, leg, scene.now.epoch)),
             };
             let started = leg::start(task, &held, &ask, &permit, &scene.now)?;
-            scene.fact("leg", started.effect.leg.0);
-            scene.fact("fence", started.effect.fence.0);
-            scene.fact("reattached", started.effect.reattached);
+            scene.fact("leg", &started.effect.leg.0);
+            scene.fact("fence", &started.effect.fence.0);
+            scene.fact("reattached", &started.effect.reattached);
             Ok(started)
         });
         match self.decide(Load::of(Locator::Task(task)), judge).await? {
@@ -164,8 +169,8 @@ impl Continuation {
         let judge = self.judge(ISSUE, evidence, move |scene| {
             let task = scene.lineage.known(&scene.now)?;
             let held = Held::<AsPerformer>::check(task, scene.evidence)?;
-            scene.fact("leg", ask.leg.0);
-            scene.fact("step", ask.number.0);
+            scene.fact("leg", &ask.leg.0);
+            scene.fact("step", &ask.number.0);
             scene.fact("audience", &ask.call.audience);
             scene.fact("tool", &ask.call.tool);
             if task
@@ -287,12 +292,17 @@ impl Continuation {
     /// # Errors
     /// See [`Failure`].
     pub async fn end(&self, peer: &Peer, ask: EndAsk) -> Result<(TaskState, String), Failure> {
+        let (this, peer) = (self.clone(), peer.clone());
+        super::to_the_end(async move { this.end_leg(&peer, ask).await }).await
+    }
+
+    async fn end_leg(&self, peer: &Peer, ask: EndAsk) -> Result<(TaskState, String), Failure> {
         let caller = self.attest(peer, Freshness::Now).await?;
         let judge = self.judge(END, caller.evidence(), move |scene| {
             let task = scene.lineage.known(&scene.now)?;
             let held = Held::<AsPerformer>::check(task, scene.evidence)?;
             let permit = scene.permit(Action::End, held.spiffe_id.as_ref())?;
-            scene.fact("leg", ask.leg.0);
+            scene.fact("leg", &ask.leg.0);
             end::end(task, &held, (ask.leg, ask.ending), &permit, &scene.now)
         });
         let answer = self
