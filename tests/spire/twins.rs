@@ -82,7 +82,7 @@ impl Table {
         for twin in twins {
             let no = decided(ask(twin)).expect_err(rpc);
             assert!(
-                no.reason == "unknown_task" || no.reason == "caller_row",
+                no.reason == "unknown_task" || no.reason == "workload_row",
                 "{rpc}: {no:?}"
             );
         }
@@ -151,7 +151,7 @@ fn a55_a_twin_of_any_role_gets_nowhere_with_any_call() {
 
     let create_token = cast.ask_create("a55").expect("a create token");
     let no = ask_create_by(&mut owners[0], "a55").unwrap_err();
-    assert!(no.is("PermissionDenied", "caller_row"), "{no:?}");
+    assert!(no.is("PermissionDenied", "workload_row"), "{no:?}");
     let task = cast.register("a55", &create_token).expect("a task");
     let leg = start(&mut cast.worker, &task).expect("a leg");
     hold(&mut cast.worker, &leg).expect("a hold");
