@@ -1,7 +1,17 @@
 //! Against a real SPIRE server and agent on loopback. Says in one line where there is none.
 
 #[cfg(test)]
+mod actor;
+#[cfg(test)]
+mod cast;
+#[cfg(test)]
 mod node;
+#[cfg(test)]
+mod node_needs;
 #[cfg(test)]
 #[path = "../support/spire.rs"]
 mod support;
+#[cfg(test)]
+mod twins;
+#[cfg(test)]
+mod world;

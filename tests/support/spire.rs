@@ -164,6 +164,11 @@ impl SpireNode {
         )
     }
 
+    /// The programs it runs.
+    pub(crate) fn programs(&self) -> &Programs {
+        &self.programs
+    }
+
     /// Folder of everything; readable by all, removed at the end.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
