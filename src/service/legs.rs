@@ -104,12 +104,13 @@ impl Continuation {
             .names
             .parse_work_reference(ask.work_reference.expose_secret())
             .unwrap_or(TaskId([0; 16]));
-        self.leases.room(task).map_err(Failure::Busy)?;
         let leases = Arc::clone(&self.leases);
         let judge = self.judge(START, evidence, move |scene| {
             let task = scene.lineage.known(&scene.now)?;
             let held = Held::<AsPerformer>::check(task, scene.evidence)?;
             let permit = scene.permit(Action::Start, held.spiffe_id.as_ref())?;
+            // After the role check: a stranger must not learn from it whether a task is up.
+            leases.room(task.id).map_err(Reason::Limit)?;
             let ask = AskStart {
                 certificate: certificate.thumbprint,
                 certificate_ends: certificate.ends,
