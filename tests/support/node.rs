@@ -271,9 +271,17 @@ impl Node {
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
-    /// The audit record behind a decision: `reason`, `explanation`, `facts` and so on.
+    /// The audit record behind a decision: `reason`, `explanation`, `facts` and so on. Waits until it is
+    /// written.
     pub(crate) fn explain(&self, decision_id: &str) -> Value {
-        self.operator_json(&["explain", decision_id])
+        let mut output = None;
+        until("the decision's record", || {
+            let answer = self.operator(&["explain", decision_id]);
+            let found = answer.status.success();
+            output = Some(answer.stdout);
+            found
+        });
+        serde_json::from_slice(&output.unwrap()).unwrap()
     }
 
     fn handfast(&self, arguments: &[&str], last: &str) -> Output {

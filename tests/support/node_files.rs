@@ -54,6 +54,10 @@ path = "{folder}/policy.cedar"
         )
         .unwrap();
     }
+    if !options.config.contains("[timeouts]") {
+        // Denials are written when folding ends, and tests ask for their reasons.
+        text.push_str("[timeouts]\nfold = \"50ms\"\n");
+    }
     text.push_str(&options.config);
     text
 }
