@@ -3,6 +3,7 @@
 use crate::job::{HANDLE, Job, SERVER, WORKER, assert_unknown, build, text};
 use crate::node::Options;
 use serde_json::{Value, json};
+use std::fmt::Write as _;
 
 const ISSUER: &str = "https://login.demo.test";
 
@@ -13,10 +14,12 @@ fn user(subject: &str) -> Value {
 /// The server may vouch for the users of one issuer.
 fn vouching() -> Options {
     let mut options = Options::default();
-    options.policy.push_str(&format!(
+    write!(
+        options.policy,
         "\n@id(\"users\") permit (principal == Workload::\"{SERVER}\", \
          action == Action::\"vouch\", resource) when {{ context.issuer == \"{ISSUER}\" }};\n"
-    ));
+    )
+    .unwrap();
     options
 }
 

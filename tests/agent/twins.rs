@@ -45,7 +45,7 @@ impl Cast {
     }
 
     fn task(&mut self) -> Task {
-        self.row += 1;
+        self.row = self.row.checked_add(1).unwrap();
         let row = self.row;
         self.job.create_as(&format!("7q2mZr0Yt5kW9xB3vN8s{row:04}"))
     }

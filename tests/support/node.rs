@@ -313,9 +313,9 @@ impl Drop for Node {
 
 /// Waits for a condition; fails the test if it does not come true.
 pub(crate) fn until(what: &str, mut is_true: impl FnMut() -> bool) {
-    let end = Instant::now() + PATIENCE;
+    let begin = Instant::now();
     while !is_true() {
-        assert!(Instant::now() < end, "waited in vain for {what}");
+        assert!(begin.elapsed() < PATIENCE, "waited in vain for {what}");
         std::thread::sleep(POLL_INTERVAL); // poll: the condition above, until the deadline
     }
 }
