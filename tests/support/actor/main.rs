@@ -98,13 +98,10 @@ impl Actor {
 
     /// The same `request` so many `times`, or all of `requests`, at once over so many `connections`.
     async fn burst(&self, op: &Value) -> Result<Value, Failure> {
-        let requests: Vec<Value> = match op.get("requests").and_then(Value::as_array) {
-            Some(requests) => requests.clone(),
-            None => {
-                let times = usize::try_from(ask::number(op, "times")).map_err(Failure::of)?;
-                vec![op.get("request").cloned().unwrap_or_default(); times]
-            }
-        };
+        let times = usize::try_from(ask::number(op, "times")).map_err(Failure::of)?;
+        let repeated = || vec![op.get("request").cloned().unwrap_or_default(); times];
+        let requests = op.get("requests").and_then(Value::as_array).cloned();
+        let requests = requests.unwrap_or_else(repeated);
         let connections = usize::try_from(ask::number(op, "connections").max(1));
         let connections = connections.map_err(Failure::of)?;
         let mut running = JoinSet::new();
