@@ -42,6 +42,12 @@ fn act(tool: &mut Actor, leg: &Leg, token: &str, effects: &mut u32) -> Value {
     answer
 }
 
+/// The connection broke: nobody answered.
+fn cut_off(error: &Value) {
+    let code = error["code"].as_str().unwrap_or_default();
+    assert!(matches!(code, "Unavailable" | "Unknown"), "{error}");
+}
+
 /// The agent is gone by itself; a new one takes over.
 fn restart(job: &mut Job) {
     until("the crash", || !job.node.agent_is_running());
@@ -114,7 +120,7 @@ fn a31_a_crash_at_any_point_of_issuing_leaves_no_usable_token() {
         fences.insert(fence(&outstanding));
         switch.arm();
         let lost = job.worker.err(&step_op(&leg, 1));
-        assert_eq!(lost["code"], "Unavailable", "{point}: {lost}");
+        cut_off(&lost);
         switch.disarm();
         restart(&mut job);
         let mut effects = 0;
@@ -156,10 +162,6 @@ fn a05_an_agent_killed_between_burn_and_reply_allows_at_most_one_effect() {
     });
     // Once before the crash and once after the report: the reply to the first was lost.
     assert!(burned.count() >= 2, "{chain}");
-    let view = job.server.ok(&json!({
-        "op": "get", "task_id": chain[0]["task_id"],
-    }));
-    assert_eq!(view["state"], "working");
 }
 
 /// The agent dies at a point of `Check`; the job goes on, and the effects are counted.
@@ -173,7 +175,7 @@ fn crash_in_check(point: &str) -> (Job, u32) {
     let mut effects = 0;
     switch.arm();
     let lost = act(&mut job.tool, &leg, &token, &mut effects);
-    assert_eq!(lost["err"]["code"], "Unavailable", "{point}: {lost}");
+    cut_off(&lost["err"]);
     switch.disarm();
     restart(&mut job);
     let dead = act(&mut job.tool, &leg, &token, &mut effects);

@@ -76,7 +76,7 @@ fn malformed_certificates_are_refused_and_change_nothing() {
     forged.replace_range(forged.len() - 1.., last);
     let cut = &good[..good.len() - 20];
     for (bad, word) in [
-        (forged.as_str(), "signature"),
+        (forged.as_str(), "not signed with its own key"),
         ("00112233445566778899", "certificate"),
         (cut, "certificate"),
         (&"30".repeat(4000), "certificate"),

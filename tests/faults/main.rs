@@ -33,3 +33,9 @@ mod secrets;
 mod startup;
 #[cfg(test)]
 mod switch;
+
+/// Other suites want all of what these files share.
+#[cfg(test)]
+const _: () = {
+    let _ = (job::end_op, job::assert_unknown, node::Node::nobody);
+};

@@ -153,7 +153,7 @@ fn a54_a_lost_reply_leaves_one_token_also_over_a_restart() {
     let fresh = job.check(&leg, &again);
     assert_eq!(fresh["answer"], "fresh");
     let repeat = job.worker.ok(&step_op(&leg, 1));
-    assert_eq!((text(&repeat, "token").as_str(), text(&repeat, "state").as_str()), ("", "used"));
+    assert_eq!((text(&repeat, "token").as_str(), text(&repeat, "state").as_str()), ("", "running"));
     job.tool.ok(&report_op(&fresh, "done"));
 
     let lost = job.step_token(&leg, 2);

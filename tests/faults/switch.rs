@@ -32,11 +32,6 @@ impl Switch {
         Self { folder, spec }
     }
 
-    /// What the agent is told.
-    pub(crate) fn spec(&self) -> &str {
-        &self.spec
-    }
-
     /// A job whose agent has this point.
     pub(crate) fn job(&self, config: &str) -> Job {
         Job::with(&Options {
