@@ -1,8 +1,8 @@
 //! What the agent needs of a node, and what a workload without an entry is told.
 
 use crate::actor::Actor;
-use crate::cast::Cast;
-use crate::world::{STRANGER, Setup, World, ready};
+use crate::cast::{Cast, ask_create_by, end, hold, issue, start};
+use crate::world::{STRANGER, Setup, World, number, ready};
 use serde_json::json;
 
 fn lines(output: &std::process::Output) -> String {
@@ -67,4 +67,52 @@ fn whoami_names_who_is_registered_and_tells_the_others_how_to_be() {
         assert!(said.contains(&format!(" -selector {selector}")), "{said}");
     }
     assert!(said.contains("spire-server entry create -parentID "), "{said}");
+}
+
+/// A whole task, every call once.
+fn carry_out(world: &World) {
+    let mut cast = Cast::start(world);
+    let task = cast.create("whole");
+    let read = cast.query(&task).expect("a query");
+    assert_eq!(read["task"]["state"], "working", "{read}");
+    let leg = start(&mut cast.worker, &task).expect("a leg");
+    hold(&mut cast.worker, &leg).expect("a hold");
+    cast.effect(&leg, 1);
+    let repeat = issue(&mut cast.worker, &leg, 1);
+    assert!(repeat.is_ok(), "done at the first attempt: {repeat:?}");
+    let ended = end(&mut cast.worker, &leg, "completed").expect("the end");
+    assert_eq!(ended["state"], "completed");
+    let read = cast.query(&task).expect("a query");
+    assert_eq!(read["task"]["state"], "completed", "{read}");
+    let no = start(&mut cast.worker, &task).unwrap_err();
+    assert_eq!(no.code, "FailedPrecondition", "{no:?}");
+}
+
+#[test]
+fn a_task_is_carried_out_by_way_of_the_broker_api() {
+    let Some(programs) = ready() else {
+        return;
+    };
+    carry_out(&World::start(&programs, Setup::default()));
+}
+
+#[test]
+fn a_task_is_carried_out_by_way_of_the_delegated_identity_api() {
+    let Some(programs) = ready() else {
+        return;
+    };
+    let setup = Setup { attestation: "delegated", ..Setup::default() };
+    carry_out(&World::start(&programs, setup));
+}
+
+#[test]
+fn without_the_capability_nobody_is_attested() {
+    let Some(programs) = ready() else {
+        return;
+    };
+    let world = World::start(&programs, Setup { capabilities: "", ..Setup::default() });
+    let mut owner = Actor::start(&world, "owner", number("owner"));
+    owner.hand("o");
+    let no = ask_create_by(&mut owner, "none").unwrap_err();
+    assert!(no.is_unavailable(), "{no:?}");
 }
