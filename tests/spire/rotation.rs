@@ -14,7 +14,10 @@ fn a16_a_leg_and_its_tokens_outlive_every_svid_of_the_task() {
         return;
     };
     let setup = Setup {
-        spire: Options { x509_svid_ttl: TTL, ..Options::default() },
+        spire: Options {
+            x509_svid_ttl: TTL,
+            ..Options::default()
+        },
         ..Setup::default()
     };
     let world = World::start(&programs, setup);

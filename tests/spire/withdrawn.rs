@@ -25,9 +25,17 @@ fn a33_a_leg_ends_with_the_registration_entry_of_its_worker() {
     world.withdraw("worker");
     let withdrawn = Instant::now();
     let said = cast.worker.notice(WITHDRAWN_WITHIN + SLOW);
-    assert_eq!(said.as_deref(), Some("revoked"), "after {:?}", withdrawn.elapsed());
+    assert_eq!(
+        said.as_deref(),
+        Some("revoked"),
+        "after {:?}",
+        withdrawn.elapsed()
+    );
     let denied = cast.check(&step).expect("an answer");
-    assert_eq!(denied["answer"], "denied", "the token died with the leg: {denied}");
+    assert_eq!(
+        denied["answer"], "denied",
+        "the token died with the leg: {denied}"
+    );
     for no in [
         issue(&mut cast.worker, &leg, 2).unwrap_err(),
         start(&mut cast.worker, &task).unwrap_err(),
@@ -67,9 +75,16 @@ fn without_its_own_entry_the_agent_is_not_ready_and_decides_nothing() {
         let no = answer.expect(what);
         assert!(no.is_unavailable(), "{what}: {no:?}");
     }
-    assert_eq!(cast.worker.notice(Duration::ZERO), None, "nobody refused the worker");
+    assert_eq!(
+        cast.worker.notice(Duration::ZERO),
+        None,
+        "nobody refused the worker"
+    );
 
-    world.register("handfast/agent", &format!("unix:uid:{}", crate::world::AGENT));
+    world.register(
+        "handfast/agent",
+        &format!("unix:uid:{}", crate::world::AGENT),
+    );
     world.wait_until_ready();
     world.wait_for("a query", || cast.query(&task).ok());
     cast.effect(&leg, 1);
