@@ -181,15 +181,31 @@ fn a55_a_twin_of_any_role_gets_nowhere_with_any_call() {
         report_by(tool, &task.id, &fresh)
     });
 
+    servers_calls(
+        &mut table,
+        &mut servers,
+        &mut cast,
+        (&create_token, &task, &finished),
+    );
+    assert_eq!(table.tried, methods(), "a method without a row");
+}
+
+/// The calls of an MCP server, about a task and about one that ends here.
+fn servers_calls(
+    table: &mut Table,
+    twins: &mut [Actor],
+    cast: &mut Cast,
+    (create_token, task, finished): (&Value, &Task, &Task),
+) {
     for (op, check) in [
         ("issue_query", "check_query"),
         ("issue_cancel", "check_cancel"),
     ] {
-        let token = issue_name(&mut cast.owner, op, &task).expect("a token");
+        let token = issue_name(&mut cast.owner, op, task).expect("a token");
         let ask = json!({
             "token": token, "peer": cast.owner_certificate, "handle": task.handle,
         });
-        let pair = (servers.as_mut_slice(), &mut cast.server);
+        let pair = (&mut *twins, &mut cast.server);
         table.row("Enforcement.Check", pair, &|server| {
             server.ask(check, ask.clone())
         });
@@ -208,10 +224,9 @@ fn a55_a_twin_of_any_role_gets_nowhere_with_any_call() {
             json!({ "task_id": finished.id, "request_id": "finish" }),
         ),
     ] {
-        let pair = (servers.as_mut_slice(), &mut cast.server);
+        let pair = (&mut *twins, &mut cast.server);
         table.row(rpc, pair, &|server| server.ask(op, ask.clone()));
     }
-    assert_eq!(table.tried, methods(), "a method without a row");
 }
 
 /// The calls of a leg's holder. Gives a step of a second leg.

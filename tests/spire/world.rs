@@ -2,6 +2,7 @@
 //! every workload under another. Needs root.
 
 use crate::support::{Entry, Options, Programs, SpireNode, programs};
+use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{PermissionsExt as _, chown};
@@ -226,11 +227,12 @@ impl World {
             .arg(socket.trim_start_matches("unix://"))
             .output()
             .expect("spire-agent");
-        let said = serde_json::from_slice(&output.stdout);
-        let said: serde_json::Value = said.unwrap_or_else(|error| panic!("{error}: {output:?}"));
-        let svid = said["svids"][0].clone();
+        let answer = serde_json::from_slice(&output.stdout);
+        let answer: serde_json::Value =
+            answer.unwrap_or_else(|error| panic!("{error}: {output:?}"));
+        let svid = answer["svids"][0].clone();
         let id = format!("spiffe://{}/{role}", self.setup.spire.trust_domain);
-        assert_eq!(svid["spiffe_id"], id, "{said}");
+        assert_eq!(svid["spiffe_id"], id, "{answer}");
         svid
     }
 
@@ -307,10 +309,12 @@ impl World {
         );
         for (role, user) in ROLES {
             let pinned = self.setup.pinned.contains(&role);
-            config += &format!(
+            writeln!(
+                config,
                 "[[workload]]\nspiffe_id = 'spiffe://{spire}/{role}'\nuid = {user}\n\
-                 process = {pinned}\n"
-            );
+                 process = {pinned}"
+            )
+            .expect("a string");
         }
         config
     }
