@@ -1,13 +1,11 @@
 //! An MCP client on rmcp over mutual TLS: it shows one hand, and puts a token of its own on each request.
 
 use crate::Error;
-use crate::serve::ALPN;
-use handfast::client::{HANDFAST_TOKEN, Hand, Token, tls};
+use handfast::client::{self, HANDFAST_TOKEN, Hand, Token};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::client::conn::http2::SendRequest;
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use rmcp::RoleClient;
 use rmcp::model::{
     ClientCapabilities, ClientConfig, ClientJsonRpcMessage, GetExtensions, Implementation,
@@ -24,33 +22,22 @@ use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio_stream::Stream;
 
-const CONNECT: Duration = Duration::from_secs(3);
 const JSON: &str = "application/json";
 
 /// A running MCP client.
 pub(crate) type Client = RunningService<RoleClient, ClientConfig>;
 
-/// Opens one HTTP/2 connection to a server of the demo, which is verified by its SPIFFE ID.
+/// Opens a connection to a server of the demo, which is verified by its SPIFFE ID.
 pub(crate) async fn connect(
     source: X509Source,
     server: &SpiffeId,
     port: u16,
     hand: &Hand,
 ) -> Result<SendRequest<Full<Bytes>>, Error> {
-    let config = tls::client_config(source, server, hand, ALPN)?;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let stream = tls::connect(address, Arc::new(config), CONNECT).await?;
-    let (send, connection) =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
-    tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::warn!(%error, "connection ended");
-        }
-    });
-    Ok(send)
+    Ok(client::http::connect(source, server, address, hand).await?)
 }
 
 /// Starts an MCP session over a connection, for a user with this access token.

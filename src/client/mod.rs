@@ -15,6 +15,7 @@ mod facts;
 mod gate;
 pub mod hand;
 mod header;
+pub mod http;
 mod owner;
 pub mod peer;
 pub mod pool;
@@ -34,7 +35,8 @@ pub use header::{HANDFAST_TOKEN, Token, TokenHeaderError, token_from_headers};
 pub use owner::{Create, Issued, Owner};
 pub use peer::PeerProof;
 pub use server::{
-    Caller, CancelChecked, Ended, Principal, QueryChecked, Register, Registered, Server, ServerView,
+    Caller, CancelChecked, Ended, Principal, QueryChecked, Register, Registered, Server,
+    ServerView, mint_handle,
 };
 pub use socket::SocketError;
 pub use tool::{Checked, Fresh, Outcome, Tool};

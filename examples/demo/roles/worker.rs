@@ -157,10 +157,8 @@ async fn listen(leg: &Leg) -> Result<watch::Receiver<Option<(HoldEvent, u64)>>, 
     }
     let (sender, receiver) = watch::channel(None);
     tokio::spawn(async move {
-        while let Ok(Some(event)) = hold.next().await {
-            if event.kind.must_stop() {
-                sender.send_replace(Some((event, now_ms())));
-            }
+        if let Ok(Some(event)) = hold.until_stop().await {
+            sender.send_replace(Some((event, now_ms())));
         }
         // The stream is over: keep what was said for whoever asks.
         sender.closed().await;
