@@ -1,23 +1,14 @@
-//! A workload in a process of its own, driven by JSON lines.
+//! A workload in a process of its own, and what it hears from the agent.
 
-use crate::world::{Process, World, number};
+#[path = "../support/node_actor.rs"]
+mod process;
+
+use crate::world::{World, number};
 use serde_json::{Value, json};
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{ChildStdin, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
-/// No answer takes longer on a working machine.
-const PATIENCE: Duration = Duration::from_secs(60);
-
 /// A running actor: every method asks from within that process.
-#[derive(Debug)]
-pub(crate) struct Actor {
-    process: Process,
-    input: ChildStdin,
-    answers: Receiver<Value>,
-    events: Receiver<Value>,
-}
+pub(crate) struct Actor(process::Actor);
 
 /// The agent's error: code, reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,47 +36,29 @@ impl No {
 impl Actor {
     /// Starts one under the group of a role, so that it gets the role's SVID, and under any user.
     pub(crate) fn start(world: &World, role: &str, user: u32) -> Self {
-        let mut child = world
-            .command(&world.program("actor"), (user, number(role)))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("actor");
-        let input = child.stdin.take().expect("stdin");
-        let output = BufReader::new(child.stdout.take().expect("stdout"));
-        let ((answer, answers), (event, events)) = (channel(), channel());
-        // Ends with the process.
-        std::thread::spawn(move || {
-            for line in output.lines().map_while(Result::ok) {
-                sort(&line, &answer, &event);
-            }
-        });
-        Self { process: Process(child), input, answers, events }
-    }
-
-    pub(crate) fn pid(&self) -> u32 {
-        self.process.0.id()
+        let command = world.command(&world.program("actor"), (user, number(role)));
+        Self(process::Actor::start(command, role))
     }
 
     /// Does one operation.
     pub(crate) fn ask(&mut self, op: &str, members: Value) -> Result<Value, No> {
         let mut members = members;
         members["op"] = op.into();
-        writeln!(self.input, "{members}").expect("the actor reads");
-        let mut answer = self.answers.recv_timeout(PATIENCE).expect("an answer");
+        let mut answer = self.0.call(&members);
         if let Some(ok) = answer.get_mut("ok") {
             return Ok(ok.take());
         }
         let text = |name| answer["err"][name].as_str().unwrap_or_default().to_owned();
-        let no = No { code: text("code"), reason: text("reason") };
-        assert_ne!(no.code, "actor", "{members} gives {answer}");
-        Err(no)
+        let (code, reason) = (text("code"), text("reason"));
+        assert_ne!(code, "actor", "{members} gives {answer}");
+        Err(No { code, reason })
     }
 
     /// As [`Actor::ask`], where nothing but a yes is expected.
     pub(crate) fn must(&mut self, op: &str, members: Value) -> Value {
         let asked = format!("{op} {members}");
-        self.ask(op, members).unwrap_or_else(|no| panic!("{asked}: {no:?}"))
+        self.ask(op, members)
+            .unwrap_or_else(|no| panic!("{asked}: {no:?}"))
     }
 
     /// Makes a key pair under a name and gives its certificate.
@@ -93,27 +66,17 @@ impl Actor {
         self.must("hand", json!({ "name": name }))["certificate"].take()
     }
 
-    /// The kind of the next notice of a `hold` stream, `ended`, or the code of its error.
+    /// The kind of the next notice of a `hold` stream, the code of its error, or `ended`.
     ///
     /// `None`: there is none within `wait`.
-    pub(crate) fn notice(&self, wait: Duration) -> Option<String> {
-        let event = match self.events.recv_timeout(wait) {
-            Ok(event) => event,
-            Err(RecvTimeoutError::Timeout) => return None,
-            Err(RecvTimeoutError::Disconnected) => panic!("the actor is gone"),
-        };
+    pub(crate) fn notice(&mut self, wait: Duration) -> Option<String> {
+        let event = self.0.event_within(wait)?;
         let notice = &event["notice"];
         let said = [&notice["kind"], &notice["err"]["code"]];
-        let said = said.into_iter().find_map(|value| value.as_str()).unwrap_or("ended");
+        let said = said
+            .into_iter()
+            .find_map(|value| value.as_str())
+            .unwrap_or("ended");
         Some(said.to_owned())
     }
-}
-
-fn sort(line: &str, answers: &Sender<Value>, events: &Sender<Value>) {
-    let value: Value = serde_json::from_str(line).expect("JSON");
-    // A test that has ended hears nothing more.
-    drop(match value.get("event") {
-        Some(event) => events.send(event.clone()),
-        None => answers.send(value),
-    });
 }

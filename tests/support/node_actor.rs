@@ -108,6 +108,11 @@ impl Actor {
         event.unwrap_or_else(|error| panic!("{} gets no notice: {error}", self.name))
     }
 
+    /// As [`Actor::event`]; `None` where there is none within `wait`.
+    pub(crate) fn event_within(&mut self, wait: Duration) -> Option<Value> {
+        self.events.recv_timeout(wait).ok()
+    }
+
     /// SIGKILL.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
@@ -132,5 +137,11 @@ const _: () = {
         Actor::ok,
         Actor::err,
     );
-    let _ = (Actor::hand, Actor::event, Actor::kill);
+    let _ = (
+        Actor::call,
+        Actor::hand,
+        Actor::event,
+        Actor::event_within,
+        Actor::kill,
+    );
 };
