@@ -56,13 +56,24 @@ fn a63_denied_calls_fill_neither_ledger_nor_line() {
     assert_eq!(total, CALLS);
     for outcome in counts.keys() {
         let denied = ["PermissionDenied unknown_task", "ResourceExhausted"];
-        assert!(denied.iter().any(|denied| outcome.starts_with(denied)), "{counts:?}");
+        assert!(
+            denied.iter().any(|denied| outcome.starts_with(denied)),
+            "{counts:?}"
+        );
     }
-    assert!(counts.keys().any(|outcome| outcome.starts_with("PermissionDenied")), "{counts:?}");
+    assert!(
+        counts
+            .keys()
+            .any(|outcome| outcome.starts_with("PermissionDenied")),
+        "{counts:?}"
+    );
     // Each step of the others is three commits with a record each.
     let written = records(&job) - before;
     let of_others = 3 * steps;
-    assert!(written <= of_others + RECORDS_MAX, "{written} records, {steps} steps");
+    assert!(
+        written <= of_others + RECORDS_MAX,
+        "{written} records, {steps} steps"
+    );
     let size = std::fs::metadata(&ledger).unwrap().len();
     println!("{total} refused, {steps} steps, {written} records, {size} bytes, {slowest:?}");
     assert!(size < LEDGER_BYTES_MAX, "{size} bytes");
