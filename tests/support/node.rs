@@ -1,7 +1,8 @@
 //! One node for a test: the development provider, the agent and any number of workloads, each a process.
 //!
-//! Included by `#[path]`, with `node_actor.rs` and `node_files.rs` beside it. Everything is blocking. As root each role runs
-//! under its own uid; otherwise all share the test's, and [`distinct_uids`] says so for those that need them.
+//! Included by `#[path]`, with `node_actor.rs` and `node_files.rs` beside it. Everything is blocking. As root each
+//! role runs under its own uid; otherwise all share the test's, and [`distinct_uids`] says so for those that need
+//! them.
 
 #[path = "node_actor.rs"]
 mod actor;
