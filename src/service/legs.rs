@@ -298,7 +298,8 @@ impl Continuation {
         let answer = self
             .state_answer(Load::of(Locator::Task(ask.task)), judge)
             .await?;
-        self.leases.end(ask.task, HoldKind::Finished);
+        // This leg alone: after a yield another performer's may be up already.
+        self.leases.end_leg(ask.task, ask.leg, HoldKind::Finished);
         Ok(answer)
     }
 }
