@@ -14,7 +14,10 @@ pub(super) struct LateDirectory {
 
 impl LateDirectory {
     pub(super) fn new(deadline: Duration) -> Self {
-        Self { deadline, directory: OnceLock::new() }
+        Self {
+            deadline,
+            directory: OnceLock::new(),
+        }
     }
 
     /// From now on `directory` answers. Only the first call counts.

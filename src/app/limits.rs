@@ -12,7 +12,10 @@ pub(super) fn attest(config: &Config) -> AttestLimits {
         answers_max: config.limits.attested_processes,
         questions_max: config.limits.attestations,
         queue_wait_max: config.spiffe.deadline,
-        executable_digests: config.workloads.iter().any(crate::config::WorkloadRow::needs_executable),
+        executable_digests: config
+            .workloads
+            .iter()
+            .any(crate::config::WorkloadRow::needs_executable),
         digests: DigestLimits {
             executable_bytes_max: config.limits.executable_bytes,
             entries_max: config.limits.executable_digests,
@@ -22,7 +25,15 @@ pub(super) fn attest(config: &Config) -> AttestLimits {
     }
 }
 
-/// Limits of a listener.
+/// Limits of the TCP listener: its sources are SPIFFE IDs.
+pub(super) fn serve_remote(config: &Config) -> ServeLimits {
+    ServeLimits {
+        connections_per_source_max: config.limits.connections_per_spiffe_id,
+        ..serve(config)
+    }
+}
+
+/// Limits of a Unix listener: its sources are user IDs.
 pub(super) fn serve(config: &Config) -> ServeLimits {
     let (limits, timeouts) = (&config.limits, &config.timeouts);
     ServeLimits {
@@ -37,6 +48,7 @@ pub(super) fn serve(config: &Config) -> ServeLimits {
         stream_window_bytes: limits.stream_window_bytes,
         connection_window_bytes: limits.connection_window_bytes,
         send_buffer_bytes_max: limits.send_buffer_bytes,
+        read_bytes_per_second: limits.read_bytes_per_second,
         handshake_timeout: timeouts.handshake,
         preface_timeout: timeouts.handshake,
         idle_timeout: timeouts.idle,

@@ -18,10 +18,18 @@ pub fn start_log(config: &LogConfig) {
         LogFormat::Json => fmt::layer().json().with_writer(writer).boxed(),
         LogFormat::Pretty => {
             let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
-            fmt::layer().with_ansi(terminal).with_target(false).with_writer(writer).boxed()
+            fmt::layer()
+                .with_ansi(terminal)
+                .with_target(false)
+                .with_writer(writer)
+                .boxed()
         }
     };
-    if tracing_subscriber::registry().with(layer.with_filter(filter)).try_init().is_err() {
+    if tracing_subscriber::registry()
+        .with(layer.with_filter(filter))
+        .try_init()
+        .is_err()
+    {
         tracing::debug!("the log was started before");
     }
 }

@@ -25,7 +25,7 @@ use crate::identity::{
     UnixEndpoint,
 };
 use crate::keys::{KeyFile, Keys};
-use crate::ledger::{LedgerConfig, RedbLedger};
+use crate::ledger::{LedgerConfig, Opened, RedbLedger};
 use crate::policy::{CedarPolicy, PolicySource};
 use crate::service::ports::{Clock, Entropy, ProcessDirectory};
 use crate::service::{Continuation, Failure, Ports};
@@ -76,6 +76,13 @@ pub enum AppError {
     /// A socket.
     #[error("listener")]
     Listen(#[from] crate::grpc::listener::ListenError),
+    /// The service manager passed something that is no listening Unix socket.
+    #[error("the service manager passed another kind of socket than a Unix socket")]
+    Inherited {
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
     /// The TCP listener.
     #[error("cannot listen on `{address}`")]
     Tcp {
@@ -121,10 +128,9 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), AppE
     parts.readiness.open(Guard::Ledger);
     let drain = CancellationToken::new();
     let listeners = sockets::serve_local(&parts, drain.clone()).await?;
-    let watch = tokio::spawn(Arc::clone(&parts.policy).watch(
-        parts.config.policy.poll_interval,
-        drain.clone(),
-    ));
+    let watch = tokio::spawn(
+        Arc::clone(&parts.policy).watch(parts.config.policy.poll_interval, drain.clone()),
+    );
     // Sweeps, suspended legs' windows and the network all wait for the identity.
     let remote = tokio::select! {
         () = shutdown.cancelled() => None,
@@ -168,46 +174,36 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), AppE
 fn assemble(config: Arc<Config>) -> Result<Parts, AppError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new(config.clock.backward_jump_max));
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
-    make_private(&config.agent.data_dir)?;
-    if let Some(folder) = config.agent.key_file.parent() {
-        make_private(folder)?;
-    }
-    let ledger_path = config.agent.ledger_path();
-    let key_file =
-        KeyFile::open_or_create(&config.agent.key_file, &ledger_path, entropy.as_ref())?;
-    let keys = Keys::derive(&key_file, Arc::clone(&entropy))
-        .map_err(|error| AppError::Keys(error.to_string()))?;
+    // Before anything is made: a start that a broken policy refuses leaves nothing behind.
     let policy = Arc::new(CedarPolicy::load(PolicySource {
         path: Some(config.policy.path.clone()),
         bytes_max: config.limits.policy_bytes,
         policies_max: config.limits.policies,
     })?);
-    let (ledger, opened) = RedbLedger::open(
-        &LedgerConfig {
-            cache_bytes: config.limits.ledger_cache_bytes,
-            queue_len_max: config.limits.ledger_queue,
-            batch_max: config.limits.ledger_batch,
-            reserve_bytes: config.limits.ledger_reserve_bytes,
-            max_bytes: config.limits.ledger_bytes,
-            ..LedgerConfig::at(&ledger_path)
-        },
-        Box::new(|why| {
-            tracing::error!(%why, "the ledger failed: stopping at once");
-            std::process::exit(EXIT_LEDGER_FAILED);
-        }),
-    )?;
-    let ledger = Arc::new(ledger);
-    tracing::info!(epoch = opened.epoch.0, created = opened.created, "ledger open");
+    make_private(&config.agent.data_dir)?;
+    if let Some(folder) = config.agent.key_file.parent() {
+        make_private(folder)?;
+    }
+    let ledger_path = config.agent.ledger_path();
+    let key_file = KeyFile::open_or_create(&config.agent.key_file, &ledger_path, entropy.as_ref())?;
+    let keys = Keys::derive(&key_file, Arc::clone(&entropy))
+        .map_err(|error| AppError::Keys(error.to_string()))?;
+    let (ledger, opened) = open_ledger(&config)?;
     let signer = EpochKey::generate(opened.epoch, config.agent.spiffe_id.clone())
         .map_err(|error| AppError::Keys(error.to_string()))?;
     let directory = Arc::new(LateDirectory::new(config.spiffe.deadline));
     let asked: Arc<dyn ProcessDirectory> = Arc::<LateDirectory>::clone(&directory);
-    let attestor =
-        Arc::new(KernelAttestor::new(asked, Arc::clone(&clock), &limits::attest(&config)));
+    let attestor = Arc::new(KernelAttestor::new(
+        asked,
+        Arc::clone(&clock),
+        &limits::attest(&config),
+    ));
     let service = Continuation::new(
         Ports {
             attestor: Arc::<KernelAttestor>::clone(&attestor),
-            certificates: Arc::new(CertificateCheck { limits: CertificateLimits::default() }),
+            certificates: Arc::new(CertificateCheck {
+                limits: CertificateLimits::default(),
+            }),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
             ledger: Arc::<RedbLedger>::clone(&ledger),
@@ -229,6 +225,31 @@ fn assemble(config: Arc<Config>) -> Result<Parts, AppError> {
         attestor,
         directory,
     })
+}
+
+/// Opens the ledger; its failure ends the process at once.
+fn open_ledger(config: &Config) -> Result<(Arc<RedbLedger>, Opened), AppError> {
+    let ledger_path = config.agent.ledger_path();
+    let (ledger, opened) = RedbLedger::open(
+        &LedgerConfig {
+            cache_bytes: config.limits.ledger_cache_bytes,
+            queue_len_max: config.limits.ledger_queue,
+            batch_max: config.limits.ledger_batch,
+            reserve_bytes: config.limits.ledger_reserve_bytes,
+            max_bytes: config.limits.ledger_bytes,
+            ..LedgerConfig::at(&ledger_path)
+        },
+        Box::new(|why| {
+            tracing::error!(%why, "the ledger failed: stopping at once");
+            std::process::exit(EXIT_LEDGER_FAILED);
+        }),
+    )?;
+    tracing::info!(
+        epoch = opened.epoch.0,
+        created = opened.created,
+        "ledger open"
+    );
+    Ok((Arc::new(ledger), opened))
 }
 
 /// Gets an identity and makes sure that SPIRE answers about processes. Waits as long as it takes.
@@ -306,7 +327,10 @@ fn make_private(folder: &std::path::Path) -> Result<(), AppError> {
         .recursive(true)
         .mode(0o700)
         .create(folder)
-        .map_err(|source| AppError::DataFolder { path: folder.to_owned(), source })
+        .map_err(|source| AppError::DataFolder {
+            path: folder.to_owned(),
+            source,
+        })
 }
 
 fn reason(failure: &Failure) -> String {

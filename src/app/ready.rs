@@ -36,7 +36,9 @@ pub struct Readiness {
 impl Readiness {
     pub(super) fn new() -> Self {
         let all = BTreeSet::from([Guard::Attestation, Guard::Identity, Guard::Ledger]);
-        Self { shut: Arc::new(watch::Sender::new(all)) }
+        Self {
+            shut: Arc::new(watch::Sender::new(all)),
+        }
     }
 
     pub(super) fn open(&self, guard: Guard) {

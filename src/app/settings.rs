@@ -24,7 +24,10 @@ pub(super) fn of(config: &Config) -> Settings {
         reattest_interval: config.spiffe.reattest_interval,
         sweep_interval: config.tasks.sweep_interval,
         deadline_notice: config.tasks.deadline_notice,
-        rate_per_process: (limits.requests_per_process, limits.requests_per_process_burst),
+        rate_per_process: (
+            limits.requests_per_process,
+            limits.requests_per_process_burst,
+        ),
         rate_per_uid: (limits.requests_per_uid, limits.requests_per_uid_burst),
         rate_callers_max: limits.rate_callers,
         fold_window: config.timeouts.fold,

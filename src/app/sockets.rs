@@ -32,7 +32,8 @@ pub(super) async fn serve_local(
     let group = agent.socket_group.as_deref().map(group_id).transpose()?;
     let workloads = match ListenFd::from_env().take_unix_listener(0) {
         Ok(Some(passed)) => PinnedListener::adopt(passed.into())?,
-        Ok(None) | Err(_) => PinnedListener::bind(&UnixSocket {
+        Err(source) => return Err(AppError::Inherited { source }),
+        Ok(None) => PinnedListener::bind(&UnixSocket {
             path: agent.socket_path.clone(),
             directory_mode: 0o755,
             mode: agent.socket_mode,
@@ -64,7 +65,9 @@ pub(super) async fn serve_remote(
     drain: CancellationToken,
 ) -> Result<Option<JoinHandle<Drained>>, AppError> {
     let enforcement = &parts.config.enforcement;
-    let Some(address) = enforcement.listen else { return Ok(None) };
+    let Some(address) = enforcement.listen else {
+        return Ok(None);
+    };
     let tls = identity.server_tls(&PeerRules {
         spiffe_ids: enforcement.allowed.iter().cloned().collect(),
         trust_domains: std::collections::BTreeSet::new(),
@@ -75,18 +78,31 @@ pub(super) async fn serve_remote(
         .map_err(|source| AppError::Tcp { address, source })?;
     let health = Health::starting().await;
     tokio::spawn(tell_health(parts.clone(), health.clone()));
-    let serving = serving(parts, routes::remote_routes(&api(parts), &health), drain);
+    let serving = serving(parts, routes::remote_routes(&api(parts), &health), drain)
+        .with_limits(limits::serve_remote(&parts.config));
     let bound = listener.local_addr().unwrap_or(address);
     tracing::info!(address = %bound, "listening for tools on other nodes");
-    Ok(Some(tokio::spawn(serving.tls(listener, Arc::new(move || Some(Arc::clone(&tls)))))))
+    Ok(Some(tokio::spawn(
+        serving.tls(listener, Arc::new(move || Some(Arc::clone(&tls)))),
+    )))
 }
 
 /// Says how a listener's drain went.
 pub(super) fn drained(how: Result<Drained, tokio::task::JoinError>) {
     match how {
-        Ok(Drained { aborted: 0, requests_left: 0 }) => {}
-        Ok(Drained { aborted, requests_left }) => {
-            tracing::warn!(aborted, requests_left, "connections were cut at the drain deadline");
+        Ok(Drained {
+            aborted: 0,
+            requests_left: 0,
+        }) => {}
+        Ok(Drained {
+            aborted,
+            requests_left,
+        }) => {
+            tracing::warn!(
+                aborted,
+                requests_left,
+                "connections were cut at the drain deadline"
+            );
         }
         Err(error) => tracing::error!(%error, "a listener failed"),
     }
@@ -107,8 +123,11 @@ fn serving(parts: &Parts, routes: Routes, drain: CancellationToken) -> Serving {
 fn api(parts: &Parts) -> Arc<Api> {
     let config = &parts.config;
     let limits = &config.limits;
-    let audiences: AudienceMap =
-        config.audiences.iter().map(|row| (row.url.clone(), row.spiffe_id.clone())).collect();
+    let audiences: AudienceMap = config
+        .audiences
+        .iter()
+        .map(|row| (row.url.clone(), row.spiffe_id.clone()))
+        .collect();
     Arc::new(Api {
         continuation: Arc::clone(&parts.service),
         clock: Arc::clone(&parts.clock),

@@ -120,7 +120,7 @@ mod tests {
     fn answer(asked_s: u64) -> Answer {
         Answer {
             spiffe_ids: Arc::new([]),
-            asked_at: Time(asked_s * 1000),
+            asked_at: Time(asked_s),
             asked: Duration::from_secs(asked_s),
             snapshot: snapshot(1),
         }

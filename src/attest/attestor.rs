@@ -120,8 +120,8 @@ impl KernelAttestor {
             // Nothing was waited for since that look.
             return Ok(attested(peer, before, &answer, None));
         }
-        // What SPIRE said about the number counts for this process only if that never was another one's
-        // and is still the same program under the same user.
+        // What SPIRE said about the number counts for this process only if that never was another
+        // one's and is still the same program under the same user.
         let after = look(peer)?;
         if !after.is_same_as(&before) {
             self.answers.forget(&peer.key);
@@ -165,7 +165,8 @@ impl KernelAttestor {
                 Ok((answer, true))
             }
             Err(error) => {
-                // SPIRE cannot tell a dead process from one without an identity, or from its own trouble.
+                // SPIRE cannot tell a dead process from one without an identity, or from its own
+                // trouble.
                 let alive = kernel::is_alive(peer.pidfd.as_fd());
                 Err(match error {
                     _ if !alive => {
@@ -182,8 +183,8 @@ impl KernelAttestor {
         }
     }
 
-    /// The digest, where one is asked for. An executable that has none (too large, not readable) is no
-    /// obstacle to the caller, except where its digest is required.
+    /// The digest, where one is asked for. An executable that has none (too large, not readable) is
+    /// no obstacle to the caller, except where its digest is required.
     async fn digest(
         &self,
         peer: &LocalPeer,

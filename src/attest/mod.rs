@@ -1,7 +1,9 @@
-//! Who is calling: what the kernel says about a pinned process, and what SPIRE says about its number.
+//! Who is calling: what the kernel says about a pinned process, and what SPIRE says about its
+//! number.
 //!
-//! Names `domain`, `kernel` and `service::ports`. The one thing to know: SPIRE answers about a *number*. The
-//! answer counts for the pinned process only because that still lives, unchanged, after the answer came.
+//! Names `domain`, `kernel` and `service::ports`. The one thing to know: SPIRE answers about a
+//! *number*. The answer counts for the pinned process only because that still lives, unchanged,
+//! after the answer came.
 
 pub mod broker;
 pub mod delegated;

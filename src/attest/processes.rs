@@ -10,7 +10,8 @@ use std::time::Duration;
 /// The kernel's processes.
 #[derive(Clone, Copy, Debug)]
 pub struct KernelProcesses {
-    /// `exit_poll_interval`: how often to look where exit notices cannot be had (out of descriptors).
+    /// `exit_poll_interval`: how often to look where exit notices cannot be had (out of
+    /// descriptors).
     pub exit_poll_interval: Duration,
 }
 

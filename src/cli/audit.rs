@@ -17,19 +17,25 @@ pub(super) fn verify(
     ledger: Option<PathBuf>,
     output: &mut Output,
 ) -> Result<ExitCode, Complaint> {
-    let path = match ledger {
-        Some(path) => path,
-        None => Config::load(config)
-            .map_err(|error| Complaint::of(&error, "or name the file with --ledger"))?
-            .agent
-            .ledger_path(),
+    let path = if let Some(path) = ledger {
+        path
+    } else {
+        let config = Config::load(config)
+            .map_err(|error| Complaint::of(&error, "or name the file with --ledger"))?;
+        config.agent.ledger_path()
     };
     let verified = verify_chain(&path).map_err(|error| {
-        Complaint::of(&error, "a running agent has its ledger open: stop it, or verify a copy")
+        Complaint::of(
+            &error,
+            "a running agent has its ledger open: stop it, or verify a copy",
+        )
     })?;
     let head = Hex(&verified.head.0).to_string();
     let line = format!("ok: {} records, head {head}", verified.records);
-    output.answer(&json!({ "records": verified.records, "head": head }), &[line]);
+    output.answer(
+        &json!({ "records": verified.records, "head": head }),
+        &[line],
+    );
     Ok(ExitCode::SUCCESS)
 }
 
@@ -40,13 +46,16 @@ pub(super) async fn tail(
     output: &mut Output,
 ) -> Result<ExitCode, Complaint> {
     let mut operator = connect(socket).await?;
-    let from = match from {
-        Some(from) => from,
-        None => {
-            let status =
-                operator.status(v1::StatusRequest {}).await.map_err(|status| refused(&status))?;
-            status.into_inner().audit_records.saturating_sub(u64::from(limit)).saturating_add(1)
-        }
+    let from = if let Some(from) = from {
+        from
+    } else {
+        let status = operator
+            .status(v1::StatusRequest {})
+            .await
+            .map_err(|status| refused(&status))?
+            .into_inner();
+        let limit = u64::from(limit);
+        status.audit_records.saturating_sub(limit).saturating_add(1)
     };
     let records = operator
         .audit(v1::AuditRequest { from, limit })
@@ -83,13 +92,27 @@ pub(super) async fn explain(
     if !record.explanation.is_empty() {
         lines.push(format!("why      {}", record.explanation));
     }
-    lines.push(format!("caller   {} ({})", record.spiffe_ids.join(", "), record.assurance));
-    lines.push(format!("seen     pid {}, uid {}, cgroup {}", record.pid, record.uid, record.cgroup));
+    lines.push(format!(
+        "caller   {} ({})",
+        record.spiffe_ids.join(", "),
+        record.assurance
+    ));
+    lines.push(format!(
+        "seen     pid {}, uid {}, cgroup {}",
+        record.pid, record.uid, record.cgroup
+    ));
     if !record.policies.is_empty() {
-        lines.push(format!("policies {} of set {}", record.policies.join(", "), record.policy_generation));
+        lines.push(format!(
+            "policies {} of set {}",
+            record.policies.join(", "),
+            record.policy_generation
+        ));
     }
-    let mut facts: Vec<String> =
-        record.facts.iter().map(|(name, value)| format!("fact     {name} = {value}")).collect();
+    let mut facts: Vec<String> = record
+        .facts
+        .iter()
+        .map(|(name, value)| format!("fact     {name} = {value}"))
+        .collect();
     facts.sort();
     lines.extend(facts);
     output.answer(&record_json(&record), &lines);
@@ -97,9 +120,21 @@ pub(super) async fn explain(
 }
 
 fn line(record: &v1::AuditRecord) -> String {
-    let outcome = if record.allowed { "ok".to_owned() } else { format!("DENIED {}", record.reason) };
-    let times = if record.count > 1 { format!(" x{}", record.count) } else { String::new() };
-    let task = if record.task_id.is_empty() { "-" } else { record.task_id.as_str() };
+    let outcome = if record.allowed {
+        "ok".to_owned()
+    } else {
+        format!("DENIED {}", record.reason)
+    };
+    let times = if record.count > 1 {
+        format!(" x{}", record.count)
+    } else {
+        String::new()
+    };
+    let task = if record.task_id.is_empty() {
+        "-"
+    } else {
+        record.task_id.as_str()
+    };
     format!(
         "{:>6}  {}  {:<26} {outcome}{times}  task {task}  pid {}",
         record.number, record.at_ms, record.operation, record.pid

@@ -31,7 +31,10 @@ pub(super) struct DevArgs {
 
 /// Runs the development provider until SIGTERM or SIGINT.
 pub(super) fn run(args: DevArgs) -> Result<ExitCode, Complaint> {
-    crate::app::start_log(&LogConfig { format: LogFormat::Pretty, level: LogLevel::Info });
+    crate::app::start_log(&LogConfig {
+        format: LogFormat::Pretty,
+        level: LogLevel::Info,
+    });
     let trust_domain = TrustDomain::new(&args.trust_domain)
         .map_err(|error| Complaint::of(&error, "a trust domain is a name like demo.test"))?;
     let config = DevConfig {

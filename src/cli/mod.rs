@@ -211,7 +211,10 @@ impl Cli {
 impl Verb {
     fn run(self, output: &mut Output) -> Result<ExitCode, Complaint> {
         match self {
-            Self::Run { config, development } => run::run(&config.config, development),
+            Self::Run {
+                config,
+                development,
+            } => run::run(&config.config, development),
             Self::Validate { config, node } => validate::validate(&config.config, node, output),
             Self::Dev(args) => dev::run(args),
             Self::Healthcheck { socket_path } => {
@@ -223,21 +226,30 @@ impl Verb {
             Self::Audit(Audit::Verify { config, ledger }) => {
                 audit::verify(&config.config, ledger, output)
             }
-            Self::Audit(Audit::Tail { from, limit, operator }) => {
-                block_on(audit::tail(&operator.operator_socket_path, (from, limit), output))
-            }
-            Self::Explain { decision_id, operator } => {
-                block_on(audit::explain(&operator.operator_socket_path, decision_id, output))
-            }
+            Self::Audit(Audit::Tail {
+                from,
+                limit,
+                operator,
+            }) => block_on(audit::tail(
+                &operator.operator_socket_path,
+                (from, limit),
+                output,
+            )),
+            Self::Explain {
+                decision_id,
+                operator,
+            } => block_on(audit::explain(
+                &operator.operator_socket_path,
+                decision_id,
+                output,
+            )),
             Self::Task(task) => block_on(operator::task(task, output)),
         }
     }
 }
 
 /// A runtime for one question; the agent itself has its own.
-fn block_on<T>(
-    future: impl Future<Output = Result<T, Complaint>>,
-) -> Result<T, Complaint> {
+fn block_on<T>(future: impl Future<Output = Result<T, Complaint>>) -> Result<T, Complaint> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -35,7 +35,11 @@ pub(super) async fn task(verb: Task, output: &mut Output) -> Result<ExitCode, Co
         Task::Show { task_id, operator } => {
             show(&operator.operator_socket_path, task_id, output).await
         }
-        Task::Revoke { task_id, reason, operator } => {
+        Task::Revoke {
+            task_id,
+            reason,
+            operator,
+        } => {
             let request = v1::RevokeRequest { task_id, reason };
             revoke(&operator.operator_socket_path, request, output).await
         }
@@ -47,7 +51,11 @@ async fn list(socket: &Path, all: bool, output: &mut Output) -> Result<ExitCode,
     let (mut after, mut tasks) = (String::new(), Vec::new());
     loop {
         let page = operator
-            .list_tasks(v1::ListTasksRequest { after, limit: PAGE, include_ended: all })
+            .list_tasks(v1::ListTasksRequest {
+                after,
+                limit: PAGE,
+                include_ended: all,
+            })
             .await
             .map_err(|status| refused(&status))?
             .into_inner();
@@ -91,12 +99,30 @@ async fn show(socket: &Path, task_id: String, output: &mut Output) -> Result<Exi
         format!("held by      {}", none_as_dash(&summary.held_by)),
         format!("can act now  {}", summary.can_act_now),
         format!("claimed      {}", shown.claimed),
-        format!("legs {}, fence {}, last step {}", shown.legs, shown.fence, summary.last_step),
+        format!(
+            "legs {}, fence {}, last step {}",
+            shown.legs, shown.fence, summary.last_step
+        ),
     ];
-    lines.extend(shown.open.iter().map(|step| format!("open step    {} {}", step.step, step_state(step.state))));
-    lines.extend(shown.asked.iter().map(|line| format!("asked        {line}")));
+    lines.extend(
+        shown
+            .open
+            .iter()
+            .map(|step| format!("open step    {} {}", step.step, step_state(step.state))),
+    );
+    lines.extend(
+        shown
+            .asked
+            .iter()
+            .map(|line| format!("asked        {line}")),
+    );
     lines.extend(shown.own.iter().map(|line| format!("own          {line}")));
-    lines.extend(shown.requirements.iter().map(|line| format!("must show    {line}")));
+    lines.extend(
+        shown
+            .requirements
+            .iter()
+            .map(|line| format!("must show    {line}")),
+    );
     let json = json!({
         "summary": summary_json(&summary), "fence": shown.fence, "legs": shown.legs,
         "claimed": shown.claimed, "asked": shown.asked, "own": shown.own,
@@ -122,7 +148,10 @@ async fn revoke(
         .into_inner();
     let now = state(done.state);
     let line = format!("task is {now}; decision {}", done.decision_id);
-    output.answer(&json!({ "state": now, "decision_id": done.decision_id }), &[line]);
+    output.answer(
+        &json!({ "state": now, "decision_id": done.decision_id }),
+        &[line],
+    );
     Ok(ExitCode::SUCCESS)
 }
 
@@ -153,5 +182,9 @@ fn step_state(number: i32) -> String {
 }
 
 fn none_as_dash(text: &str) -> String {
-    if text.is_empty() { "-".to_owned() } else { text.to_owned() }
+    if text.is_empty() {
+        "-".to_owned()
+    } else {
+        text.to_owned()
+    }
 }

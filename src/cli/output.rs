@@ -19,7 +19,9 @@ impl Output {
         if self.json {
             self.line(&json.to_string());
         } else {
-            lines.iter().for_each(|line| self.line(line));
+            for line in lines {
+                self.line(line);
+            }
         }
     }
 
@@ -32,7 +34,11 @@ impl Output {
     /// Prints an error.
     pub(super) fn complain(&mut self, text: &str) {
         if self.json {
-            drop(writeln!(std::io::stderr(), "{}", serde_json::json!({ "error": text })));
+            drop(writeln!(
+                std::io::stderr(),
+                "{}",
+                serde_json::json!({ "error": text })
+            ));
         } else {
             drop(writeln!(std::io::stderr(), "handfast: {text}"));
         }

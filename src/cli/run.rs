@@ -20,7 +20,11 @@ pub(super) fn run(path: &Path, development: bool) -> Result<ExitCode, Complaint>
         refuse_production(config.agent.trust_domain())?;
         tracing::warn!("DEVELOPMENT: other processes of this user can read this agent's memory");
     }
-    let hardened = if development { kernel::harden_but_readable() } else { kernel::harden() };
+    let hardened = if development {
+        kernel::harden_but_readable()
+    } else {
+        kernel::harden()
+    };
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         pid = std::process::id(),

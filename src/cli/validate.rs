@@ -25,8 +25,15 @@ pub(super) fn validate(
     .map_err(|error| Complaint(format!("policy: {}", error.chain())))?;
     let policies = policy.summary().policies.len();
     let mut lines = vec![
-        format!("ok    configuration: {} ({} settings)", path.display(), config.settings.len()),
-        format!("ok    policy: {} ({policies} policies)", config.policy.path.display()),
+        format!(
+            "ok    configuration: {} ({} settings)",
+            path.display(),
+            config.settings.len()
+        ),
+        format!(
+            "ok    policy: {} ({policies} policies)",
+            config.policy.path.display()
+        ),
     ];
     let needs = if node {
         kernel::self_test(&NodeWants {
@@ -46,5 +53,9 @@ pub(super) fn validate(
         })).collect::<Vec<_>>(),
     });
     output.answer(&json, &lines);
-    Ok(if fit { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if fit {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }

@@ -180,11 +180,7 @@ impl std::fmt::Debug for Agent {
     }
 }
 
-#[expect(
-    clippy::unnecessary_wraps,
-    clippy::result_large_err,
-    reason = "the signature of an interceptor"
-)]
+#[expect(clippy::unnecessary_wraps, reason = "the signature of an interceptor")]
 fn mark(mut request: Request<()>) -> Result<Request<()>, Status> {
     let yes = MetadataValue::from_static("true");
     request.metadata_mut().insert(MARK, yes);
@@ -204,13 +200,7 @@ impl RequestId {
     /// # Errors
     /// [`ClientError::Randomness`].
     pub fn random() -> Result<Self, ClientError> {
-        let mut bytes = [0_u8; 16];
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "the library runs in workloads, which have no Entropy port"
-        )]
-        aws_lc_rs::rand::fill(&mut bytes).map_err(|_unspecified| ClientError::Randomness)?;
-        Ok(Self(bytes.to_vec()))
+        Ok(Self(random()?.to_vec()))
     }
 
     /// A name of the caller's choice, 1 to 64 bytes; `None` for another length.
@@ -225,4 +215,15 @@ impl RequestId {
     pub(super) fn or_random(given: Option<Self>) -> Result<Vec<u8>, ClientError> {
         given.map_or_else(Self::random, Ok).map(|id| id.0)
     }
+}
+
+/// 128 random bits.
+pub(super) fn random() -> Result<[u8; 16], ClientError> {
+    let mut bytes = [0_u8; 16];
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the library runs in workloads, which have no Entropy port"
+    )]
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_unspecified| ClientError::Randomness)?;
+    Ok(bytes)
 }

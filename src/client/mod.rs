@@ -15,11 +15,14 @@ mod facts;
 mod gate;
 pub mod hand;
 mod header;
+pub mod http;
 mod owner;
 pub mod peer;
 pub mod pool;
 mod server;
 mod socket;
+#[cfg(test)]
+mod tests;
 pub mod tls;
 mod tool;
 mod worker;
@@ -34,7 +37,8 @@ pub use header::{HANDFAST_TOKEN, Token, TokenHeaderError, token_from_headers};
 pub use owner::{Create, Issued, Owner};
 pub use peer::PeerProof;
 pub use server::{
-    Caller, CancelChecked, Ended, Principal, QueryChecked, Register, Registered, Server, ServerView,
+    Caller, CancelChecked, Ended, Principal, QueryChecked, Register, Registered, Server,
+    ServerView, mint_handle,
 };
 pub use socket::SocketError;
 pub use tool::{Checked, Fresh, Outcome, Tool};

@@ -3,7 +3,7 @@
 //! Names `proto`. The one thing to know: a [`Registered`] exists only once the task is durable, and only
 //! then may `CreateTaskResult` leave the server.
 
-use super::agent::{RequestId, Stub};
+use super::agent::{self, RequestId, Stub};
 use super::call::{Grant, ToolCall};
 use super::error::ClientError;
 use super::facts::{Refused, TaskFacts, TaskState};
@@ -106,6 +106,15 @@ pub struct ServerView {
     pub leg: Option<u32>,
     /// The highest step issued.
     pub last_step: u32,
+}
+
+/// Mints a handle: 128 random bits in base64url, for servers whose MCP library does not mint its own.
+///
+/// # Errors
+/// [`ClientError::Randomness`].
+pub fn mint_handle() -> Result<String, ClientError> {
+    use base64::Engine as _;
+    Ok(base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(agent::random()?))
 }
 
 impl Caller {
@@ -388,8 +397,5 @@ impl std::fmt::Debug for Principal {
 
 /// Zero on the wire asks for the longest life that the agent allows.
 fn lifetime_ms(lifetime: Duration) -> u64 {
-    match u64::try_from(lifetime.as_millis()) {
-        Ok(ms) => ms,
-        Err(_longer_than_any) => 0,
-    }
+    u64::try_from(lifetime.as_millis()).unwrap_or_default()
 }

@@ -244,6 +244,19 @@ impl Hold {
             at_ms: event.at_ms,
         }))
     }
+
+    /// Waits until work must stop, and says why; `None` when the agent closed the stream before.
+    ///
+    /// # Errors
+    /// As [`Hold::next`].
+    pub async fn until_stop(&mut self) -> Result<Option<HoldEvent>, ClientError> {
+        while let Some(event) = self.next().await? {
+            if event.kind.must_stop() {
+                return Ok(Some(event));
+            }
+        }
+        Ok(None)
+    }
 }
 
 impl HoldKind {

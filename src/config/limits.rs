@@ -66,16 +66,12 @@ limits! {
     connections: usize = 1024,
     /// Open connections of one user ID.
     connections_per_uid: usize = 256,
-    /// Open connections of one process.
-    connections_per_process: usize = 64,
     /// Open TCP connections of one SPIFFE ID.
     connections_per_spiffe_id: usize = 64,
     /// Handshakes in flight, all listeners together.
     handshakes: usize = 64,
     /// Streams open at once on one connection, `Hold` included.
     streams: u32 = 64,
-    /// Requests served at once on one connection.
-    requests_in_flight: usize = 32,
     /// Resets of malformed streams before a connection is closed.
     reset_streams: usize = 256,
     /// Streams reset by the client before they were served, before a connection is closed.
@@ -88,8 +84,8 @@ limits! {
     connection_window_bytes: u32 = 256 * 1024,
     /// Bytes buffered for a client that does not read, per connection.
     send_buffer_bytes: usize = 64 * 1024,
-    /// Bytes per second that one connection may send outside of requests (PING, SETTINGS).
-    idle_bytes_per_second: u64 = 256 * 1024,
+    /// Bytes per second that are read from one connection; what comes faster waits.
+    read_bytes_per_second: u64 = 4 * 1024 * 1024,
 
     /// Requests per second of one process, averaged.
     requests_per_process: u32 = 4_000,

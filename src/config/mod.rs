@@ -176,11 +176,7 @@ impl Config {
             ("agent.key_file", &self.agent.key_file),
             ("policy.path", &self.policy.path),
         ];
-        let schema = self.policy.schema.as_deref();
-        let all = files
-            .into_iter()
-            .chain(schema.map(|path| ("policy.schema", path)));
-        for (key, path) in all {
+        for (key, path) in files {
             if let Some(folder) = folders::exposed(path) {
                 return Err(ConfigError::Exposed {
                     key: key.to_owned(),

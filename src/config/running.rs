@@ -12,8 +12,6 @@ use std::time::Duration;
 pub struct PolicyConfig {
     /// The Cedar policy file.
     pub path: PathBuf,
-    /// A Cedar schema in place of the one built in.
-    pub schema: Option<PathBuf>,
     /// How often the file is looked at for a change.
     pub poll_interval: Duration,
 }
@@ -22,7 +20,6 @@ impl PolicyConfig {
     pub(super) fn read(mut table: Table<'_>) -> Result<Self, ConfigError> {
         let config = Self {
             path: table.path("path", "/etc/handfast/policy.cedar")?,
-            schema: table.path_if_stated("schema")?,
             poll_interval: table.duration(
                 "poll_interval",
                 Duration::from_secs(2),

@@ -213,16 +213,6 @@ impl<'a> Table<'a> {
         self.absolute(key, &text)
     }
 
-    pub(super) fn path_if_stated(
-        &mut self,
-        key: &'static str,
-    ) -> Result<Option<PathBuf>, ConfigError> {
-        match self.text(key)? {
-            None => Ok(None),
-            Some(text) => self.absolute(key, &text).map(Some),
-        }
-    }
-
     fn absolute(&self, key: &str, text: &str) -> Result<PathBuf, ConfigError> {
         let climbs = text.split('/').any(|segment| segment == "..");
         if !text.starts_with('/') || climbs || text.contains('\0') {

@@ -14,7 +14,9 @@ const RESERVED: [&str; 4] = [".test", ".example", ".invalid", ".localhost"];
 /// Whether a trust domain can never be one of production.
 #[must_use]
 pub fn is_reserved(trust_domain: &TrustDomain) -> bool {
-    RESERVED.iter().any(|suffix| trust_domain.as_str().ends_with(suffix))
+    RESERVED
+        .iter()
+        .any(|suffix| trust_domain.as_str().ends_with(suffix))
 }
 
 /// Settings of the development provider.

@@ -3,6 +3,9 @@
 //! The one thing to know: the event is written when the call has ended however it ends, also when its future
 //! or its stream is dropped, and names nothing but methods of ours, codes, reasons and who called.
 
+#[cfg(test)]
+mod tests;
+
 use super::status;
 use crate::service::ports::{Clock, Peer};
 use http::{Request, Response};

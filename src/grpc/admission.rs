@@ -54,7 +54,8 @@ impl Drop for Admitted {
     fn drop(&mut self) {
         let open = &self.admission.open;
         let mut open = open.lock().unwrap_or_else(PoisonError::into_inner);
-        // A source without connections is forgotten: the map is as large as the connections are many.
+        // A source without connections is forgotten: the map is as large as the connections are
+        // many.
         match open.get_mut(&self.source) {
             Some(count) if *count > 1 => *count = count.saturating_sub(1),
             Some(_) | None => drop(open.remove(&self.source)),

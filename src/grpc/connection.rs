@@ -21,7 +21,8 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use tonic::Status;
 
-/// An HTTP/2 client begins with a preface of 24 bytes and a SETTINGS frame of at least 9 (RFC 9113 §3.4).
+/// An HTTP/2 client begins with a preface of 24 bytes and a SETTINGS frame of at least 9 (RFC 9113
+/// §3.4).
 const OPENING_BYTES: u64 = 33;
 
 /// Serves one connection until it ends.
@@ -158,7 +159,8 @@ async fn call(serving: &Serving, request: Request<Incoming>) -> Response<tonic::
     }
 }
 
-/// Runs a future to its end, or to its panic (`None`): one broken request must not take others along.
+/// Runs a future to its end, or to its panic (`None`): one broken request must not take others
+/// along.
 async fn caught<F: Future>(future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     std::future::poll_fn(move |cx| {

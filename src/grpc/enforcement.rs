@@ -42,7 +42,7 @@ impl Api {
         request: Request<v1::ReportRequest>,
     ) -> Result<v1::ReportResponse, Failure> {
         let (peer, message) = caller(request)?;
-        let ask = self.forms.report(&message)?;
+        let ask = convert::report(&message)?;
         let (state, decision_id) = self.continuation.report(&peer, ask).await?;
         Ok(v1::ReportResponse {
             state: convert::step_state(state),

@@ -2,6 +2,7 @@
 
 use super::convert;
 use super::routes::{Api, caller, reply};
+use super::serve::Closing;
 use super::status;
 use crate::proto::v1;
 use crate::service::ports::Clock;
@@ -10,6 +11,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio_stream::Stream;
+use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::{Request, Response, Status};
 
 #[tonic::async_trait]
@@ -65,12 +67,14 @@ impl Api {
     }
 
     async fn hold_leg(&self, request: Request<v1::HoldRequest>) -> Result<Hold, Failure> {
+        let closing = request.extensions().get::<Closing>().cloned();
         let (peer, message) = caller(request)?;
-        let (task, leg) = self.forms.hold(&message)?;
+        let (task, leg) = convert::hold(&message)?;
         let events = self.continuation.hold(&peer, task, leg).await?;
         Ok(Hold {
             events,
             clock: Arc::clone(&self.clock),
+            closing: closing.map(|Closing(token)| Box::pin(token.cancelled_owned())),
         })
     }
 
@@ -90,19 +94,29 @@ impl Api {
 pub struct Hold {
     events: HoldStream,
     clock: Arc<dyn Clock>,
+    /// The connection shall go away: the stream ends, and its holder opens another elsewhere.
+    closing: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
 }
 
 impl Stream for Hold {
     type Item = Result<v1::HoldEvent, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let kind = std::task::ready!(self.events.poll_next(cx));
-        Poll::Ready(kind.map(|kind| {
-            Ok(v1::HoldEvent {
-                kind: convert::hold_kind(kind),
-                // A clock that cannot be trusted must not keep a worker from hearing of its cancel.
-                at_ms: convert::at_ms(self.clock.now().unwrap_or_default()),
-            })
-        }))
+        // What was told before is delivered also on a connection that goes away.
+        let kind = match self.events.poll_next(cx) {
+            Poll::Ready(Some(kind)) => kind,
+            Poll::Ready(None) => return Poll::Ready(None),
+            Poll::Pending => {
+                return match &mut self.closing {
+                    Some(closing) => closing.as_mut().poll(cx).map(|()| None),
+                    None => Poll::Pending,
+                };
+            }
+        };
+        Poll::Ready(Some(Ok(v1::HoldEvent {
+            kind: convert::hold_kind(kind),
+            // A clock that cannot be trusted must not keep a worker from hearing of its cancel.
+            at_ms: convert::at_ms(self.clock.now().unwrap_or_default()),
+        })))
     }
 }

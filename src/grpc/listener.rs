@@ -1,7 +1,7 @@
 //! The Unix socket: bound with care, or taken over from the service manager.
 //!
-//! A live socket is never unlinked, nor replaced by a second agent: a lock file beside the socket is held as
-//! long as the listener lives, and a socket that answers is left alone.
+//! A live socket is never unlinked, nor replaced by a second agent: a lock file beside the socket
+//! is held as long as the listener lives, and a socket that answers is left alone.
 
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind as bind_socket, connect, getsockopt,
@@ -26,7 +26,8 @@ const STICKY: u32 = 0o1000;
 pub struct UnixSocket {
     /// Absolute path of the socket.
     pub path: PathBuf,
-    /// Mode of the folder if it has to be made, for example `0o750`. An existing folder is left as it is.
+    /// Mode of the folder if it has to be made, for example `0o750`. An existing folder is left as
+    /// it is.
     pub directory_mode: u32,
     /// Mode of the socket, for example `0o660`.
     pub mode: u32,
@@ -94,10 +95,12 @@ impl PinnedListener {
         Self::from_fd(fd, Some(lock))
     }
 
-    /// Takes over a socket that the service manager listens on. Must be called within a tokio runtime.
+    /// Takes over a socket that the service manager listens on. Must be called within a tokio
+    /// runtime.
     ///
     /// # Errors
-    /// [`ListenError::NotListening`], [`ListenError::NoPassCredentials`] or [`ListenError::Failed`].
+    /// [`ListenError::NotListening`], [`ListenError::NoPassCredentials`] or
+    /// [`ListenError::Failed`].
     pub fn adopt(fd: OwnedFd) -> Result<Self, ListenError> {
         let stream = getsockopt(&fd, sockopt::SockType).is_ok_and(|kind| kind == SockType::Stream);
         let listening = getsockopt(&fd, sockopt::AcceptConn).unwrap_or(false);
@@ -188,7 +191,8 @@ fn remove_stale(path: &Path) -> Result<(), ListenError> {
     }
     let probe = new_socket()?;
     let address = UnixAddr::new(path).map_err(failed("name the socket"))?;
-    // Only this one answer says that nobody listens; a full backlog, for example, says the opposite.
+    // Only this one answer says that nobody listens; a full backlog, for example, says the
+    // opposite.
     match connect(probe.as_raw_fd(), &address) {
         Err(nix::errno::Errno::ECONNREFUSED) => {}
         Ok(()) | Err(_) => return Err(ListenError::InUse(path.to_owned())),

@@ -1,8 +1,9 @@
 //! A Unix stream on which only the pinned process can speak.
 //!
-//! Every read learns from the kernel which process wrote the bytes (`SCM_CREDENTIALS`), compares it with the
-//! process that connected, and makes sure *afterwards* that this one still lives; without the last a child
-//! that got its parent's number would pass. So data of a process that exited before it was read is void.
+//! Every read learns from the kernel which process wrote the bytes (`SCM_CREDENTIALS`), compares it
+//! with the process that connected, and makes sure *afterwards* that this one still lives; without
+//! the last a child that got its parent's number would pass. So data of a process that exited
+//! before it was read is void.
 
 use super::observe::{ConnectionEvent, ConnectionObserver};
 use crate::kernel;
@@ -46,7 +47,8 @@ pub struct PinnedStream {
     io: UnixStream,
     peer: Arc<LocalPeer>,
     observer: Arc<dyn ConnectionObserver>,
-    /// Room for one credentials message and nothing else: the kernel drops descriptors that do not fit.
+    /// Room for one credentials message and nothing else: the kernel drops descriptors that do not
+    /// fit.
     control: Vec<u8>,
     dead: Option<Violation>,
 }
@@ -120,7 +122,8 @@ fn receive(
         (Some(ControlMessageOwned::ScmCredentials(sender)), None) => sender.pid() == peer.key.pid,
         _ => false,
     };
-    // Alive after the read means that the number was the pinned process's own when the bytes were written.
+    // Alive after the read means that the number was the pinned process's own when the bytes were
+    // written.
     Ok(if !kernel::is_alive(peer.pidfd.as_fd()) {
         Received::Violated(Violation::PeerExited)
     } else if by_peer {

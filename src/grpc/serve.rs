@@ -1,7 +1,7 @@
 //! The accept loops: Unix socket and TLS over TCP, with limits and a drain that always ends.
 //!
-//! The one thing to know: [`Serving::unix`] and [`Serving::tls`] return when every connection and every
-//! request of theirs has ended, which is made so `drain_deadline` after the drain began.
+//! The one thing to know: [`Serving::unix`] and [`Serving::tls`] return when every connection and
+//! every request of theirs has ended, which is made so `drain_deadline` after the drain began.
 
 use super::admission::{Admission, Source};
 use super::connection;
@@ -28,7 +28,8 @@ use tonic::service::Routes;
 pub struct ServeLimits {
     /// Open connections of this listener; beyond it nothing is accepted.
     pub connections_max: usize,
-    /// Open connections of one user ID (Unix socket) or one address (TCP); beyond it they are closed.
+    /// Open connections of one user ID (Unix socket) or one address (TCP); beyond it they are
+    /// closed.
     pub connections_per_source_max: usize,
     /// TLS handshakes at once.
     pub handshakes_max: usize,
@@ -56,8 +57,8 @@ pub struct ServeLimits {
     pub preface_timeout: Duration,
     /// A connection without a request is closed after it.
     pub idle_timeout: Duration,
-    /// For a unary request, from its headers to its reply; for a stream, until it is open. A unary reply that
-    /// is not taken for as long again closes the connection.
+    /// For a unary request, from its headers to its reply; for a stream, until it is open. A unary
+    /// reply that is not taken for as long again closes the connection.
     pub request_deadline: Duration,
     /// A PING is sent after so much silence.
     pub keepalive_interval: Duration,
@@ -111,11 +112,12 @@ impl Default for ServeLimits {
     }
 }
 
-/// Yields the TLS configuration for the next handshake, so that it can rotate; `None` while there is none.
+/// Yields the TLS configuration for the next handshake, so that it can rotate; `None` while there
+/// is none.
 pub type TlsConfigs = Arc<dyn Fn() -> Option<Arc<ServerConfig>> + Send + Sync>;
 
-/// In the extensions of every request: cancelled when its connection shall go away. A long stream ends itself
-/// then, else it is cut at the end of the grace.
+/// In the extensions of every request: cancelled when its connection shall go away. A long stream
+/// ends itself then, else it is cut at the end of the grace.
 #[derive(Clone, Debug)]
 pub struct Closing(pub CancellationToken);
 
@@ -124,7 +126,8 @@ pub struct Closing(pub CancellationToken);
 pub struct Serving {
     /// The services.
     pub routes: Routes,
-    /// Whether the method of this path is a stream, which `request_deadline` must not cut once it is open.
+    /// Whether the method of this path is a stream, which `request_deadline` must not cut once it
+    /// is open.
     pub is_stream: fn(&str) -> bool,
     /// Says when a peer's certificate has expired.
     pub clock: Arc<dyn Clock>,
@@ -145,7 +148,8 @@ pub struct Serving {
 pub struct Drained {
     /// Connections that were still open at the deadline.
     pub aborted: usize,
-    /// Requests that did not end although their connection had: zero unless a handler blocks its thread.
+    /// Requests that did not end although their connection had: zero unless a handler blocks its
+    /// thread.
     pub requests_left: usize,
 }
 
@@ -295,7 +299,8 @@ async fn drain(serving: &Serving, mut connections: JoinSet<()>) -> Drained {
     while connections.join_next().await.is_some() {
         serving.observer.connection(ConnectionEvent::Aborted, None);
     }
-    // A request notices that its connection is gone when it is next polled, which that wakes it for.
+    // A request notices that its connection is gone when it is next polled, which that wakes it
+    // for.
     serving.requests.close();
     let wait = serving.requests.wait();
     let ended = tokio::time::timeout(serving.limits.goaway_wait, wait).await;

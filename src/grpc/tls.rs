@@ -1,7 +1,8 @@
 //! The TLS handshake of one TCP connection, and who it says the peer is.
 //!
-//! Whether a certificate is good is decided by the verifier inside the `ServerConfig`; here its one SPIFFE
-//! ID and its end are read, and a session that was not made by a full TLS 1.3 handshake is refused.
+//! Whether a certificate is good is decided by the verifier inside the `ServerConfig`; here its one
+//! SPIFFE ID and its end are read, and a session that was not made by a full TLS 1.3 handshake is
+//! refused.
 
 use super::observe::ConnectionEvent;
 use crate::domain::id::SpiffeId;
@@ -47,7 +48,8 @@ pub(super) async fn accept(
     Ok((stream, peer))
 }
 
-/// A resumed session was not checked by the verifier of today (RFC 8446 §2.2 skips the certificates).
+/// A resumed session was not checked by the verifier of today (RFC 8446 §2.2 skips the
+/// certificates).
 fn is_fit(connection: &ServerConnection) -> bool {
     connection.handshake_kind() == Some(HandshakeKind::Full)
         && connection.protocol_version() == Some(ProtocolVersion::TLSv1_3)

@@ -1,4 +1,5 @@
-//! The SHA-256 of an executable: read off the runtime's threads, bounded, and kept per file version.
+//! The SHA-256 of an executable: read off the runtime's threads, bounded, and kept per file
+//! version.
 
 use super::{KernelError, snapshot};
 use crate::domain::evidence::ExecutableId;
@@ -61,8 +62,8 @@ impl Digests {
     ///
     /// # Errors
     /// [`KernelError::OtherExecutable`] when it runs another one, [`KernelError::TooLarge`],
-    /// [`KernelError::UserFileSystem`], [`KernelError::NotPermitted`] without `CAP_DAC_READ_SEARCH`, and
-    /// the failures of the kernel.
+    /// [`KernelError::UserFileSystem`], [`KernelError::NotPermitted`] without
+    /// `CAP_DAC_READ_SEARCH`, and the failures of the kernel.
     pub async fn of(
         &self,
         pidfd: &OwnedFd,

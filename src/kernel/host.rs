@@ -204,7 +204,8 @@ pub struct Hardened {
 
 /// Keeps the agent's keys out of core dumps, of other processes of its user, and of swap.
 ///
-/// Memory is locked only where `RLIMIT_MEMLOCK` is unlimited: under a limit a later allocation would fail.
+/// Memory is locked only where `RLIMIT_MEMLOCK` is unlimited: under a limit a later allocation
+/// would fail.
 #[must_use]
 pub fn harden() -> Hardened {
     Hardened {

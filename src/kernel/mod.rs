@@ -1,8 +1,10 @@
-//! What Linux says about a process: pinning, snapshots, exit notices, and the agent's own protection.
+//! What Linux says about a process: pinning, snapshots, exit notices, and the agent's own
+//! protection.
 //!
-//! A leaf room: names `domain` only, and `grpc`, `attest`, `app` and `client` may name it. The one thing to
-//! know: a process number alone is never trusted. Everything is read while a pidfd is held, and the pidfd is
-//! polled *after* the reading; still alive then means that the number was never another process's meanwhile.
+//! A leaf room: names `domain` only, and `grpc`, `attest`, `app` and `client` may name it. The one
+//! thing to know: a process number alone is never trusted. Everything is read while a pidfd is
+//! held, and the pidfd is polled *after* the reading; still alive then means that the number was
+//! never another process's meanwhile.
 
 mod digest;
 mod host;

@@ -32,8 +32,9 @@ pub struct Pinned {
 /// Pins the process that called `connect` on the other end of an accepted Unix socket.
 ///
 /// # Errors
-/// [`KernelError::KernelTooOld`] before Linux 6.5; [`KernelError::Gone`] when the process has exited;
-/// [`KernelError::Invisible`] from a foreign PID namespace. No error is ever read as "do without".
+/// [`KernelError::KernelTooOld`] before Linux 6.5; [`KernelError::Gone`] when the process has
+/// exited; [`KernelError::Invisible`] from a foreign PID namespace. No error is ever read as "do
+/// without".
 pub fn pin(socket: &impl AsFd) -> Result<Pinned, KernelError> {
     let pidfd = getsockopt(&socket.as_fd(), sockopt::PeerPidfd).map_err(peer_error)?;
     let peer = getsockopt(&socket.as_fd(), sockopt::PeerCredentials)

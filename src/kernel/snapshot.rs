@@ -27,8 +27,8 @@ impl Snapshot {
     /// Reads everything through one held directory, then makes sure that the process still lives.
     ///
     /// # Errors
-    /// [`KernelError::Gone`] when the process exited before the reading was over; others when `/proc`
-    /// did not answer.
+    /// [`KernelError::Gone`] when the process exited before the reading was over; others when
+    /// `/proc` did not answer.
     pub fn take(pidfd: BorrowedFd<'_>, pid: i32) -> Result<Self, KernelError> {
         let directory = open_of(pidfd, pid)?;
         let directory = directory.as_fd();
@@ -60,7 +60,8 @@ impl Snapshot {
         still(pidfd, ticks)
     }
 
-    /// The path of the executable, for hints to people: it decides nothing. Absent where it cannot be read.
+    /// The path of the executable, for hints to people: it decides nothing. Absent where it cannot
+    /// be read.
     #[must_use]
     pub fn executable_path(pidfd: BorrowedFd<'_>, pid: i32) -> Option<String> {
         let directory = open_of(pidfd, pid).ok()?;
@@ -68,7 +69,8 @@ impl Snapshot {
         still(pidfd, path.to_string_lossy().into_owned()).ok()
     }
 
-    /// Whether this is the same program under the same identity as `earlier`. Tracing may come and go.
+    /// Whether this is the same program under the same identity as `earlier`. Tracing may come and
+    /// go.
     #[must_use]
     pub fn is_same_as(&self, earlier: &Self) -> bool {
         let Self {

@@ -50,7 +50,12 @@ pub(super) struct Noted {
 impl Waiting {
     /// The number of the newest record, durable or not.
     pub(super) fn newest(&self) -> RecordNumber {
-        RecordNumber(self.queue.lock().unwrap_or_else(PoisonError::into_inner).last)
+        RecordNumber(
+            self.queue
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .last,
+        )
     }
 
     /// Continues after the chain's end.

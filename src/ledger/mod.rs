@@ -2,8 +2,8 @@
 //!
 //! Names `domain`, `service::ports` and the crash points. The one thing to know: a caller is answered
 //! only after the transaction with its rows *and* its audit record has been synced, and after one
-//! failed sync nobody is answered any more. Start at [`writer`]; [`plan`] says what a decision
-//! becomes in rows, [`chain`] how records are numbered and linked.
+//! failed sync nobody is answered any more. Start at `writer`; `plan` says what a decision
+//! becomes in rows, `chain` how records are numbered and linked.
 
 mod chain;
 mod config;

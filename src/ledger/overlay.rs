@@ -184,6 +184,11 @@ impl StorageBackend for Overlay {
 
 #[cfg(test)]
 mod tests {
+    #![expect(
+        clippy::arithmetic_side_effects,
+        reason = "small numbers of a test; an overflow fails it"
+    )]
+
     use super::*;
     use proptest::prelude::*;
 

@@ -1,12 +1,18 @@
 //! Faults that only the inside can make: a disk that fails at its n-th write, and one that is full.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "small numbers of a test; an overflow fails it"
+)]
+
 use super::open::initialise;
 use super::space::Space;
 use super::{LedgerConfig, OnFailure, RedbLedger};
 use crate::domain::event::{CallerFacts, Event, Verdict};
+use crate::domain::evidence::Required;
 use crate::domain::grant::{Grant, ToolCall};
 use crate::domain::id::{Digest, Fence, LegNumber, RecordNumber, SpiffeId, StepNumber, TaskId};
-use crate::domain::lineage::{Load, Locator, Writes};
+use crate::domain::lineage::{Lineage, Load, Locator, Writes};
 use crate::domain::policy::PolicyGeneration;
 use crate::domain::role::{Owner, Role};
 use crate::domain::task::{Task, TaskState};
@@ -173,7 +179,7 @@ fn task(number: u8) -> Task {
     let id = SpiffeId::new("spiffe://example.test/server").unwrap();
     let server = Role {
         spiffe_id: id.clone(),
-        required: Default::default(),
+        required: Required::default(),
     };
     Task {
         id: TaskId([number; 16]),
@@ -364,7 +370,7 @@ async fn a_decision_that_panics_stops_the_ledger() {
     create(&ledger, 1).await.unwrap();
     let work = Work {
         load: Load::of(Locator::Task(TaskId([1; 16]))),
-        expected: Default::default(),
+        expected: Lineage::default(),
         prepared: Prepared {
             writes: Writes::default(),
             event: event(),

@@ -7,6 +7,7 @@ use super::{RedbLedger, chain, keys};
 use crate::domain::id::{Digest, RecordNumber};
 use redb::{Database, ReadableDatabase};
 use std::fs::File;
+use std::panic::catch_unwind;
 use std::path::Path;
 
 /// Memory for cached pages while a stopped ledger is verified.
@@ -55,6 +56,14 @@ impl RedbLedger {
 /// # Errors
 /// See [`AuditError`]; [`OpenError::InUse`] while an agent runs on it.
 pub fn verify_chain(path: &Path) -> Result<Verified, AuditError> {
+    // The store trusts its own pages and may panic on damaged ones. Nothing outlives the closure.
+    catch_unwind(|| verify_stopped(path)).unwrap_or_else(|_panic| {
+        let why = "its pages are damaged";
+        Err(AuditError::Unreadable(not_a_ledger(path, why)))
+    })
+}
+
+fn verify_stopped(path: &Path) -> Result<Verified, AuditError> {
     let file = File::open(path)
         .map_err(|error| AuditError::Unreadable(io_error(path, "open it")(error)))?;
     if file.metadata().is_ok_and(|metadata| metadata.len() == 0) {

@@ -1,17 +1,18 @@
 //! How deep a policy text may go.
 //!
-//! Cedar 4.14 recurses over what it parsed. Where the stack is short, a text of 200 bytes ends the process, the
-//! strict validator *passes* what it could not look at, and every evaluation fails. So the shape is bounded before
-//! a text is parsed; it is then parsed and validated on a thread with an ample stack ([`checking`]), and evaluated
-//! where enough is left of the caller's ([`evaluating`]).
+//! Cedar 4.14 recurses over what it parsed. Where the stack is short, a text of 200 bytes ends the
+//! process, the strict validator *passes* what it could not look at, and every evaluation fails. So
+//! the shape is bounded before a text is parsed; it is then parsed and validated on a thread with
+//! an ample stack ([`checking`]), and evaluated where enough is left of the caller's
+//! ([`evaluating`]).
 
 use super::error::{PolicyError, Problem};
 
 /// How deep brackets may nest in a policy text.
 pub const NESTING_MAX: usize = 16;
 
-/// How many operators one policy may have: `&&`, `||`, `+`, `-`, `*`, `if`, `when`, `unless`, and `.` after a
-/// bracket. Sets (`[…].contains(…)`) name many things with few of them.
+/// How many operators one policy may have: `&&`, `||`, `+`, `-`, `*`, `if`, `when`, `unless`, and
+/// `.` after a bracket. Sets (`[…].contains(…)`) name many things with few of them.
 pub const OPERATORS_MAX: usize = 50;
 
 /// How many names one path may have: `context.task.server.trust_domain` has four.
@@ -74,10 +75,12 @@ impl<'a> Depth<'a> {
     }
 }
 
-/// The stack for parsing and validating, in bytes; several times what texts at the bounds were seen to need.
+/// The stack for parsing and validating, in bytes; several times what texts at the bounds were seen
+/// to need.
 const CHECKING: usize = 64 * 1024 * 1024;
 
-/// The stack for one evaluation at the bounds, in bytes. Frames are some ten times larger without optimisation.
+/// The stack for one evaluation at the bounds, in bytes. Frames are some ten times larger without
+/// optimisation.
 const EVALUATING: usize = if cfg!(debug_assertions) { 8 } else { 1 } * 1024 * 1024;
 
 /// Parses or validates: runs `work` on a stack that texts within the bounds cannot exhaust.

@@ -120,7 +120,8 @@ pub enum PolicyError {
         /// Every problem found; never empty.
         problems: Vec<Problem>,
     },
-    /// Everything would be permitted. Annotate the policy with `@allow_everything("true")` if that is meant.
+    /// Everything would be permitted. Annotate the policy with `@allow_everything("true")` if that
+    /// is meant.
     #[error("policy set permits everything: {problem}")]
     PermitsEverything {
         /// The policy that does.

@@ -16,7 +16,8 @@ use cedar_policy::{
 /// The annotation that says that permitting everything is meant.
 const ALLOW_EVERYTHING: &str = "allow_everything";
 
-/// Names of workloads, trust domains, tools and tasks that can never match: a mistyped `forbid` would fail open.
+/// Names of workloads, trust domains, tools and tasks that can never match: a mistyped `forbid`
+/// would fail open.
 pub(super) fn literals(text: &str, placed: &Placed) -> Vec<Problem> {
     let source = placed.policy.to_cedar().unwrap_or_default();
     let mut problems = Vec::new();

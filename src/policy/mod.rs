@@ -1,7 +1,8 @@
-//! Policy as code: Cedar sets, checked against the built-in schema, sliced, and replaced while running.
+//! Policy as code: Cedar sets, checked against the built-in schema, sliced, and replaced while
+//! running.
 //!
-//! Names `domain` and `service::ports`. The one thing to know: Cedar *skips* a policy whose evaluation fails,
-//! so a failing `forbid` would fail open; here any evaluation error is a refusal.
+//! Names `domain` and `service::ports`. The one thing to know: Cedar *skips* a policy whose
+//! evaluation fails, so a failing `forbid` would fail open; here any evaluation error is a refusal.
 
 mod bounds;
 mod compile;

@@ -1,7 +1,7 @@
 //! From what the agent knows to a Cedar request and the few entities it refers to.
 //!
-//! Built without checking against the schema on every call, which costs as much as the decision; a test checks
-//! that every question fits it.
+//! Built without checking against the schema on every call, which costs as much as the decision; a
+//! test checks that every question fits it.
 
 use crate::domain::evidence::{Assurance, Evidence};
 use crate::domain::id::{Hex, PrincipalHash, SpiffeId};

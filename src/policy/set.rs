@@ -1,8 +1,9 @@
 //! A checked set, sliced: each question meets only the policies whose scope could match it.
 //!
-//! Cedar's cost grows with every policy it walks. A policy stands in one pile of each action it names: by its
-//! resource where it names one, else by its principal, else in the common pile. A policy left out could not have
-//! matched nor failed: scopes are compared first, and comparing them cannot fail.
+//! Cedar's cost grows with every policy it walks. A policy stands in one pile of each action it
+//! names: by its resource where it names one, else by its principal, else in the common pile. A
+//! policy left out could not have matched nor failed: scopes are compared first, and comparing them
+//! cannot fail.
 
 use super::bounds;
 use super::compile::Summary;

@@ -1,8 +1,9 @@
 //! Taking up a changed policy file.
 //!
-//! A poll, because it works on every file system and survives replacing by rename. A changed file is read once it
-//! has looked the same for a whole interval: half a file can be a good set without its last `forbid`. So
-//! a change takes effect within three intervals; [`CedarPolicy::reload`] takes it at once.
+//! A poll, because it works on every file system and survives replacing by rename. A changed file
+//! is read once it has looked the same for a whole interval: half a file can be a good set without
+//! its last `forbid`. So a change takes effect within three intervals; [`CedarPolicy::reload`]
+//! takes it at once.
 
 use super::source::Stamp;
 use super::{CedarPolicy, Loading};
@@ -60,5 +61,56 @@ impl Loading {
             return false;
         }
         !self.settled
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::PolicySource;
+    use crate::service::ports::Policy;
+    use std::fs;
+
+    const QUERY: &str = "permit (principal, action == Action::\"query\", resource);";
+
+    #[test]
+    fn a_file_that_is_still_being_written_is_left_alone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("policy.cedar");
+        fs::write(&path, QUERY).expect("write");
+        let policy = CedarPolicy::load(PolicySource::file(&path)).expect("a good set");
+        let looks = |times: u32| {
+            (0..times).for_each(|_| policy.look());
+            policy.generation().number
+        };
+        assert_eq!(looks(3), 1, "an unchanged file is no new set");
+
+        // A good set at every look, but not whole before the last.
+        let mut text = QUERY.to_owned();
+        for _ in 0..5 {
+            text.push_str(QUERY);
+            fs::write(&path, &text).expect("write");
+            assert_eq!(looks(1), 1, "a file that changed since the last look waits");
+        }
+        assert_eq!(looks(1), 2, "a file that rested is taken");
+        assert_eq!(looks(3), 2);
+        assert_eq!(policy.status().policies, 6);
+    }
+
+    #[test]
+    fn a_failure_that_may_pass_is_tried_again_and_told_once() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("policy.cedar");
+        fs::write(&path, QUERY).expect("write");
+        let policy = CedarPolicy::load(PolicySource::file(&path)).expect("a good set");
+        fs::remove_file(&path).expect("remove");
+        (0..5).for_each(|_| policy.look());
+        assert_eq!(policy.status().failures, 1);
+        assert!(!policy.loading().settled, "a missing file may come back");
+
+        fs::write(&path, "permit").expect("write");
+        (0..5).for_each(|_| policy.look());
+        assert_eq!(policy.status().failures, 2);
+        assert!(policy.loading().settled, "a broken set stays broken");
     }
 }

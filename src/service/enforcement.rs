@@ -127,7 +127,10 @@ impl Continuation {
         ask: CheckOwner,
     ) -> Result<(CheckAnswer, String), Failure> {
         let caller = self.attest(peer, Freshness::Recent).await?;
-        answered(self.owner_answer(caller.evidence(), ask).await)
+        let this = self.clone();
+        let answer =
+            super::to_the_end(async move { this.owner_answer(caller.evidence(), ask).await });
+        answered(answer.await)
     }
 
     async fn owner_answer(
@@ -209,11 +212,10 @@ impl Continuation {
             }
             let permit = scene.permit(action, actor)?;
             let roles = (&server, &owner);
-            let transition = match action {
-                Action::Cancel => {
-                    check::cancel(scene.lineage, roles, token.as_ref(), &permit, &scene.now)?
-                }
-                _ => check::query(task, roles, token.as_ref(), &permit, &scene.now)?,
+            let transition = if action == Action::Cancel {
+                check::cancel(scene.lineage, roles, token.as_ref(), &permit, &scene.now)?
+            } else {
+                check::query(task, roles, token.as_ref(), &permit, &scene.now)?
             };
             let after = transition.writes.task.as_ref().unwrap_or(task);
             let view = view(after, scene.now.time);
@@ -255,7 +257,7 @@ impl Continuation {
         let jti = claims.jti;
         let judge = self.judge(STEP, evidence, move |scene| {
             let claims = &presented.claims;
-            scene.fact("fence", claims.fence.0);
+            scene.fact("fence", &claims.fence.0);
             scene.fact("tool", &ask.call.tool);
             // Possession of the signing key alone mints nothing: no task, no answer.
             let task = scene.lineage.task.as_ref().ok_or(Reason::Alarm)?;
@@ -329,8 +331,8 @@ impl Continuation {
         };
         let settings = std::sync::Arc::clone(&self.settings);
         let judge = self.judge(REPORT, caller.evidence(), move |scene| {
-            scene.fact("fence", ask.fence.0);
-            scene.fact("outcome", format!("{:?}", ask.outcome).to_lowercase());
+            scene.fact("fence", &ask.fence.0);
+            scene.fact("outcome", &format!("{:?}", ask.outcome).to_lowercase());
             let record = scene.lineage.record.as_ref().ok_or(Reason::Unknown)?;
             let row = settings.row(&record.audience);
             let audience =

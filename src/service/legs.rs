@@ -90,6 +90,11 @@ impl Continuation {
     /// # Errors
     /// See [`Failure`].
     pub async fn start(&self, peer: &Peer, ask: StartAsk) -> Result<LegStarted, Failure> {
+        let (this, peer) = (self.clone(), peer.clone());
+        super::to_the_end(async move { this.start_leg(&peer, ask).await }).await
+    }
+
+    async fn start_leg(&self, peer: &Peer, ask: StartAsk) -> Result<LegStarted, Failure> {
         let caller = self.attest(peer, Freshness::Now).await?;
         let evidence = caller.evidence();
         let certificate = self.certificate(&ask.certificate, self.now()?)?;
@@ -99,12 +104,13 @@ impl Continuation {
             .names
             .parse_work_reference(ask.work_reference.expose_secret())
             .unwrap_or(TaskId([0; 16]));
-        self.leases.room(task).map_err(Failure::Busy)?;
         let leases = Arc::clone(&self.leases);
         let judge = self.judge(START, evidence, move |scene| {
             let task = scene.lineage.known(&scene.now)?;
             let held = Held::<AsPerformer>::check(task, scene.evidence)?;
             let permit = scene.permit(Action::Start, held.spiffe_id.as_ref())?;
+            // After the role check: a stranger must not learn from it whether a task is up.
+            leases.room(task.id).map_err(Reason::Limit)?;
             let ask = AskStart {
                 certificate: certificate.thumbprint,
                 certificate_ends: certificate.ends,
@@ -115,9 +121,9 @@ impl Continuation {
                     .is_some_and(|leg| leases.may_act(task.id, leg, scene.now.epoch)),
             };
             let started = leg::start(task, &held, &ask, &permit, &scene.now)?;
-            scene.fact("leg", started.effect.leg.0);
-            scene.fact("fence", started.effect.fence.0);
-            scene.fact("reattached", started.effect.reattached);
+            scene.fact("leg", &started.effect.leg.0);
+            scene.fact("fence", &started.effect.fence.0);
+            scene.fact("reattached", &started.effect.reattached);
             Ok(started)
         });
         match self.decide(Load::of(Locator::Task(task)), judge).await? {
@@ -164,8 +170,13 @@ impl Continuation {
         let judge = self.judge(ISSUE, evidence, move |scene| {
             let task = scene.lineage.known(&scene.now)?;
             let held = Held::<AsPerformer>::check(task, scene.evidence)?;
-            scene.fact("leg", ask.leg.0);
-            scene.fact("step", ask.number.0);
+            // Before the leg, which an ended task has not: the worker learns that it is over.
+            let state = task.state_at(scene.now.time);
+            if state.is_terminal() {
+                return Err(Reason::Terminal(state));
+            }
+            scene.fact("leg", &ask.leg.0);
+            scene.fact("step", &ask.number.0);
             scene.fact("audience", &ask.call.audience);
             scene.fact("tool", &ask.call.tool);
             if task
@@ -232,6 +243,7 @@ impl Continuation {
             .map_err(|_state| Failure::Internal("a repeat was recorded as a change".to_owned()))?;
         crate::failpoint::hit("step.recorded_not_signed");
         let token = self.sign(&claims)?;
+        crate::failpoint::hit("step.signed_not_replied");
         Ok(IssuedStep {
             fence: claims.effect().fence,
             idempotency_key: key,
@@ -287,18 +299,23 @@ impl Continuation {
     /// # Errors
     /// See [`Failure`].
     pub async fn end(&self, peer: &Peer, ask: EndAsk) -> Result<(TaskState, String), Failure> {
+        let (this, peer) = (self.clone(), peer.clone());
+        super::to_the_end(async move { this.end_leg(&peer, ask).await }).await
+    }
+
+    async fn end_leg(&self, peer: &Peer, ask: EndAsk) -> Result<(TaskState, String), Failure> {
         let caller = self.attest(peer, Freshness::Now).await?;
         let judge = self.judge(END, caller.evidence(), move |scene| {
             let task = scene.lineage.known(&scene.now)?;
             let held = Held::<AsPerformer>::check(task, scene.evidence)?;
             let permit = scene.permit(Action::End, held.spiffe_id.as_ref())?;
-            scene.fact("leg", ask.leg.0);
+            scene.fact("leg", &ask.leg.0);
             end::end(task, &held, (ask.leg, ask.ending), &permit, &scene.now)
         });
         let answer = self
             .state_answer(Load::of(Locator::Task(ask.task)), judge)
             .await?;
-        // This leg alone: after a yield another performer's may be up already.
+        // This leg only: after a yield another performer may have started meanwhile.
         self.leases.end_leg(ask.task, ask.leg, HoldKind::Finished);
         Ok(answer)
     }

@@ -75,6 +75,17 @@ pub struct Continuation {
     started: std::time::Duration,
 }
 
+/// Runs work to its end even if nobody waits for the answer any more: a client may reset its stream at any
+/// moment, and what follows a commit (a lease, word to a worker) must not be lost with it.
+async fn to_the_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Failure>> + Send + 'static,
+) -> Result<T, Failure> {
+    match tokio::spawn(work).await {
+        Ok(answer) => answer,
+        Err(error) => Err(Failure::Internal(error.to_string())),
+    }
+}
+
 /// Why a call got no answer, or a no.
 #[derive(Debug)]
 pub enum Failure {
@@ -195,10 +206,8 @@ impl Continuation {
         let policy = Arc::clone(&self.ports.policy);
         let generation = policy.generation();
         let current = move || policy.generation() == generation;
-        let ports = (
-            self.ports.ledger.as_ref(),
-            self.notes.as_ref() as &dyn ports::ledger::Notes,
-        );
+        let notes: &dyn ports::ledger::Notes = self.notes.as_ref();
+        let ports = (self.ports.ledger.as_ref(), notes);
         Ok(ports::ledger::decide(ports, load, judge, current).await?)
     }
 }

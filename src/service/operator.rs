@@ -45,13 +45,6 @@ pub struct StatusView {
 }
 
 impl Continuation {
-    fn operator(&self, local: &LocalPeer) -> Evidence {
-        Evidence {
-            uid: Some(local.uid),
-            ..agent_evidence(Some(local.key))
-        }
-    }
-
     /// Cancels a task on an operator's word.
     ///
     /// # Errors
@@ -62,16 +55,20 @@ impl Continuation {
         task: TaskId,
         why: String,
     ) -> Result<(TaskState, String), Failure> {
-        let judge = self.judge("Operator.Revoke", &self.operator(local), move |scene| {
+        let judge = self.judge("Operator.Revoke", &operator(local), move |scene| {
             scene.fact("why", &why);
             let task = scene.lineage.task.as_ref().ok_or(Reason::Unknown)?;
             Ok(end::revoke(task, &scene.now))
         });
-        let answer = self
-            .state_answer(Load::of(Locator::Task(task)), judge)
-            .await?;
-        self.leases.end(task, HoldKind::Cancelled);
-        Ok(answer)
+        let this = self.clone();
+        super::to_the_end(async move {
+            let answer = this
+                .state_answer(Load::of(Locator::Task(task)), judge)
+                .await?;
+            this.leases.end(task, HoldKind::Cancelled);
+            Ok(answer)
+        })
+        .await
     }
 
     /// Lists tasks in the order of their creation.
@@ -213,6 +210,13 @@ impl Continuation {
             requirements: requirements(&task),
             task,
         })
+    }
+}
+
+fn operator(local: &LocalPeer) -> Evidence {
+    Evidence {
+        uid: Some(local.uid),
+        ..agent_evidence(Some(local.key))
     }
 }
 

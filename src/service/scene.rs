@@ -12,6 +12,7 @@ use crate::domain::lineage::{Lineage, Now, Transition};
 use crate::domain::policy::{Action, CallFacts, Permit, PolicyGeneration, PolicyInput, TaskFacts};
 use crate::domain::task::Task;
 use crate::domain::time::Time;
+use std::fmt::Display;
 use std::sync::Arc;
 
 /// One decision in progress.
@@ -30,7 +31,7 @@ pub(super) struct Scene<'a> {
 
 impl Scene<'_> {
     /// Adds a fact to the audit event.
-    pub(super) fn fact(&mut self, name: &'static str, value: impl ToString) {
+    pub(super) fn fact(&mut self, name: &'static str, value: &(impl Display + ?Sized)) {
         self.facts.push((name, value.to_string()));
     }
 
@@ -48,10 +49,10 @@ impl Scene<'_> {
             .task
             .as_ref()
             .map(|task| facts(task, &self.now));
-        self.ask(PolicyInput {
+        self.ask(&PolicyInput {
             action,
             actor: actor.cloned(),
-            evidence: Some(self.evidence.clone()),
+            evidence: self.evidence_of(actor),
             task,
             call: None,
             issuer: None,
@@ -75,11 +76,10 @@ impl Scene<'_> {
             .task
             .as_ref()
             .map(|task| facts(task, &self.now));
-        let caller_acts = actor.is_some_and(|id| self.evidence.spiffe_ids.contains(id));
-        self.ask(PolicyInput {
+        self.ask(&PolicyInput {
             action,
             actor: actor.cloned(),
-            evidence: caller_acts.then(|| self.evidence.clone()),
+            evidence: self.evidence_of(actor),
             task,
             call: Some(call),
             issuer: issuer.map(ToOwned::to_owned),
@@ -87,8 +87,14 @@ impl Scene<'_> {
         })
     }
 
-    fn ask(&mut self, input: PolicyInput) -> Result<Permit, Reason> {
-        match self.policy.evaluate(&input) {
+    /// The caller's evidence, where the caller is who acts: at `Check` it is the audience.
+    fn evidence_of(&self, actor: Option<&SpiffeId>) -> Option<Evidence> {
+        let acts = actor.is_some_and(|id| self.evidence.spiffe_ids.contains(id));
+        acts.then(|| self.evidence.clone())
+    }
+
+    fn ask(&mut self, input: &PolicyInput) -> Result<Permit, Reason> {
+        match self.policy.evaluate(input) {
             Ok(permit) => {
                 self.generation = permit.generation();
                 self.policies.extend(permit.policies().iter().cloned());

@@ -72,8 +72,8 @@ impl Continuation {
     async fn lose(&self, task: TaskId, number: LegNumber, why: Lost) {
         let agent = agent_evidence(None);
         let judge = self.judge("leg.lost", &agent, move |scene| {
-            scene.fact("leg", number.0);
-            scene.fact("why", why.name());
+            scene.fact("leg", &number.0);
+            scene.fact("why", &why.name());
             match &scene.lineage.task {
                 Some(task) => Ok(leg::lose(task, number)),
                 None => Ok(Transition::unchanged(false)),

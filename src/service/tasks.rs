@@ -4,7 +4,6 @@ use super::leases::HoldKind;
 use super::ports::ledger::Decision;
 use super::ports::{Freshness, Peer};
 use super::{Continuation, Failure, Vouched};
-use crate::domain::claims::TokenClaims;
 use crate::domain::decide::Presented;
 use crate::domain::decide::create::{self, Basis, Register};
 use crate::domain::decide::end::{self, Ending};
@@ -134,7 +133,7 @@ impl Continuation {
         let (locator, basis) = match token {
             Some(presented) => (
                 Locator::Task(presented.claims.task),
-                Basis::Token(presented),
+                Basis::Token(Box::new(presented)),
             ),
             None if ask.principal.is_none() => {
                 return Err(Failure::Invalid("needs a token or a principal".to_owned()));
@@ -213,11 +212,15 @@ impl Continuation {
             let permit = scene.permit(Action::Finish, held.spiffe_id.as_ref())?;
             end::finish(task, &held, (ending, leg_fence), &permit, &scene.now)
         });
-        let answer = self
-            .state_answer(Load::of(Locator::Task(task)), judge)
-            .await?;
-        self.leases.end(task, HoldKind::Finished);
-        Ok(answer)
+        let this = self.clone();
+        super::to_the_end(async move {
+            let answer = this
+                .state_answer(Load::of(Locator::Task(task)), judge)
+                .await?;
+            this.leases.end(task, HoldKind::Finished);
+            Ok(answer)
+        })
+        .await
     }
 
     /// What a server sees of its task.
@@ -275,13 +278,10 @@ fn permit_register(
         let facts = CallFacts::of(&ask.call, false);
         permits.push(scene.permit_call(Action::Vouch, server, facts, Some(issuer))?);
     }
-    if let Basis::Token(Presented {
-        claims: TokenClaims { actor, .. },
-        ..
-    }) = &ask.basis
-    {
+    if let Basis::Token(presented) = &ask.basis {
         let facts = CallFacts::of(&ask.call, true);
-        permits.push(scene.permit_call(Action::Create, Some(actor), facts, None)?);
+        let owner = Some(&presented.claims.actor);
+        permits.push(scene.permit_call(Action::Create, owner, facts, None)?);
     }
     for permission in &ask.own.permissions {
         let facts = CallFacts {

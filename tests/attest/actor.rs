@@ -33,9 +33,9 @@ impl Actor {
     }
 
     /// An actor with an open connection.
-    pub(crate) async fn connected(socket: &Path) -> Self {
+    pub(crate) fn connected(socket: &Path) -> Self {
         let mut actor = Self::start();
-        let answer = actor.ask(&format!("connect {}", socket.display())).await;
+        let answer = actor.ask(&format!("connect {}", socket.display()));
         assert_eq!(answer, "ok");
         actor
     }
@@ -50,7 +50,7 @@ impl Actor {
     }
 
     /// The next answer, while the agent goes on serving.
-    pub(crate) async fn answer(&mut self) -> String {
+    pub(crate) fn answer(&mut self) -> String {
         tokio::task::block_in_place(|| {
             let mut line = String::new();
             self.answers.read_line(&mut line).unwrap();
@@ -58,9 +58,9 @@ impl Actor {
         })
     }
 
-    pub(crate) async fn ask(&mut self, command: &str) -> String {
+    pub(crate) fn ask(&mut self, command: &str) -> String {
         self.tell(command);
-        self.answer().await
+        self.answer()
     }
 
     /// Waits for the first process to end, and reaps it.

@@ -1,4 +1,5 @@
-//! Runs one test of this binary once more, in a process of its own: with other privileges, limits or namespaces.
+//! Runs one test of this binary once more, in a process of its own: with other privileges, limits
+//! or namespaces.
 
 use std::process::Command;
 

@@ -1,5 +1,5 @@
-//! An agent's edge for tests: the listener, the attestor, and a directory that answers as SPIRE's `unix`
-//! attestor would.
+//! An agent's edge for tests: the listener, the attestor, and a directory that answers as SPIRE's
+//! `unix` attestor would.
 
 use handfast::attest::{AttestLimits, KernelAttestor};
 use handfast::domain::id::SpiffeId;
@@ -80,7 +80,6 @@ pub(crate) struct TestDirectory {
     pub(crate) asked: Notify,
     /// Answers this instead.
     pub(crate) fails: Mutex<Option<DirectoryError>>,
-    pub(crate) deadline: Duration,
 }
 
 impl TestDirectory {
@@ -90,7 +89,6 @@ impl TestDirectory {
             gate: Semaphore::new(Semaphore::MAX_PERMITS >> 1),
             asked: Notify::new(),
             fails: Mutex::new(None),
-            deadline: PATIENCE,
         })
     }
 
@@ -105,7 +103,7 @@ impl TestDirectory {
 }
 
 impl ProcessDirectory for TestDirectory {
-    fn spiffe_ids<'a>(&'a self, pid: i32) -> BoxFuture<'a, Result<Vec<SpiffeId>, DirectoryError>> {
+    fn spiffe_ids(&self, pid: i32) -> BoxFuture<'_, Result<Vec<SpiffeId>, DirectoryError>> {
         Box::pin(async move {
             self.questions.fetch_add(1, Ordering::SeqCst);
             let program = std::fs::read_link(format!("/proc/{pid}/exe"));
@@ -122,7 +120,7 @@ impl ProcessDirectory for TestDirectory {
     }
 
     fn deadline(&self) -> Duration {
-        self.deadline
+        PATIENCE
     }
 }
 
@@ -150,19 +148,18 @@ pub(crate) struct Agent {
 }
 
 /// How the parts of an agent differ from the default.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 pub(crate) struct With {
     pub(crate) serve: Option<ServeLimits>,
     pub(crate) attest: AttestLimits,
-    pub(crate) directory: Option<Arc<TestDirectory>>,
 }
 
 impl Agent {
     pub(crate) fn start() -> Self {
-        Self::with(With::default())
+        Self::with(&With::default())
     }
 
-    pub(crate) fn with(with: With) -> Self {
+    pub(crate) fn with(with: &With) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("agent.sock");
         let listener = PinnedListener::bind(&UnixSocket {
@@ -174,16 +171,16 @@ impl Agent {
         })
         .unwrap();
         let clock = TestClock::new();
-        let directory = with.directory.unwrap_or_else(TestDirectory::new);
+        let directory = TestDirectory::new();
         let counters = Arc::new(ConnectionCounters::default());
         let shared = Shared::new(&directory, &clock, &with.attest);
         let drain = CancellationToken::new();
         let serving = Serving::new(
             routes(shared.clone()),
             is_stream,
-            Arc::clone(&clock) as _,
+            clock.clone(),
             Arc::new(NoEntropy),
-            Arc::clone(&counters) as _,
+            counters.clone(),
         )
         .with_limits(with.serve.unwrap_or_default())
         .with_drain(drain.clone());
@@ -231,8 +228,8 @@ impl Shared {
         clock: &Arc<TestClock>,
         limits: &AttestLimits,
     ) -> Self {
-        let directory = Arc::clone(directory) as _;
-        let clock = Arc::clone(clock) as _;
+        let directory = directory.clone();
+        let clock = clock.clone();
         Self {
             attestor: Arc::new(KernelAttestor::new(directory, clock, limits)),
             peers: Arc::default(),
@@ -277,7 +274,8 @@ impl Drop for Running {
     }
 }
 
-/// `/who` says that the caller was heard, `/now` and `/recent` attest it, the others try the limits.
+/// `/who` says that the caller was heard, `/now` and `/recent` attest it, the others try the
+/// limits.
 pub(crate) fn routes(shared: Shared) -> tonic::service::Routes {
     use axum::Extension;
     use axum::body::Body;
@@ -343,9 +341,7 @@ pub(crate) fn routes(shared: Shared) -> tonic::service::Routes {
         .route(
             "/panic",
             post(|| async {
-                if std::hint::black_box(true) {
-                    panic!("on purpose");
-                }
+                assert!(!std::hint::black_box(true), "on purpose");
             }),
         );
     router.into()

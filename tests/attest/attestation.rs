@@ -2,7 +2,7 @@
 
 use crate::actor::Actor;
 use crate::again;
-use crate::agent::{Agent, PATIENCE, TestDirectory, With, until};
+use crate::agent::{Agent, With, until};
 use handfast::attest::AttestLimits;
 use handfast::domain::evidence::Assurance;
 use handfast::domain::id::{Digest, SpiffeId};
@@ -22,10 +22,10 @@ struct Known {
 }
 
 impl Known {
-    async fn with(with: With) -> Self {
+    fn with(with: &With) -> Self {
         let agent = Agent::with(with);
-        let mut actor = Actor::connected(&agent.socket).await;
-        assert_eq!(actor.ask("call /who").await, "heard");
+        let mut actor = Actor::connected(&agent.socket);
+        assert_eq!(actor.ask("call /who"), "heard");
         Self { agent, actor }
     }
 
@@ -43,7 +43,7 @@ impl Known {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn evidence_is_what_the_kernel_says() {
-    let known = Known::with(With::default()).await;
+    let known = Known::with(&With::default());
     let workload = known.attest(Freshness::Now).await.unwrap();
     let evidence = workload.evidence();
     let Peer::Local(peer) = known.agent.last_peer() else {
@@ -64,7 +64,7 @@ async fn evidence_is_what_the_kernel_says() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn recent_reuses_an_answer_for_its_interval_and_now_never_does() {
-    let known = Known::with(With::default()).await;
+    let known = Known::with(&With::default());
     let first = known.attest(Freshness::Recent).await.unwrap();
     known.agent.clock.advance(Duration::from_secs(9));
     let second = known.attest(Freshness::Recent).await.unwrap();
@@ -86,7 +86,7 @@ async fn recent_reuses_an_answer_for_its_interval_and_now_never_does() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_no_is_a_no_and_no_answer_is_none() {
-    let known = Known::with(With::default()).await;
+    let known = Known::with(&With::default());
     known.attest(Freshness::Now).await.unwrap();
     let fails = |error| *known.agent.directory.fails.lock().unwrap() = Some(error);
 
@@ -107,7 +107,7 @@ async fn a_no_is_a_no_and_no_answer_is_none() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn trouble_about_a_dead_process_is_a_change() {
-    let mut known = Known::with(With::default()).await;
+    let mut known = Known::with(&With::default());
     let error = DirectoryError::Unavailable("no such process".to_owned());
     *known.agent.directory.fails.lock().unwrap() = Some(error);
     known.agent.directory.shut();
@@ -119,67 +119,10 @@ async fn trouble_about_a_dead_process_is_a_change() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn callers_share_a_question_that_is_yet_to_be_sent() {
-    let known = Known::with(With::default()).await;
-    let directory = &known.agent.directory;
-    directory.shut();
-    let first = known.attesting();
-    until(|| directory.count() == 1, "the first question").await;
-    let others: Vec<_> = (0..20).map(|_| known.attesting()).collect();
-    directory.gate.add_permits(1);
-    first.await.unwrap().unwrap();
-    // Whoever came after the first question was sent shares the second one.
-    until(|| directory.count() == 2, "the second question").await;
-    directory.gate.add_permits(100);
-    for other in others {
-        other.await.unwrap().unwrap();
-    }
-    assert!(directory.count() <= 3, "{}", directory.count());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn questions_are_bounded_in_number_and_time() {
-    let directory = Arc::new(TestDirectory {
-        deadline: Duration::from_millis(200),
-        ..Arc::into_inner(TestDirectory::new()).unwrap()
-    });
-    directory.shut();
-    let attest = AttestLimits {
-        questions_max: 1,
-        waiting_max: 2,
-        queue_wait_max: Duration::from_millis(200),
-        ..AttestLimits::default()
-    };
-    let known = Known::with(With {
-        attest,
-        directory: Some(Arc::clone(&directory)),
-        ..With::default()
-    })
-    .await;
-    let first = known.attesting();
-    until(|| directory.count() == 1, "the first question").await;
-    let waiting: Vec<_> = (0..10).map(|_| known.attesting()).collect();
-    let all = async {
-        let mut errors = vec![first.await.unwrap().unwrap_err().to_string()];
-        for one in waiting {
-            errors.push(one.await.unwrap().unwrap_err().to_string());
-        }
-        errors
-    };
-    let errors = tokio::time::timeout(PATIENCE, all).await.unwrap();
-    let named = |part: &str| errors.iter().filter(|error| error.contains(part)).count();
-    assert_eq!(named("no answer within the deadline"), 3);
-    assert_eq!(named("too many questions are waiting"), 8);
-    // And when SPIRE answers again, so do we.
-    directory.gate.add_permits(100);
-    known.attest(Freshness::Now).await.unwrap();
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_traced_caller_is_known_to_be() {
-    let mut known = Known::with(With::default()).await;
-    let name = known.actor.ask("call /now").await;
-    let traced = known.actor.ask("traced /now").await;
+    let mut known = Known::with(&With::default());
+    let name = known.actor.ask("call /now");
+    let traced = known.actor.ask("traced /now");
     assert_eq!(traced, format!("{name}, traced"));
 }
 
@@ -189,11 +132,10 @@ async fn the_executable_is_digested_where_that_is_asked_for() {
         executable_digests: true,
         ..AttestLimits::default()
     };
-    let known = Known::with(With {
+    let known = Known::with(&With {
         attest,
         ..With::default()
-    })
-    .await;
+    });
     let program = std::fs::read(format!("/proc/{}/exe", known.actor.pid())).unwrap();
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &program);
     let expected = Some(Digest(digest.as_ref().try_into().unwrap()));
@@ -207,11 +149,10 @@ async fn the_executable_is_digested_where_that_is_asked_for() {
         ..DigestLimits::default()
     };
     let attest = AttestLimits { digests, ..attest };
-    let known = Known::with(With {
+    let known = Known::with(&With {
         attest,
         ..With::default()
-    })
-    .await;
+    });
     let workload = known.attest(Freshness::Now).await.unwrap();
     assert_eq!(workload.evidence().executable, None, "too large");
 }
@@ -222,10 +163,10 @@ async fn another_user_is_another_caller() {
         let test = "attestation::another_user_is_another_caller";
         return again::run_privileged(test, &["env"]);
     }
-    let mut known = Known::with(With::default()).await;
+    let mut known = Known::with(&With::default());
     let before = known.attest(Freshness::Recent).await.unwrap();
     assert_eq!(before.evidence().uid, Some(0));
-    assert_eq!(known.actor.ask("become 65534").await, "ok");
+    assert_eq!(known.actor.ask("become 65534"), "ok");
     let after = known.attest(Freshness::Recent).await.unwrap();
     assert_eq!(after.evidence().uid, Some(65534));
     assert_eq!(
@@ -233,6 +174,14 @@ async fn another_user_is_another_caller() {
         2,
         "the old answer was dropped"
     );
+
+    let mut known = Known::with(&With::default());
+    known.agent.directory.shut();
+    let attesting = known.attesting();
+    until(|| known.agent.directory.count() == 1, "the question").await;
+    assert_eq!(known.actor.ask("become 65534"), "ok");
+    known.agent.directory.gate.add_permits(1);
+    assert_eq!(attesting.await.unwrap(), Err(AttestError::Changed));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -245,22 +194,22 @@ async fn without_the_capability_nobody_else_is_attested() {
     let anybody = |mode| std::fs::Permissions::from_mode(mode);
     std::fs::set_permissions(agent.socket.parent().unwrap(), anybody(0o755)).unwrap();
     std::fs::set_permissions(&agent.socket, anybody(0o666)).unwrap();
-    let mut own = Actor::connected(&agent.socket).await;
-    assert!(own.ask("call /now").await.starts_with("spiffe://"));
-    let mut other = Actor::connected(&agent.socket).await;
+    let mut own = Actor::connected(&agent.socket);
+    assert!(own.ask("call /now").starts_with("spiffe://"));
+    let mut other = Actor::connected(&agent.socket);
     // A process that may not be looked at, as one of another user is.
-    assert_eq!(other.ask("hide").await, "ok");
-    let refusal = other.ask("call /now").await;
+    assert_eq!(other.ask("hide"), "ok");
+    let refusal = other.ask("call /now");
     assert!(refusal.contains("CAP_SYS_PTRACE"), "{refusal}");
     let connect = format!("connect {}", agent.socket.display());
-    assert_eq!(other.ask(&connect).await, "ok");
-    let refusal = other.ask("call /now").await;
+    assert_eq!(other.ask(&connect), "ok");
+    let refusal = other.ask("call /now");
     assert!(refusal.contains("CAP_SYS_PTRACE"), "{refusal}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a17_remote_peer_is_attested_until_its_certificate_ends() {
-    let known = Known::with(With::default()).await;
+    let known = Known::with(&With::default());
     let now = known.agent.clock.now().unwrap();
     let remote = |not_after: Time| {
         Peer::Remote(Arc::new(RemotePeer {

@@ -8,21 +8,21 @@ const FLAVOUR: &str = "heard";
 
 async fn refused(command: &str, event: ConnectionEvent) {
     let agent = Agent::start();
-    let mut actor = Actor::connected(&agent.socket).await;
+    let mut actor = Actor::connected(&agent.socket);
     // The right process is heard, from any of its threads.
-    assert_eq!(actor.ask("call /who").await, FLAVOUR);
-    assert_eq!(actor.ask("thread /who").await, FLAVOUR);
+    assert_eq!(actor.ask("call /who"), FLAVOUR);
+    assert_eq!(actor.ask("thread /who"), FLAVOUR);
 
-    assert_eq!(actor.ask(command).await, "closed");
+    assert_eq!(actor.ask(command), "closed");
 
     agent.until(event, 1).await;
     assert_eq!(agent.shared.peers.lock().unwrap().len(), 2);
     // The connection is gone for everybody.
-    assert_eq!(actor.ask("call /who").await, "closed");
+    assert_eq!(actor.ask("call /who"), "closed");
     // And its rightful owner may come again.
     let connect = format!("connect {}", agent.socket.display());
-    assert_eq!(actor.ask(&connect).await, "ok");
-    assert_eq!(actor.ask("call /who").await, FLAVOUR);
+    assert_eq!(actor.ask(&connect), "ok");
+    assert_eq!(actor.ask("call /who"), FLAVOUR);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -43,8 +43,8 @@ async fn a14_request_of_two_processes_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a14_child_of_a_silent_parent_is_refused() {
     let agent = Agent::start();
-    let mut actor = Actor::connected(&agent.socket).await;
-    assert_eq!(actor.ask("fork /who").await, "closed");
+    let mut actor = Actor::connected(&agent.socket);
+    assert_eq!(actor.ask("fork /who"), "closed");
     agent.until(ConnectionEvent::InheritedConnection, 1).await;
     assert!(agent.shared.peers.lock().unwrap().is_empty());
 }
@@ -71,9 +71,9 @@ fn open_descriptors() -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn a14_descriptors_sent_to_the_agent_are_dropped() {
     let agent = Agent::start();
-    let mut actor = Actor::connected(&agent.socket).await;
-    assert_eq!(actor.ask("call /who").await, FLAVOUR);
-    assert_eq!(actor.ask("descriptors 50").await, "closed");
+    let mut actor = Actor::connected(&agent.socket);
+    assert_eq!(actor.ask("call /who"), FLAVOUR);
+    assert_eq!(actor.ask("descriptors 50"), "closed");
     agent.until(ConnectionEvent::DescriptorPassed, 1).await;
     agent.until(ConnectionEvent::Closed, 1).await;
     let links = std::fs::read_dir("/proc/self/fd").unwrap();
@@ -89,11 +89,11 @@ async fn a14_descriptors_sent_to_the_agent_are_dropped() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a13_orphan_does_not_speak_for_a_dead_parent() {
     let agent = Agent::start();
-    let mut actor = Actor::connected(&agent.socket).await;
-    assert_eq!(actor.ask("call /who").await, FLAVOUR);
+    let mut actor = Actor::connected(&agent.socket);
+    assert_eq!(actor.ask("call /who"), FLAVOUR);
     actor.tell("orphan /who");
     actor.reap();
-    assert_eq!(actor.answer().await, "closed");
+    assert_eq!(actor.answer(), "closed");
     agent.until(ConnectionEvent::PeerExited, 1).await;
     assert_eq!(agent.shared.peers.lock().unwrap().len(), 1);
 }
@@ -101,12 +101,12 @@ async fn a13_orphan_does_not_speak_for_a_dead_parent() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a13_orphan_hears_nothing_that_is_meant_for_a_dead_parent() {
     let agent = Agent::start();
-    let mut actor = Actor::connected(&agent.socket).await;
+    let mut actor = Actor::connected(&agent.socket);
     actor.tell("eavesdrop /stream");
     actor.reap();
     agent.drain.cancel();
     // Of the stream it got what was sent while its parent lived, and not that the agent drains.
-    assert_eq!(actor.answer().await, "closed after open");
+    assert_eq!(actor.answer(), "closed after open");
     agent.until(ConnectionEvent::PeerExited, 1).await;
 }
 
@@ -119,8 +119,8 @@ async fn a13_peers_that_exit_at_once_leave_nothing_behind() {
         agent.socket.display()
     );
     // One connection first, so that everything that is opened once is open.
-    let mut actor = Actor::connected(&agent.socket).await;
-    assert_eq!(actor.ask("call /who").await, FLAVOUR);
+    let mut actor = Actor::connected(&agent.socket);
+    assert_eq!(actor.ask("call /who"), FLAVOUR);
     for round in 1..=5_u64 {
         let mut python = std::process::Command::new("python3");
         let status = python.args(["-c", &connect_and_exit]).status();
@@ -133,7 +133,7 @@ async fn a13_peers_that_exit_at_once_leave_nothing_behind() {
         until(ended, "every connection to end").await;
     }
     assert_eq!(agent.count(ConnectionEvent::PinFailed), 0);
-    assert_eq!(actor.ask("call /who").await, FLAVOUR);
+    assert_eq!(actor.ask("call /who"), FLAVOUR);
     // All tests share this process: its descriptors come and go, but 200 would show.
     until(|| open_descriptors() < 150, "descriptors to be closed").await;
 }

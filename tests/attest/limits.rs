@@ -22,7 +22,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 fn agent(change: impl Fn(&mut ServeLimits)) -> Agent {
     let mut limits = ServeLimits::default();
     change(&mut limits);
-    Agent::with(With {
+    Agent::with(&With {
         serve: Some(limits),
         ..With::default()
     })
@@ -226,12 +226,12 @@ async fn a_panic_fails_its_request_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_user_has_its_share_of_connections() {
     let agent = agent(|limits| limits.connections_per_source_max = 2);
-    let first = Actor::connected(&agent.socket).await;
-    let mut second = Actor::connected(&agent.socket).await;
-    assert_eq!(second.ask("call /who").await, "heard");
+    let first = Actor::connected(&agent.socket);
+    let mut second = Actor::connected(&agent.socket);
+    assert_eq!(second.ask("call /who"), "heard");
     agent.until(ConnectionEvent::Opened, 2).await;
-    let mut third = Actor::connected(&agent.socket).await;
-    assert_eq!(third.ask("call /who").await, "closed");
+    let mut third = Actor::connected(&agent.socket);
+    assert_eq!(third.ask("call /who"), "closed");
     assert_eq!(agent.count(ConnectionEvent::TooManyFromPeer), 1);
     drop(first);
     agent.until(ConnectionEvent::Closed, 1).await;
@@ -241,20 +241,20 @@ async fn one_user_has_its_share_of_connections() {
     )
     .await;
     let connect = format!("connect {}", agent.socket.display());
-    assert_eq!(third.ask(&connect).await, "ok");
-    assert_eq!(third.ask("call /who").await, "heard");
+    assert_eq!(third.ask(&connect), "ok");
+    assert_eq!(third.ask("call /who"), "heard");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn beyond_the_limit_connections_wait() {
     let agent = agent(|limits| limits.connections_max = 1);
-    let first = Actor::connected(&agent.socket).await;
+    let first = Actor::connected(&agent.socket);
     agent.until(ConnectionEvent::Opened, 1).await;
-    let mut second = Actor::connected(&agent.socket).await;
+    let mut second = Actor::connected(&agent.socket);
     second.tell("call /who");
     assert_eq!(agent.count(ConnectionEvent::Opened), 1);
     drop(first);
-    assert_eq!(second.answer().await, "heard");
+    assert_eq!(second.answer(), "heard");
     assert_eq!(agent.count(ConnectionEvent::Opened), 2);
 }
 
@@ -272,9 +272,9 @@ async fn an_old_connection_is_told_to_go_and_finishes_its_request() {
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_taken_back_at_once_close_the_connection() {
     let agent = agent(|_| {});
-    let mut actor = Actor::connected(&agent.socket).await;
-    assert_eq!(actor.ask("call /who").await, "heard");
-    assert_eq!(actor.ask("flood /slow").await, "closed");
+    let mut actor = Actor::connected(&agent.socket);
+    assert_eq!(actor.ask("call /who"), "heard");
+    assert_eq!(actor.ask("flood /slow"), "closed");
     agent.until(ConnectionEvent::Closed, 1).await;
     let running = || agent.shared.running.load(Ordering::SeqCst);
     until(|| running() == 0, "the requests to end").await;
@@ -291,12 +291,12 @@ async fn without_descriptors_it_waits_and_recovers() {
     let mut actor = Actor::start();
     let all: Vec<_> = std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()).collect();
     let connect = format!("connect {}", agent.socket.display());
-    assert_eq!(actor.ask(&connect).await, "ok", "the kernel takes it");
+    assert_eq!(actor.ask(&connect), "ok", "the kernel takes it");
     agent.until(ConnectionEvent::AcceptFailed, 3).await;
     let (failed, start) = (agent.count(ConnectionEvent::AcceptFailed), Instant::now());
     agent.until(ConnectionEvent::AcceptFailed, failed + 2).await;
     let took = start.elapsed();
     assert!(took > Duration::from_millis(150), "no spinning: {took:?}");
     drop(all);
-    assert_eq!(actor.ask("call /who").await, "heard");
+    assert_eq!(actor.ask("call /who"), "heard");
 }

@@ -2,6 +2,11 @@
 //!
 //! Every attack stands beside its positive control: the same call by the process that may make it.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "small numbers, and a test that overflows fails"
+)]
+
 #[cfg(test)]
 mod actor;
 #[cfg(test)]
@@ -16,6 +21,8 @@ mod host;
 mod impostors;
 #[cfg(test)]
 mod limits;
+#[cfg(test)]
+mod port;
 #[cfg(test)]
 mod programs;
 #[cfg(test)]

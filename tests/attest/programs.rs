@@ -8,8 +8,8 @@ fn changed() -> String {
     AttestError::Changed.to_string()
 }
 
-async fn identity(actor: &mut Actor) -> String {
-    let identity = actor.ask("call /now").await;
+fn identity(actor: &mut Actor) -> String {
+    let identity = actor.ask("call /now");
     assert!(identity.starts_with("spiffe://a.test/python"), "{identity}");
     identity
 }
@@ -18,10 +18,10 @@ async fn identity(actor: &mut Actor) -> String {
 async fn a14_other_program_between_two_calls_is_refused() {
     for path in ["/now", "/recent"] {
         let agent = Agent::start();
-        let mut actor = Actor::connected(&agent.socket).await;
-        identity(&mut actor).await;
-        identity(&mut actor).await;
-        assert_eq!(actor.ask(&format!("exec_other {path}")).await, "sent");
+        let mut actor = Actor::connected(&agent.socket);
+        identity(&mut actor);
+        identity(&mut actor);
+        assert_eq!(actor.ask(&format!("exec_other {path}")), "sent");
         let verdicts = &agent.shared.verdicts;
         until(|| verdicts.lock().unwrap().len() == 3, "the third call").await;
         assert_eq!(verdicts.lock().unwrap()[2], changed());
@@ -32,14 +32,14 @@ async fn a14_other_program_between_two_calls_is_refused() {
 async fn a14_same_program_started_anew_is_refused() {
     for path in ["/now", "/recent"] {
         let agent = Agent::start();
-        let mut actor = Actor::connected(&agent.socket).await;
-        let before = identity(&mut actor).await;
-        assert_eq!(actor.ask("exec_same").await, "again");
-        assert_eq!(actor.ask(&format!("call {path}")).await, changed());
+        let mut actor = Actor::connected(&agent.socket);
+        let before = identity(&mut actor);
+        assert_eq!(actor.ask("exec_same"), "again");
+        assert_eq!(actor.ask(&format!("call {path}")), changed());
         // On a connection of its own it is attested for what it is now.
         let connect = format!("connect {}", agent.socket.display());
-        assert_eq!(actor.ask(&connect).await, "ok");
-        assert_eq!(actor.ask(&format!("call {path}")).await, before);
+        assert_eq!(actor.ask(&connect), "ok");
+        assert_eq!(actor.ask(&format!("call {path}")), before);
         assert_eq!(agent.directory.count(), 2, "no old answer was used");
     }
 }
@@ -47,10 +47,10 @@ async fn a14_same_program_started_anew_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a14_exec_before_the_first_call_is_refused() {
     let agent = Agent::start();
-    let mut actor = Actor::connected(&agent.socket).await;
+    let mut actor = Actor::connected(&agent.socket);
     // Heard once, so that the connection is accepted for certain.
-    assert_eq!(actor.ask("call /who").await, "heard");
-    assert_eq!(actor.ask("exec_other /now").await, "sent");
+    assert_eq!(actor.ask("call /who"), "heard");
+    assert_eq!(actor.ask("exec_other /now"), "sent");
     let verdicts = &agent.shared.verdicts;
     until(|| verdicts.lock().unwrap().len() == 1, "the call").await;
     assert_eq!(verdicts.lock().unwrap()[0], changed());
@@ -59,8 +59,8 @@ async fn a14_exec_before_the_first_call_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a14_exec_while_spire_is_asked_is_refused() {
     let agent = Agent::start();
-    let mut actor = Actor::connected(&agent.socket).await;
-    let before = identity(&mut actor).await;
+    let mut actor = Actor::connected(&agent.socket);
+    let before = identity(&mut actor);
     agent.directory.shut();
     agent.directory.asked.notified().await;
     let call = tokio::spawn({
@@ -72,7 +72,7 @@ async fn a14_exec_while_spire_is_asked_is_refused() {
         }
     });
     agent.directory.asked.notified().await;
-    assert_eq!(actor.ask("exec_same").await, "again");
+    assert_eq!(actor.ask("exec_same"), "again");
     agent.directory.gate.add_permits(1);
     assert_eq!(call.await.unwrap(), Err(AttestError::Changed));
     assert!(before.starts_with("spiffe://"));
@@ -81,8 +81,8 @@ async fn a14_exec_while_spire_is_asked_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a13_exit_while_spire_is_asked_is_refused() {
     let agent = Agent::start();
-    let mut actor = Actor::connected(&agent.socket).await;
-    identity(&mut actor).await;
+    let mut actor = Actor::connected(&agent.socket);
+    identity(&mut actor);
     agent.directory.asked.notified().await;
     agent.directory.shut();
     actor.tell("call /now");

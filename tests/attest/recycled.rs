@@ -15,20 +15,22 @@ async fn a13_recycled_process_number_is_another_process() {
         return again::run_privileged(test, &namespace);
     }
     let agent = Agent::start();
-    let mut actor = Actor::connected(&agent.socket).await;
-    let name = actor.ask("call /now").await;
+    let mut actor = Actor::connected(&agent.socket);
+    let name = actor.ask("call /now");
     assert!(name.starts_with("spiffe://a.test/python"), "{name}");
     let Peer::Local(victim) = agent.last_peer() else {
         panic!("not local");
     };
 
-    // Its child waits until the number is free, forks until it has the number, and calls: first on the
-    // inherited connection, then on one of its own.
+    // Its child waits until the number is free, forks until it has the number, and calls: first on
+    // the inherited connection, then on one of its own.
     actor.tell("reborn /now");
     actor.reap();
-    assert_eq!(actor.answer().await, format!("reborn closed {name}"));
+    assert_eq!(actor.answer(), format!("reborn closed {name}"));
 
     agent.until(ConnectionEvent::PeerExited, 1).await;
+    let heard = agent.shared.peers.lock().unwrap().len();
+    assert_eq!(heard, 2, "nothing was heard on the inherited connection");
     let Peer::Local(successor) = agent.last_peer() else {
         panic!("not local");
     };

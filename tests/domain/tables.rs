@@ -66,14 +66,18 @@ fn forgotten() -> World {
     world
 }
 
-fn asked(world: &mut World, who: &Evidence, cancel: bool) -> Result<String, Reason> {
-    let task = world.lineage.known(&world.now())?;
-    let held = Held::<AsOwnerPrincipalDue>::check(task, who)?;
-    let ask = AskOwner {
+fn owner_ask() -> AskOwner {
+    AskOwner {
         jti: Jti([7; 16]),
         certificate: Digest([8; 32]),
         certificate_ends: Time(u64::MAX),
-    };
+    }
+}
+
+fn asked(world: &mut World, who: &Evidence, cancel: bool) -> Result<String, Reason> {
+    let task = world.lineage.known(&world.now())?;
+    let held = Held::<AsOwnerPrincipalDue>::check(task, who)?;
+    let ask = owner_ask();
     let issue = if cancel {
         ask::issue_cancel
     } else {
@@ -116,11 +120,7 @@ fn checked(world: &mut World, principal: Digest, cancel: bool) -> Result<String,
 
 fn asked_and_applied(world: &mut World) -> Result<(), Reason> {
     let held = Held::<AsOwnerPrincipalDue>::check(world.task(), &owner())?;
-    let ask = AskOwner {
-        jti: Jti([7; 16]),
-        certificate: Digest([8; 32]),
-        certificate_ends: Time(u64::MAX),
-    };
+    let ask = owner_ask();
     let issued = ask::issue_cancel(world.task(), &held, &ask, &permit(), &world.now())?;
     world.apply(issued);
     Ok(())
@@ -396,8 +396,5 @@ fn the_tables_in_the_docs_are_what_the_rules_decide() {
         std::fs::write(path, &page).unwrap();
     }
     let written = std::fs::read_to_string(path).unwrap_or_default();
-    assert!(
-        written == page,
-        "docs/states.md is stale: run with UPDATE_DOCS=1"
-    );
+    assert!(written == page, "docs/states.md is stale");
 }

@@ -176,3 +176,23 @@ async fn a_bit_flipped_in_the_file_names_its_record() {
     assert!(flipped > 0 && at > 0);
     broken_at(&file, 14);
 }
+
+/// A file that is damaged at any place is verified, broken or unreadable, and nothing else happens.
+#[tokio::test]
+async fn damage_at_any_place_is_an_answer() {
+    let file = written().await;
+    let bytes = std::fs::read(file.path()).unwrap();
+    let head = verify_chain(&file.path()).unwrap();
+    let used = (0..bytes.len()).filter(|at| bytes[*at] != 0);
+    for at in used.step_by(211) {
+        let mut damaged = bytes.clone();
+        damaged[at] ^= 0x41;
+        std::fs::write(file.path(), &damaged).unwrap();
+        match verify_chain(&file.path()) {
+            Ok(verified) => assert_eq!(verified, head),
+            Err(AuditError::Broken { .. } | AuditError::Unreadable(_)) => {}
+        }
+        // Verifying changes nothing.
+        assert!(std::fs::read(file.path()).unwrap() == damaged);
+    }
+}

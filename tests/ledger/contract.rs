@@ -1,7 +1,8 @@
 //! What every ledger promises for callers that do not collide.
 
 use crate::support::{
-    commit, create, creation, digest, event, id, of_task, record, step, task, terms, until, work,
+    Unfolded, commit, create, creation, digest, event, id, of_task, record, step, task, terms,
+    until, work,
 };
 use handfast::domain::denial::Reason;
 use handfast::domain::id::{Fence, RecordNumber, StepNumber, TaskId};
@@ -218,6 +219,7 @@ pub(crate) async fn tasks_come_in_pages(ledger: &dyn Ledger) {
 }
 
 pub(crate) async fn decide_gives_proofs(ledger: &dyn Ledger) {
+    let unfolded = Unfolded(ledger);
     create(ledger, 1).await;
     let raise: Arc<Judge<Fence>> = Arc::new(|lineage: &Lineage| {
         let mut task = lineage.task.clone().unwrap();
@@ -232,7 +234,9 @@ pub(crate) async fn decide_gives_proofs(ledger: &dyn Ledger) {
             event: event("raise"),
         })
     });
-    let Decision::Recorded(recorded) = decide(ledger, of_task(1), raise, || true).await.unwrap()
+    let Decision::Recorded(recorded) = decide((ledger, &unfolded), of_task(1), raise, || true)
+        .await
+        .unwrap()
     else {
         panic!("a change is recorded");
     };
@@ -244,7 +248,10 @@ pub(crate) async fn decide_gives_proofs(ledger: &dyn Ledger) {
             event: event("look"),
         })
     });
-    let Decision::Noted(noted) = decide(ledger, of_task(1), look, || true).await.unwrap() else {
+    let Decision::Noted(noted) = decide((ledger, &unfolded), of_task(1), look, || true)
+        .await
+        .unwrap()
+    else {
         panic!("what changes nothing is noted");
     };
     assert_eq!(noted.number().0, recorded.number().0 + 1);
@@ -255,7 +262,9 @@ pub(crate) async fn decide_gives_proofs(ledger: &dyn Ledger) {
             event: event("refuse"),
         }))
     });
-    let decision = decide(ledger, of_task(1), refuse, || true).await.unwrap();
+    let decision = decide((ledger, &unfolded), of_task(1), refuse, || true)
+        .await
+        .unwrap();
     assert!(matches!(decision, Decision::Denied(_)));
 }
 

@@ -1,8 +1,11 @@
 //! The file: made whole, held by one agent, refused where it is something else.
 
-use crate::support::{File, create, event, id, of_task, task};
+use crate::support::{File, create, event, id, of_task, task, until, work};
 use handfast::domain::id::Epoch;
+use handfast::domain::lineage::{Lineage, Writes};
+use handfast::domain::time::Time;
 use handfast::ledger::{LedgerConfig, OpenError, RedbLedger, verify_chain};
+use handfast::service::ports::ledger::{Prepared, Work};
 use handfast::service::ports::{Ledger, LedgerError};
 use redb::TableDefinition;
 use std::os::unix::fs::PermissionsExt;
@@ -179,7 +182,7 @@ async fn notes_are_bounded_and_durable_without_a_commit_to_ride_with() {
     // The interval alone makes a note durable.
     let ledger = file.open();
     ledger.note(event("note")).unwrap();
-    crate::support::until("the note is flushed", || async {
+    until("the note is flushed", || async {
         ledger.verify().unwrap().records == 5
     })
     .await;
@@ -199,24 +202,24 @@ async fn a_full_queue_is_busy() {
     let (release, held) = std::sync::mpsc::channel::<()>();
     let (inside, entered) = tokio::sync::oneshot::channel();
     let mut inside = Some(inside);
-    let holding = handfast::service::ports::ledger::Work {
+    let holding = Work {
         again: Box::new(move |_| {
             inside.take().unwrap().send(()).unwrap();
             held.recv().unwrap();
-            Ok(handfast::service::ports::ledger::Prepared {
-                writes: Default::default(),
+            Ok(Prepared {
+                writes: Writes::default(),
                 event: event("held"),
             })
         }),
-        ..crate::support::work(of_task(1), Default::default(), Default::default())
+        ..work(of_task(1), Lineage::default(), Writes::default())
     };
     let holding = ledger.apply(holding);
     entered.await.unwrap();
     let waiting = [
-        ledger.forget_terms(Default::default(), 1),
-        ledger.forget_terms(Default::default(), 1),
+        ledger.forget_terms(Time::default(), 1),
+        ledger.forget_terms(Time::default(), 1),
     ];
-    let refused = ledger.forget_terms(Default::default(), 1).await;
+    let refused = ledger.forget_terms(Time::default(), 1).await;
     assert_eq!(refused, Err(LedgerError::Busy));
     release.send(()).unwrap();
     holding.await.unwrap();

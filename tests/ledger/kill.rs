@@ -1,7 +1,8 @@
 //! Killed at any moment, the ledger keeps what it acknowledged, whole, and an unbroken chain.
 
-use crate::support::{File, creation, event, of_task, task, work};
+use crate::support::{File, creation, digest, event, of_task, task, work};
 use handfast::domain::id::Epoch;
+use handfast::domain::lineage::{Load, Locator};
 use handfast::ledger::{LedgerConfig, RedbLedger, verify_chain};
 use handfast::service::ports::Ledger;
 use std::collections::BTreeSet;
@@ -92,10 +93,10 @@ pub(crate) async fn check(file: &File, acknowledged: &BTreeSet<u64>, epoch: Epoc
             let number = u64::from_be_bytes(found.id.0[..8].try_into().unwrap());
             assert_eq!(found, task(number));
             for locator in [
-                handfast::domain::lineage::Locator::Name(found.name),
-                handfast::domain::lineage::Locator::Request(crate::support::digest(6, number)),
+                Locator::Name(found.name),
+                Locator::Request(digest(6, number)),
             ] {
-                let load = handfast::domain::lineage::Load::of(locator);
+                let load = Load::of(locator);
                 assert_eq!(ledger.load(load).await.unwrap().id, Some(found.id));
             }
             present.insert(number);

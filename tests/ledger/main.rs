@@ -3,19 +3,33 @@
 //! [`contract`] is written against `&dyn Ledger`, so that every ledger can be held to it; the other
 //! modules are about the file: opening, crashing, filling up, and being tampered with.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "small numbers of a test; an overflow fails it"
+)]
+
+#[cfg(test)]
 mod audit;
+#[cfg(test)]
 mod contract;
+#[cfg(test)]
 #[cfg(feature = "failpoints")]
 mod crash_points;
+#[cfg(test)]
 mod file;
+#[cfg(test)]
 mod kill;
+#[cfg(test)]
 mod size;
+#[cfg(test)]
 mod skew;
+#[cfg(test)]
 mod support;
 
 /// Runs each case of the contract on a fresh ledger of its own.
 macro_rules! on_a_fresh_file {
     ($room:ident: $($case:ident),* $(,)?) => {
+        #[cfg(test)]
         mod $room {
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -29,6 +43,7 @@ macro_rules! on_a_fresh_file {
     };
 }
 
+#[cfg(test)]
 mod redb {
     mod cases {
         on_a_fresh_file!(contract:

@@ -1,6 +1,8 @@
 //! What every ledger promises for callers that collide: a commit stands on the rows that it read.
 
-use crate::support::{create, creation, digest, event, id, of_task, record, step, task, work};
+use crate::support::{
+    Unfolded, create, creation, digest, event, id, of_task, record, step, task, work,
+};
 use handfast::domain::denial::Reason;
 use handfast::domain::id::{Fence, RecordNumber, StepNumber};
 use handfast::domain::lineage::{Lineage, Load, Locator, Transition, Writes};
@@ -68,10 +70,9 @@ pub(crate) async fn changed_rows_are_decided_again(ledger: &dyn Ledger) {
     };
     let applied = ledger.apply(late).await.unwrap();
     assert!(matches!(applied, Applied::Recorded(_)));
-    let seen = seen.lock().unwrap();
+    let seen: Vec<Lineage> = std::mem::take(&mut *seen.lock().unwrap());
     assert_eq!(seen.len(), 1);
     assert_eq!(seen[0].task, Some(with_fence(1, 2)));
-    drop(seen);
     let now = ledger.load(of_task(1)).await.unwrap();
     assert_eq!(now.task, Some(with_fence(1, 3)));
 }
@@ -87,7 +88,7 @@ pub(crate) async fn an_outdated_policy_is_decided_again(ledger: &dyn Ledger) {
     };
     let applied = ledger.apply(outdated).await.unwrap();
     assert!(matches!(applied, Applied::Denied(_)));
-    assert_eq!(*seen.lock().unwrap(), [rows.clone()]);
+    assert_eq!(*seen.lock().unwrap(), std::slice::from_ref(&rows));
     assert_eq!(ledger.load(of_task(1)).await.unwrap(), rows);
 }
 
@@ -179,6 +180,7 @@ pub(crate) async fn a_name_taken_meanwhile_is_seen(ledger: &dyn Ledger) {
 /// Nobody loops and nobody starves: every decision is carried out, each on the rows of the one before.
 pub(crate) async fn every_writer_of_one_task_gets_through(ledger: &dyn Ledger) {
     const WRITERS: u64 = 100;
+    let unfolded = Unfolded(ledger);
     create(ledger, 1).await;
     let judge: Arc<Judge<Fence>> = Arc::new(|lineage: &Lineage| {
         let task = lineage.task.clone().unwrap();
@@ -194,7 +196,12 @@ pub(crate) async fn every_writer_of_one_task_gets_through(ledger: &dyn Ledger) {
     });
     let mut decisions = Vec::new();
     for _ in 0..WRITERS {
-        decisions.push(decide(ledger, of_task(1), Arc::clone(&judge), || true));
+        decisions.push(decide(
+            (ledger, &unfolded),
+            of_task(1),
+            Arc::clone(&judge),
+            || true,
+        ));
     }
     let mut fences = Vec::new();
     for decision in join_all(decisions).await {

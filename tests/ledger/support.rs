@@ -2,7 +2,9 @@
 
 use handfast::domain::event::{CallerFacts, Event, Verdict};
 use handfast::domain::grant::{Grant, ToolCall};
-use handfast::domain::id::{Digest, Epoch, Fence, Jti, LegNumber, SpiffeId, StepNumber, TaskId};
+use handfast::domain::id::{
+    Digest, Epoch, Fence, Jti, LegNumber, RecordNumber, SpiffeId, StepNumber, TaskId,
+};
 use handfast::domain::lineage::{CreateTerms, Lineage, Load, Locator, Writes};
 use handfast::domain::policy::PolicyGeneration;
 use handfast::domain::role::{Owner, Role};
@@ -10,8 +12,8 @@ use handfast::domain::step::{Purpose, Step, StepState, TokenRecord};
 use handfast::domain::task::{Task, TaskState};
 use handfast::domain::time::Time;
 use handfast::ledger::{LedgerConfig, RedbLedger};
-use handfast::service::ports::Ledger;
-use handfast::service::ports::ledger::{Applied, Prepared, Work};
+use handfast::service::ports::ledger::{Applied, Notes, Prepared, Work};
+use handfast::service::ports::{Ledger, LedgerError};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -213,6 +215,15 @@ pub(crate) async fn commit(ledger: &dyn Ledger, load: Load, writes: Writes) {
 /// Makes a task with its name and request.
 pub(crate) async fn create(ledger: &dyn Ledger, number: u64) {
     commit(ledger, of_task(number), creation(number)).await;
+}
+
+/// Notes each event by itself.
+pub(crate) struct Unfolded<'a>(pub(crate) &'a dyn Ledger);
+
+impl Notes for Unfolded<'_> {
+    fn note(&self, event: Event) -> Result<RecordNumber, LedgerError> {
+        self.0.note(event)
+    }
 }
 
 /// Polls until a condition holds.

@@ -16,7 +16,8 @@ fn on_a_worker(work: impl FnOnce() + Send + 'static) {
 
 fn query(condition: &str) -> String {
     format!(
-        "@id(\"it\") permit (principal, action == Action::\"query\", resource) when {{ {condition} }};"
+        "@id(\"it\") permit (principal, action == Action::\"query\", resource) \
+         when {{ {condition} }};"
     )
 }
 

@@ -13,7 +13,8 @@ use handfast::service::ports::Policy;
 #[track_caller]
 fn holds(action: Action, condition: &str) -> bool {
     let text = format!(
-        "@id(\"it\") permit (principal, action == Action::\"{}\", resource) when {{ {condition} }};",
+        "@id(\"it\") permit (principal, action == Action::\"{}\", resource) \
+         when {{ {condition} }};",
         action.name()
     );
     set(&text).evaluate(&ordinary(action)).is_ok()
@@ -174,7 +175,8 @@ fn a_call_is_seen_as_it_is() {
 #[test]
 fn odd_tool_names_stay_what_they_are() {
     let policy = set(&format!(
-        "permit (principal, action == Action::\"create\", resource == Tool::\"{SERVER}#a#b\\\" || true //\");"
+        "permit (principal, action == Action::\"create\",\n\
+                 resource == Tool::\"{SERVER}#a#b\\\" || true //\");"
     ));
     let with = |tool: &str| {
         let mut input = ordinary(Action::Create);
@@ -207,7 +209,8 @@ fn a_permit_names_its_generation_and_every_policy_that_permits() {
     let policy = set(&format!(
         "@id(\"z\") permit (principal, action == Action::\"query\", resource);\n\
          @id(\"m\") permit (principal == Workload::\"{OWNER}\", action, resource);\n\
-         @id(\"a\") permit (principal, action in [Action::\"query\", Action::\"end\"], resource == Task::\"{}\");",
+         @id(\"a\") permit (principal, action in [Action::\"query\", Action::\"end\"],\n\
+                          resource == Task::\"{}\");",
         "05".repeat(16)
     ));
     let permit = permitted(&policy, &ordinary(Action::Query));

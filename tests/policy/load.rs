@@ -29,7 +29,8 @@ fn refused_at(text: &str, place: (usize, usize), words: &[&str]) {
 
 #[test]
 fn a_type_error_has_position_policy_and_message() {
-    let text = "// two lines\n@id(\"young\")\npermit (principal, action == Action::\"query\", resource)\n\
+    let text = "// two lines\n@id(\"young\")\n\
+                permit (principal, action == Action::\"query\", resource)\n\
                 when { resource.age_ms < \"ten\" };";
     refused_at(
         text,
@@ -284,7 +285,8 @@ fn an_error_names_its_file() {
 #[test]
 fn an_exact_workload_is_that_workload() {
     let policy = set(
-        "permit (principal == Workload::\"spiffe://prod.test/ns/shop/sa/client\", action, resource);",
+        "permit (principal == Workload::\"spiffe://prod.test/ns/shop/sa/client\",\n\
+                 action, resource);",
     );
     permitted(&policy, &ordinary(Action::Create));
     let mut other = ordinary(Action::Create);

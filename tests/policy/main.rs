@@ -1,4 +1,5 @@
-//! The policy room from outside: the default set, what is refused at load, reloading, and trust domains.
+//! The policy room from outside: the default set, what is refused at load, reloading, and trust
+//! domains.
 
 #[cfg(test)]
 mod bounds;

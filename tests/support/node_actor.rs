@@ -67,6 +67,11 @@ impl Actor {
         answer.unwrap_or_else(|error| panic!("{} does not answer: {error}", self.name))
     }
 
+    /// The next answer, if it comes in time.
+    pub(crate) fn answer_within(&mut self, time: Duration) -> Option<Value> {
+        self.answers.recv_timeout(time).ok()
+    }
+
     /// Sends an operation and waits for its answer.
     pub(crate) fn call(&mut self, op: &Value) -> Value {
         self.tell(op);
@@ -103,6 +108,11 @@ impl Actor {
         event.unwrap_or_else(|error| panic!("{} gets no notice: {error}", self.name))
     }
 
+    /// As [`Actor::event`]; `None` where there is none within `wait`.
+    pub(crate) fn event_within(&mut self, wait: Duration) -> Option<Value> {
+        self.events.recv_timeout(wait).ok()
+    }
+
     /// SIGKILL.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
@@ -127,5 +137,11 @@ const _: () = {
         Actor::ok,
         Actor::err,
     );
-    let _ = (Actor::hand, Actor::event, Actor::kill);
+    let _ = (
+        Actor::call,
+        Actor::hand,
+        Actor::event,
+        Actor::event_within,
+        Actor::kill,
+    );
 };

@@ -13,7 +13,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     // Edges: each names the domain and the ports, never another edge.
     ("attest", INWARD),
     ("clock", INWARD),
-    ("grpc", &["domain", "service", "proto", "kernel"]),
+    (
+        "grpc",
+        &["domain", "service", "proto", "kernel", "canonical"],
+    ),
     ("identity", INWARD),
     ("ledger", INWARD),
     ("policy", INWARD),
@@ -55,7 +58,7 @@ const CRATE_HOMES: &[(&str, &[&str])] = &[
     ("redb::", &["ledger"]),
     ("spire_api::", &["attest"]),
     ("toml::", &["config", "dev"]),
-    ("tonic_health::", &["grpc", "app", "cli"]),
+    ("tonic_health::", &["grpc", "client"]),
 ];
 
 /// Reads one file and returns its offences.

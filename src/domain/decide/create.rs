@@ -131,7 +131,7 @@ pub enum Basis {
         request: Digest,
     },
     /// The owner's create token.
-    Token(Presented),
+    Token(Box<Presented>),
 }
 
 /// What a server registers.

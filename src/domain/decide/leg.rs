@@ -65,27 +65,27 @@ pub fn start(
     }
     let mut next = task.clone();
     let fence = next.raise();
-    let leg = match task.leg.clone().filter(|_| mine && ask.holder_may_act) {
-        Some(leg) => Leg {
+    let kept = task.leg.clone().filter(|_| mine && ask.holder_may_act);
+    let leg = if let Some(leg) = kept {
+        Leg {
             certificate: ask.certificate,
             certificate_ends: ask.certificate_ends,
             fence,
             epoch: now.epoch,
             ..leg
-        },
-        None => {
-            next.legs = LegNumber(next.legs.0.saturating_add(1));
-            Leg {
-                number: next.legs,
-                performer,
-                holder: process,
-                uid: ask.uid,
-                certificate: ask.certificate,
-                certificate_ends: ask.certificate_ends,
-                fence,
-                epoch: now.epoch,
-                started_at: now.time,
-            }
+        }
+    } else {
+        next.legs = LegNumber(next.legs.0.saturating_add(1));
+        Leg {
+            number: next.legs,
+            performer,
+            holder: process,
+            uid: ask.uid,
+            certificate: ask.certificate,
+            certificate_ends: ask.certificate_ends,
+            fence,
+            epoch: now.epoch,
+            started_at: now.time,
         }
     };
     let reattached = task

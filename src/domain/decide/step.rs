@@ -3,12 +3,13 @@
 use crate::domain::claims::{Operation, Subject, TokenClaims};
 use crate::domain::denial::Reason;
 use crate::domain::grant::{Grant, ToolCall};
-use crate::domain::id::{Digest, Jti, LegNumber, StepNumber};
+use crate::domain::id::{Digest, Fence, Jti, LegNumber, StepNumber};
 use crate::domain::lineage::{Lineage, Now, Transition, Writes};
 use crate::domain::policy::{Action, Permit};
 use crate::domain::role::{AsPerformer, Held};
 use crate::domain::step::{Purpose, Step, StepState, TokenRecord};
 use crate::domain::task::{Leg, Task};
+use crate::domain::time::Time;
 
 /// What the holder of a leg asks for.
 #[derive(Clone, Debug)]
@@ -160,7 +161,23 @@ pub fn issue(
         used_at: None,
     });
     writes.task = Some(next);
-    let claims = TokenClaims {
+    let claims = claims(task, leg, ask, (subject, operation, fence, expires_at), now);
+    let effect = StepAsked::Issue {
+        claims: Box::new(claims),
+        idempotency_key: ask.idempotency_key,
+    };
+    Ok(Transition { writes, effect })
+}
+
+/// What the token of this step says.
+fn claims(
+    task: &Task,
+    leg: &Leg,
+    ask: &AskStep,
+    (subject, operation, fence, expires_at): (Subject, Operation, Fence, Time),
+    now: &Now<'_>,
+) -> TokenClaims {
+    TokenClaims {
         subject,
         actor: leg.performer.clone(),
         audience: ask.call.audience.clone(),
@@ -178,12 +195,7 @@ pub fn issue(
         fence,
         step: Some(ask.number),
         epoch: now.epoch,
-    };
-    let effect = StepAsked::Issue {
-        claims: Box::new(claims),
-        idempotency_key: ask.idempotency_key,
-    };
-    Ok(Transition { writes, effect })
+    }
 }
 
 /// The caller's own live leg.

@@ -16,7 +16,7 @@ use crate::service::{
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use secrecy::ExposeSecret as _;
+use secrecy::ExposeSecret;
 use std::time::Duration;
 
 /// Milliseconds since the Unix epoch.
@@ -154,7 +154,7 @@ pub(in crate::grpc) fn step_issued(issued: IssuedStep) -> v1::IssueStepResponse 
     let (token, expires_at_ms, idempotency_key) = match &issued.token {
         None => (String::new(), 0, Vec::new()),
         Some(token) => {
-            let text = token.token.as_ref().map(|text| text.expose_secret());
+            let text = token.token.as_ref().map(ExposeSecret::expose_secret);
             (
                 text.unwrap_or_default().to_owned(),
                 at_ms(token.expires_at),

@@ -207,32 +207,6 @@ impl Forms {
         }))
     }
 
-    /// `Enforcement.Report`.
-    pub(in crate::grpc) fn report(&self, message: &v1::ReportRequest) -> Formed<ReportAsk> {
-        use v1::report_request::Outcome as Wire;
-        let outcome = match Wire::try_from(message.outcome) {
-            Ok(Wire::Done) => Outcome::Done,
-            Ok(Wire::NotDone) => Outcome::NotDone,
-            Ok(Wire::Unknown) => Outcome::Unknown,
-            Ok(Wire::Unspecified) | Err(_) => return Err(FormError::Unnamed.at("outcome")),
-        };
-        Ok(ReportAsk {
-            task: task(&message.task_id)?,
-            step: field::step(message.step).field("step")?,
-            fence: Fence(message.fence),
-            jti: Jti(field::bytes(&message.jti).field("jti")?),
-            outcome,
-        })
-    }
-
-    /// `Legs.Hold`.
-    pub(in crate::grpc) fn hold(&self, message: &v1::HoldRequest) -> Formed<(TaskId, LegNumber)> {
-        Ok((
-            task(&message.task_id)?,
-            field::leg(message.leg).field("leg")?,
-        ))
-    }
-
     /// A token and what shows that its key is on the connection: both or neither.
     fn proofs(&self, token: String, proof: Option<v1::Proof>) -> Formed<Option<Proofs>> {
         use v1::proof::Proof;
@@ -318,6 +292,32 @@ impl Forms {
             },
         })
     }
+}
+
+/// `Enforcement.Report`.
+pub(in crate::grpc) fn report(message: &v1::ReportRequest) -> Formed<ReportAsk> {
+    use v1::report_request::Outcome as Wire;
+    let outcome = match Wire::try_from(message.outcome) {
+        Ok(Wire::Done) => Outcome::Done,
+        Ok(Wire::NotDone) => Outcome::NotDone,
+        Ok(Wire::Unknown) => Outcome::Unknown,
+        Ok(Wire::Unspecified) | Err(_) => return Err(FormError::Unnamed.at("outcome")),
+    };
+    Ok(ReportAsk {
+        task: task(&message.task_id)?,
+        step: field::step(message.step).field("step")?,
+        fence: Fence(message.fence),
+        jti: Jti(field::bytes(&message.jti).field("jti")?),
+        outcome,
+    })
+}
+
+/// `Legs.Hold`.
+pub(in crate::grpc) fn hold(message: &v1::HoldRequest) -> Formed<(TaskId, LegNumber)> {
+    Ok((
+        task(&message.task_id)?,
+        field::leg(message.leg).field("leg")?,
+    ))
 }
 
 /// The field `task_id`.

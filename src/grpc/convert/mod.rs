@@ -16,7 +16,7 @@ pub use field::{FormError, InvalidField};
 
 pub(super) use answers::{at_ms, check_answer, duration_ms, hold_kind, step_state, task_state};
 pub(super) use answers::{issued, leg_started, registered, server_view, step_issued, who_am_i};
-pub(super) use asks::{CheckAsk, FinishAsk, IssueAsk, task};
+pub(super) use asks::{CheckAsk, FinishAsk, IssueAsk, hold, report, task};
 pub(super) use audit::record;
 pub(super) use field::InField;
 pub(super) use summaries::{details, summary};

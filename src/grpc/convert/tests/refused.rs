@@ -1,161 +1,8 @@
-//! Each refused form beside its accepted neighbour.
+//! What is refused, and what it is told.
 
-use super::asks::{CheckAsk, IssueAsk};
+use super::super::field;
+use super::super::report as report_ask;
 use super::*;
-use crate::domain::decide::end::{Ending, LegEnding};
-use crate::domain::decide::report::Outcome;
-use crate::domain::evidence::Assurance;
-use crate::domain::grant::{ArgumentConstraint, AudienceAssurance};
-use crate::domain::id::Digest;
-use crate::domain::step::StepState;
-use crate::domain::task::TaskState;
-use crate::proto::v1;
-use crate::service::OwnerOperation;
-use secrecy::ExposeSecret as _;
-use std::time::Duration;
-
-const SERVER: &str = "spiffe://example.test/server";
-const URL: &str = "https://mcp.example.test/mcp";
-const TASK: &str = "0197f0a1b2c37d4e8f00112233445566";
-
-fn forms() -> Forms {
-    let id = SpiffeId::new(SERVER).expect("is one");
-    Forms {
-        audiences: [(URL.to_owned(), id)].into_iter().collect(),
-        ..Forms::default()
-    }
-}
-
-fn certificate() -> Vec<u8> {
-    let made = rcgen::generate_simple_self_signed(vec!["hand".to_owned()]).expect("can be made");
-    made.cert.der().to_vec()
-}
-
-fn call() -> v1::ToolCall {
-    v1::ToolCall {
-        audience: SERVER.to_owned(),
-        tool: "transfer".to_owned(),
-        arguments: b"{\"amount\": 1.0}".to_vec(),
-        tool_definition_s256: vec![7; 32],
-    }
-}
-
-fn proof() -> Option<v1::Proof> {
-    Some(v1::Proof {
-        proof: Some(v1::proof::Proof::PeerCertificate(certificate())),
-    })
-}
-
-fn principal() -> Option<v1::Principal> {
-    Some(v1::Principal {
-        issuer: "https://login.example.test".to_owned(),
-        subject: "alice".to_owned(),
-    })
-}
-
-fn ask_create() -> v1::AskCreate {
-    v1::AskCreate {
-        call: Some(call()),
-        asked: Some(v1::Grant {
-            permissions: vec![v1::Permission {
-                audience: URL.to_owned(),
-                tool: "read".to_owned(),
-                arguments: None,
-            }],
-            not_after_ms: Some(5),
-            audience_must_be_local: true,
-        }),
-        performers: vec!["spiffe://example.test/worker".to_owned()],
-        lifetime_ms: 0,
-    }
-}
-
-fn issue(ask: v1::AskCreate) -> v1::IssueRequest {
-    v1::IssueRequest {
-        request_id: b"1".to_vec(),
-        certificate: certificate(),
-        operation: Some(v1::issue_request::Operation::Create(ask)),
-    }
-}
-
-fn query(server: &str, handle: &str) -> v1::IssueRequest {
-    v1::IssueRequest {
-        request_id: Vec::new(),
-        certificate: certificate(),
-        operation: Some(v1::issue_request::Operation::Query(v1::AskName {
-            server: server.to_owned(),
-            handle: handle.to_owned(),
-        })),
-    }
-}
-
-fn create() -> v1::CreateRequest {
-    v1::CreateRequest {
-        token: "a.b.c".to_owned(),
-        proof: proof(),
-        call: Some(call()),
-        handle: "3f0c5f0e-5d5a-4a3f-9d3c-0a8d3e0e6b51".to_owned(),
-        ..v1::CreateRequest::default()
-    }
-}
-
-fn check_query() -> v1::CheckRequest {
-    v1::CheckRequest {
-        token: "a.b.c".to_owned(),
-        proof: proof(),
-        principal: principal(),
-        operation: Some(v1::check_request::Operation::Query(v1::CheckName {
-            handle: "h".to_owned(),
-        })),
-    }
-}
-
-fn check_step() -> v1::CheckRequest {
-    v1::CheckRequest {
-        principal: None,
-        operation: Some(v1::check_request::Operation::Step(call())),
-        ..check_query()
-    }
-}
-
-fn step() -> v1::IssueStepRequest {
-    v1::IssueStepRequest {
-        task_id: TASK.to_owned(),
-        leg: 1,
-        step: 1,
-        call: Some(call()),
-        request_id: vec![0; 64],
-    }
-}
-
-fn report() -> v1::ReportRequest {
-    v1::ReportRequest {
-        task_id: TASK.to_owned(),
-        step: 1,
-        fence: 3,
-        jti: vec![1; 16],
-        outcome: v1::report_request::Outcome::NotDone.into(),
-    }
-}
-
-/// A message is accepted; after the change it is refused, and the text names the field.
-#[track_caller]
-fn check<M: Clone, T>(
-    parse: impl Fn(M) -> Result<T, InvalidField>,
-    good: M,
-    change: impl FnOnce(&mut M),
-    says: &str,
-) {
-    let mut bad = good.clone();
-    change(&mut bad);
-    if let Err(invalid) = parse(good) {
-        panic!("the neighbour of `{says}` is refused: {invalid}");
-    }
-    match parse(bad) {
-        Ok(_) => panic!("`{says}` is accepted"),
-        Err(invalid) => assert_eq!(invalid.to_string(), says),
-    }
-}
 
 #[test]
 fn calls_of_the_wrong_form_are_refused() {
@@ -377,7 +224,7 @@ fn a_token_and_its_proof_come_together() {
         request_id: b"1".to_vec(),
         token: String::new(),
         proof: None,
-        principal: principal(),
+        principal: Some(principal()),
         ..create()
     };
     let nothing = "token or principal: is required";
@@ -412,7 +259,7 @@ fn checks_of_the_wrong_form_are_refused() {
     check(
         parse,
         check_step(),
-        |m| m.principal = principal(),
+        |m| m.principal = Some(principal()),
         "principal: is only for a request of a query or cancel",
     );
     let bare = |m: &mut v1::CheckRequest| {
@@ -446,7 +293,7 @@ fn names_and_numbers_of_the_wrong_form_are_refused() {
     check(parse, step(), |m| m.task_id.push('0'), id);
     check(parse, step(), |m| m.leg = 0, "leg: is counted from 1");
     check(parse, step(), |m| m.step = 0, "step: is counted from 1");
-    let parse = |message: v1::ReportRequest| forms.report(&message);
+    let parse = |message: v1::ReportRequest| report_ask(&message);
     check(
         parse,
         report(),
@@ -483,126 +330,4 @@ fn no_error_shows_what_was_sent() {
         .step(v1::IssueStepRequest { task_id, ..step() })
         .expect_err("is no task ID");
     assert!(!format!("{error} {error:?}").contains(secret));
-}
-
-#[test]
-fn a_create_means_what_it_says() {
-    let IssueAsk::Create(ask) = forms().issue(issue(ask_create())).expect("is good") else {
-        panic!("is a create");
-    };
-    assert_eq!(ask.lifetime, Duration::MAX);
-    assert_eq!(ask.asked.not_after, Some(crate::domain::time::Time(5)));
-    assert_eq!(ask.asked.audience_assurance, AudienceAssurance::Process);
-    let [permission] = ask.asked.permissions.as_slice() else {
-        panic!("has one permission");
-    };
-    assert_eq!(permission.audience.to_string(), SERVER, "the URL is mapped");
-    assert_eq!(permission.arguments, ArgumentConstraint::Any);
-    assert_eq!(ask.call.definition, Some(Digest([7; 32])));
-    assert_eq!(ask.call.arguments, canonical::sha256(b"{\"amount\":1}"));
-    let none = v1::AskCreate {
-        asked: None,
-        lifetime_ms: 1,
-        ..ask_create()
-    };
-    let IssueAsk::Create(ask) = forms().issue(issue(none)).expect("is good") else {
-        panic!("is a create");
-    };
-    assert_eq!(ask.lifetime, Duration::from_millis(1));
-    assert!(ask.asked.permissions.is_empty());
-}
-
-#[test]
-fn a_proof_becomes_the_thumbprint_of_its_certificate() {
-    let der = certificate();
-    let message = v1::CheckRequest {
-        proof: Some(v1::Proof {
-            proof: Some(v1::proof::Proof::PeerCertificate(der.clone())),
-        }),
-        ..check_query()
-    };
-    let CheckAsk::Owner(ask) = forms().check(message).expect("is good") else {
-        panic!("is an owner's");
-    };
-    let proofs = ask.proofs.expect("has them");
-    assert_eq!(proofs.certificate, canonical::sha256(&der));
-    assert_eq!(proofs.token.expose_secret(), "a.b.c");
-    assert_eq!(ask.operation, OwnerOperation::Query);
-}
-
-#[test]
-fn outcomes_and_endings_keep_their_meaning() {
-    let forms = forms();
-    for (wire, outcome) in [
-        (v1::report_request::Outcome::Done, Outcome::Done),
-        (v1::report_request::Outcome::NotDone, Outcome::NotDone),
-        (v1::report_request::Outcome::Unknown, Outcome::Unknown),
-    ] {
-        let outcome_of = wire.into();
-        let ask = forms.report(&v1::ReportRequest {
-            outcome: outcome_of,
-            ..report()
-        });
-        assert_eq!(ask.expect("is good").outcome, outcome);
-    }
-    for (wire, ending) in [
-        (v1::end_request::Outcome::Yielded, LegEnding::Yielded),
-        (
-            v1::end_request::Outcome::Completed,
-            LegEnding::Task(Ending::Completed),
-        ),
-        (
-            v1::end_request::Outcome::Failed,
-            LegEnding::Task(Ending::Failed),
-        ),
-    ] {
-        let ask = forms.end(v1::EndRequest {
-            task_id: TASK.to_owned(),
-            leg: 1,
-            outcome: wire.into(),
-            request_id: Vec::new(),
-        });
-        assert_eq!(ask.expect("is good").ending, ending);
-    }
-    for completed in [true, false] {
-        let ask = forms.finish(v1::FinishRequest {
-            task_id: TASK.to_owned(),
-            completed,
-            leg_fence: Some(4),
-            request_id: Vec::new(),
-        });
-        let ask = ask.expect("is good");
-        assert_eq!(ask.ending == Ending::Completed, completed);
-        assert_eq!(ask.leg_fence, Some(crate::domain::id::Fence(4)));
-    }
-}
-
-#[test]
-fn states_and_assurances_have_their_names() {
-    for (state, wire) in [
-        (TaskState::Cancelled, v1::TaskState::Cancelled),
-        (TaskState::Completed, v1::TaskState::Completed),
-        (TaskState::Expired, v1::TaskState::Expired),
-        (TaskState::Failed, v1::TaskState::Failed),
-        (TaskState::Working, v1::TaskState::Working),
-    ] {
-        assert_eq!(task_state(state), i32::from(wire));
-    }
-    for (state, wire) in [
-        (StepState::Issued, v1::StepState::Issued),
-        (StepState::Used, v1::StepState::Running),
-        (StepState::Done, v1::StepState::Done),
-        (StepState::NotDone, v1::StepState::NotDone),
-        (StepState::Unknown, v1::StepState::Unknown),
-        (StepState::Void, v1::StepState::Void),
-    ] {
-        assert_eq!(step_state(state), i32::from(wire));
-    }
-    for (strength, name) in [
-        (Assurance::Principal, "principal"),
-        (Assurance::Process, "process"),
-        (Assurance::Svid, "svid"),
-    ] {
-        assert_eq!(answers::assurance(strength), name);
-    }
 }
