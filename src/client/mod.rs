@@ -21,6 +21,8 @@ pub mod peer;
 pub mod pool;
 mod server;
 mod socket;
+#[cfg(test)]
+mod tests;
 pub mod tls;
 mod tool;
 mod worker;

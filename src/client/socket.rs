@@ -97,20 +97,29 @@ pub(super) async fn connect(
             path: path.to_owned(),
             source,
         })?;
+    check_peer(&stream, path, may_answer)?;
+    Ok(stream)
+}
+
+/// Whoever listens must be one of those who may answer.
+fn check_peer(
+    stream: &UnixStream,
+    path: &Path,
+    may_answer: BTreeSet<u32>,
+) -> Result<(), SocketError> {
     let peer = stream.peer_cred().map_err(|source| SocketError::Connect {
         path: path.to_owned(),
         source,
     })?;
     if may_answer.contains(&peer.uid()) {
-        Ok(stream)
-    } else {
-        Err(SocketError::Peer {
-            path: path.to_owned(),
-            answers: peer.uid(),
-            pid: peer.pid().unwrap_or_default(),
-            expected: may_answer,
-        })
+        return Ok(());
     }
+    Err(SocketError::Peer {
+        path: path.to_owned(),
+        answers: peer.uid(),
+        pid: peer.pid().unwrap_or_default(),
+        expected: may_answer,
+    })
 }
 
 /// Who may answer at a socket: the owner of its folder, or root where the socket unit listens.
@@ -203,12 +212,12 @@ fn users(expected: &BTreeSet<u32>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{SocketError, connect, trusted_folder};
+    use super::{SocketError, check_peer, connect, trusted_folder};
     use std::collections::BTreeSet;
     use std::fs::Permissions;
     use std::os::unix::fs::PermissionsExt;
     use std::path::Path;
-    use tokio::net::UnixListener;
+    use tokio::net::{UnixListener, UnixStream};
 
     fn own() -> u32 {
         rustix::process::geteuid().as_raw()
@@ -270,6 +279,21 @@ mod tests {
             Ok(_) => assert_eq!(own(), 0),
             Err(error) => assert!(matches!(error, SocketError::Owner { .. }), "{error}"),
         }
+    }
+
+    #[tokio::test]
+    async fn a58_whoever_else_listens_is_refused() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("agent.sock");
+        let _listener = UnixListener::bind(&path).expect("bind");
+        let stream = UnixStream::connect(&path).await.expect("connect");
+        let check = |uid| check_peer(&stream, &path, BTreeSet::from([uid]));
+        check(own()).expect("control");
+        let refused = check(own().wrapping_add(1)).expect_err("another user");
+        assert!(
+            matches!(refused, SocketError::Peer { answers, .. } if answers == own()),
+            "{refused}"
+        );
     }
 
     #[test]

@@ -170,6 +170,11 @@ impl Continuation {
         let judge = self.judge(ISSUE, evidence, move |scene| {
             let task = scene.lineage.known(&scene.now)?;
             let held = Held::<AsPerformer>::check(task, scene.evidence)?;
+            // Before the leg, which an ended task has not: the worker learns that it is over.
+            let state = task.state_at(scene.now.time);
+            if state.is_terminal() {
+                return Err(Reason::Terminal(state));
+            }
             scene.fact("leg", &ask.leg.0);
             scene.fact("step", &ask.number.0);
             scene.fact("audience", &ask.call.audience);

@@ -136,17 +136,28 @@ impl Job {
         self.tool.ok(&check_op(leg, token))
     }
 
-    /// The client asks for a query or cancel token, and its server checks it.
-    pub(crate) fn owner(&mut self, operation: &str, handle: &str) -> Value {
-        let token = self.client.ok(&json!({
+    /// The client's token for a query or a cancel.
+    pub(crate) fn owner_token(&mut self, operation: &str, handle: &str) -> String {
+        let issued = self.client.ok(&json!({
             "op": format!("issue_{operation}"), "request_id": operation, "hand": "client",
             "server": SERVER, "handle": handle,
         }));
+        text(&issued, "token")
+    }
+
+    /// What the server asks about such a token.
+    pub(crate) fn owner_op(&mut self, operation: &str, handle: &str) -> Value {
+        let token = self.owner_token(operation, handle);
         let peer = self.client_certificate();
-        self.server.ok(&json!({
-            "op": format!("check_{operation}"), "token": token["token"], "peer": peer,
-            "handle": handle,
-        }))
+        json!({
+            "op": format!("check_{operation}"), "token": token, "peer": peer, "handle": handle,
+        })
+    }
+
+    /// The client asks for a query or cancel token, and its server checks it.
+    pub(crate) fn owner(&mut self, operation: &str, handle: &str) -> Value {
+        let op = self.owner_op(operation, handle);
+        self.server.ok(&op)
     }
 }
 
@@ -173,4 +184,24 @@ pub(crate) fn report_op(fresh: &Value, outcome: &str) -> Value {
         "op": "report", "task_id": fresh["task"]["task_id"], "step": fresh["step"]["step"],
         "fence": fresh["step"]["fence"], "jti": fresh["step"]["jti"], "outcome": outcome,
     })
+}
+
+pub(crate) fn end_op(leg: &Leg, outcome: &str) -> Value {
+    json!({
+        "op": "end", "task_id": leg.task.id, "leg": leg.number, "outcome": outcome,
+        "request_id": "end",
+    })
+}
+
+/// The one answer to whoever has no role, whatever there is.
+pub(crate) fn assert_unknown(err: &Value) {
+    assert_eq!(
+        (&err["code"], &err["reason"], &err["message"]),
+        (
+            &json!("PermissionDenied"),
+            &json!("unknown_task"),
+            &json!("unknown task")
+        ),
+        "{err}"
+    );
 }

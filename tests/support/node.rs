@@ -1,15 +1,17 @@
 //! One node for a test: the development provider, the agent and any number of workloads, each a process.
 //!
-//! Included by `#[path]`, with `node_actor.rs` beside it. Everything is blocking. As root each role runs
+//! Included by `#[path]`, with `node_actor.rs` and `node_files.rs` beside it. Everything is blocking. As root each role runs
 //! under its own uid; otherwise all share the test's, and [`distinct_uids`] says so for those that need them.
 
 #[path = "node_actor.rs"]
 mod actor;
+#[path = "node_files.rs"]
+mod files;
 
 pub(crate) use actor::Actor;
 
+use files::{config, entries};
 use serde_json::Value;
-use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
@@ -21,6 +23,8 @@ use tempfile::TempDir;
 /// How long a process may take to do what it was started for.
 const PATIENCE: Duration = Duration::from_secs(60);
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
+/// A program without registration entry.
+const NOBODY: &str = "nobody";
 const AGENT: &str = env!("CARGO_BIN_EXE_handfast");
 const ACTOR: &str = env!("CARGO_BIN_EXE_handfast-test-actor");
 
@@ -115,11 +119,11 @@ impl Node {
         fs::create_dir(path.join("bin")).unwrap();
         set_mode(path);
         set_mode(&path.join("bin"));
+        // A copy of its own: a link more or less changes the file, and so whoever runs it.
+        let program = path.join("bin").join(NOBODY);
+        fs::copy(ACTOR, &program).unwrap();
         for role in &options.roles {
-            let program = path.join("bin").join(&role.name);
-            if fs::hard_link(ACTOR, &program).is_err() {
-                fs::copy(ACTOR, &program).unwrap();
-            }
+            fs::hard_link(&program, path.join("bin").join(&role.name)).unwrap();
         }
         fs::write(path.join("entries.toml"), entries(path, &options.roles)).unwrap();
         fs::write(path.join("policy.cedar"), &options.policy).unwrap();
@@ -242,6 +246,11 @@ impl Node {
         Actor::start(command, &role.name)
     }
 
+    /// Starts a process of a program that has no registration entry.
+    pub(crate) fn nobody(&self) -> Actor {
+        self.actor(&Role::new(NOBODY, 30_999, Row::Absent))
+    }
+
     /// Starts a process of the role of this name.
     pub(crate) fn actor_named(&self, name: &str) -> Actor {
         self.actor(&self.role(name))
@@ -262,9 +271,17 @@ impl Node {
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
-    /// The audit record behind a decision: `reason`, `explanation`, `facts` and so on.
+    /// The audit record behind a decision: `reason`, `explanation`, `facts` and so on. Waits until it is
+    /// written.
     pub(crate) fn explain(&self, decision_id: &str) -> Value {
-        self.operator_json(&["explain", decision_id])
+        let mut output = None;
+        until("the decision's record", || {
+            let answer = self.operator(&["explain", decision_id]);
+            let found = answer.status.success();
+            output = Some(answer.stdout);
+            found
+        });
+        serde_json::from_slice(&output.unwrap()).unwrap()
     }
 
     fn handfast(&self, arguments: &[&str], last: &str) -> Output {
@@ -296,9 +313,9 @@ impl Drop for Node {
 
 /// Waits for a condition; fails the test if it does not come true.
 pub(crate) fn until(what: &str, mut is_true: impl FnMut() -> bool) {
-    let end = Instant::now() + PATIENCE;
+    let begin = Instant::now();
     while !is_true() {
-        assert!(Instant::now() < end, "waited in vain for {what}");
+        assert!(begin.elapsed() < PATIENCE, "waited in vain for {what}");
         std::thread::sleep(POLL_INTERVAL); // poll: the condition above, until the deadline
     }
 }
@@ -333,60 +350,6 @@ fn log(folder: &Path, name: &str) -> Stdio {
     let mut options = fs::OpenOptions::new();
     let file = options.create(true).append(true).open(folder.join(name));
     file.unwrap().into()
-}
-
-fn entries(folder: &Path, roles: &[Role]) -> String {
-    let mut text = format!(
-        "[[entry]]\nspiffe_id = \"spiffe://demo.test/handfast/agent\"\n\
-         selectors = [\"unix:path:{AGENT}\", \"unix:uid:{}\"]\nbroker = true\n",
-        own_uid()
-    );
-    for role in roles {
-        let (id, program) = (role.spiffe_id(), folder.join("bin").join(&role.name));
-        let program = program.display();
-        writeln!(
-            text,
-            "[[entry]]\nspiffe_id = \"{id}\"\nselectors = [\"unix:path:{program}\"]"
-        )
-        .unwrap();
-    }
-    text
-}
-
-fn config(folder: &Path, options: &Options) -> String {
-    let folder = folder.display();
-    let mut text = format!(
-        r#"
-[agent]
-spiffe_id = "spiffe://demo.test/handfast/agent"
-socket_path = "{folder}/run/agent.sock"
-socket_mode = "0666"
-operator_socket_path = "{folder}/private/operator.sock"
-data_dir = "{folder}/data"
-key_file = "{folder}/key/names.key"
-[spiffe]
-workload_api = "unix://{folder}/spiffe/public/api.sock"
-broker_socket = "{folder}/spiffe/broker/broker.sock"
-broker_agent_id = "spiffe://demo.test/spire/agent/dev"
-[policy]
-path = "{folder}/policy.cedar"
-"#
-    );
-    for role in &options.roles {
-        let demand = match role.row {
-            Row::Absent => continue,
-            Row::Process => "process = true".to_owned(),
-            Row::Uid => format!("uid = {}", role.real_uid()),
-        };
-        writeln!(
-            text,
-            "[[workload]]\nspiffe_id = \"{}\"\n{demand}",
-            role.spiffe_id()
-        )
-        .unwrap();
-    }
-    text.push_str(&options.config);
-    text
 }
 
 /// Not every test binary wants all of this.

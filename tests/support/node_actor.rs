@@ -67,6 +67,11 @@ impl Actor {
         answer.unwrap_or_else(|error| panic!("{} does not answer: {error}", self.name))
     }
 
+    /// The next answer, if it comes in time.
+    pub(crate) fn answer_within(&mut self, time: Duration) -> Option<Value> {
+        self.answers.recv_timeout(time).ok()
+    }
+
     /// Sends an operation and waits for its answer.
     pub(crate) fn call(&mut self, op: &Value) -> Value {
         self.tell(op);

@@ -62,18 +62,18 @@ fn plain(name: &str, prefix: &str) -> String {
     name.strip_prefix(prefix).unwrap_or(name).to_lowercase()
 }
 
-pub(crate) fn state(state: i32, decision_id: String) -> Value {
+pub(crate) fn state(state: i32, decision_id: &str) -> Value {
     json!({ "state": task_state(state), "decision_id": decision_id })
 }
 
-pub(crate) fn issued(reply: v1::IssueResponse) -> Value {
+pub(crate) fn issued(reply: &v1::IssueResponse) -> Value {
     json!({
         "token": reply.token, "expires_at_ms": reply.expires_at_ms, "repeat": reply.repeat,
         "decision_id": reply.decision_id,
     })
 }
 
-pub(crate) fn created(reply: v1::CreateResponse) -> Value {
+pub(crate) fn created(reply: &v1::CreateResponse) -> Value {
     json!({
         "task_id": reply.task_id, "work_reference": reply.work_reference,
         "state": task_state(reply.state), "deadline_ms": reply.deadline_ms,
@@ -82,7 +82,7 @@ pub(crate) fn created(reply: v1::CreateResponse) -> Value {
     })
 }
 
-pub(crate) fn got(reply: v1::GetResponse) -> Value {
+pub(crate) fn got(reply: &v1::GetResponse) -> Value {
     json!({
         "state": task_state(reply.state), "deadline_ms": reply.deadline_ms,
         "leg_live": reply.leg_live, "leg": reply.leg, "last_step": reply.last_step,
@@ -90,7 +90,7 @@ pub(crate) fn got(reply: v1::GetResponse) -> Value {
     })
 }
 
-pub(crate) fn started(reply: v1::StartResponse) -> Value {
+pub(crate) fn started(reply: &v1::StartResponse) -> Value {
     let open = reply
         .open
         .iter()
@@ -103,7 +103,7 @@ pub(crate) fn started(reply: v1::StartResponse) -> Value {
     })
 }
 
-pub(crate) fn step_issued(reply: v1::IssueStepResponse) -> Value {
+pub(crate) fn step_issued(reply: &v1::IssueStepResponse) -> Value {
     json!({
         "token": reply.token, "expires_at_ms": reply.expires_at_ms, "fence": reply.fence,
         "idempotency_key": to_hex(&reply.idempotency_key), "state": step_state(reply.state),
@@ -157,7 +157,7 @@ pub(crate) fn checked(reply: v1::CheckResponse) -> Result<Value, Failure> {
     Ok(answer)
 }
 
-pub(crate) fn who(reply: v1::WhoAmIResponse) -> Value {
+pub(crate) fn who(reply: &v1::WhoAmIResponse) -> Value {
     json!({
         "spiffe_ids": reply.spiffe_ids, "assurance": reply.assurance, "pid": reply.pid,
         "uid": reply.uid, "gid": reply.gid, "cgroup": reply.cgroup,

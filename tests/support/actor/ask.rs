@@ -50,10 +50,9 @@ fn from_hex(op: &Value, name: &str) -> Result<Vec<u8>, Failure> {
 }
 
 fn arguments(of: &Value) -> Option<Vec<u8>> {
-    match of.get("arguments")? {
-        Value::String(text) => Some(text.clone().into_bytes()),
-        value => Some(value.to_string().into_bytes()),
-    }
+    let arguments = of.get("arguments")?;
+    let text = arguments.as_str().map(str::to_owned);
+    Some(text.unwrap_or_else(|| arguments.to_string()).into_bytes())
 }
 
 fn call(op: &Value) -> Result<Option<v1::ToolCall>, Failure> {

@@ -73,6 +73,7 @@ impl Actor {
                 Ok(json!({ "certificate": ask::to_hex(&der) }))
             }
             "burst" => self.burst(op).await,
+            "repeat" => self.repeat(op).await,
             "hold" => self.hold(op).await,
             "drop_hold" => self.drop_hold(op),
             _ => self.perform(op).await,
@@ -98,13 +99,10 @@ impl Actor {
 
     /// The same `request` so many `times`, or all of `requests`, at once over so many `connections`.
     async fn burst(&self, op: &Value) -> Result<Value, Failure> {
-        let requests: Vec<Value> = match op.get("requests").and_then(Value::as_array) {
-            Some(requests) => requests.clone(),
-            None => {
-                let times = usize::try_from(ask::number(op, "times")).map_err(Failure::of)?;
-                vec![op.get("request").cloned().unwrap_or_default(); times]
-            }
-        };
+        let times = usize::try_from(ask::number(op, "times")).map_err(Failure::of)?;
+        let repeated = || vec![op.get("request").cloned().unwrap_or_default(); times];
+        let requests = op.get("requests").and_then(Value::as_array).cloned();
+        let requests = requests.unwrap_or_else(repeated);
         let connections = usize::try_from(ask::number(op, "connections").max(1));
         let connections = connections.map_err(Failure::of)?;
         let mut running = JoinSet::new();
@@ -126,6 +124,57 @@ impl Actor {
             Err(failure) => json!({ "err": failure.json() }),
         });
         Ok(json!({ "answers": answers.collect::<Vec<_>>() }))
+    }
+
+    /// The same `request` so many `times`, `in_flight` of them at once over so many `connections`; counts
+    /// what came of them.
+    async fn repeat(&self, op: &Value) -> Result<Value, Failure> {
+        let request = op.get("request").cloned().unwrap_or_default();
+        let (times, lanes) = (
+            ask::number(op, "times"),
+            ask::number(op, "in_flight").max(1),
+        );
+        let connections = ask::number(op, "connections").max(1);
+        let mut running = JoinSet::new();
+        for lane in 0..lanes {
+            let mut request = request.clone();
+            if let Some(members) = request.as_object_mut() {
+                let connection = lane.checked_rem(connections).unwrap_or_default();
+                members.insert(
+                    "connection".to_owned(),
+                    format!("repeat-{connection}").into(),
+                );
+            }
+            let actor = self.clone();
+            let share = (lane..times)
+                .step_by(usize::try_from(lanes).map_err(Failure::of)?)
+                .count();
+            running.spawn(async move {
+                let mut counts: HashMap<String, u64> = HashMap::new();
+                for _ in 0..share {
+                    let outcome = match actor.perform(&request).await {
+                        Ok(answer) => format!("ok {}", ask::text(&answer, "answer")),
+                        Err(failure) => {
+                            let said = failure.json();
+                            format!(
+                                "{} {}",
+                                ask::text(&said, "code"),
+                                ask::text(&said, "reason")
+                            )
+                        }
+                    };
+                    let count = counts.entry(outcome).or_default();
+                    *count = count.saturating_add(1);
+                }
+                counts
+            });
+        }
+        let mut counts: HashMap<String, u64> = HashMap::new();
+        for (outcome, lane) in running.join_all().await.into_iter().flatten() {
+            let count = counts.entry(outcome).or_default();
+            *count = count.saturating_add(lane);
+        }
+        Ok(json!({ "counts": counts }))
     }
 
     async fn hold(&self, op: &Value) -> Result<Value, Failure> {

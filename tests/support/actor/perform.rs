@@ -25,34 +25,34 @@ impl Actor {
         match ask::text(op, "op").as_str() {
             "issue_create" | "issue_query" | "issue_cancel" => {
                 let reply = requests.issue(request(self.issue(op)?, op)?).await?;
-                Ok(answer::issued(reply.into_inner()))
+                Ok(answer::issued(&reply.into_inner()))
             }
             "create" => {
                 let reply = tasks.create(request(self.create(op)?, op)?).await?;
-                Ok(answer::created(reply.into_inner()))
+                Ok(answer::created(&reply.into_inner()))
             }
             "finish" => {
                 let reply = tasks.finish(request(ask::finish(op), op)?).await?;
                 let reply = reply.into_inner();
-                Ok(answer::state(reply.state, reply.decision_id))
+                Ok(answer::state(reply.state, &reply.decision_id))
             }
             "get" => {
                 let task_id = ask::text(op, "task_id");
                 let reply = tasks.get(request(GetRequest { task_id }, op)?).await?;
-                Ok(answer::got(reply.into_inner()))
+                Ok(answer::got(&reply.into_inner()))
             }
             "start" => {
                 let reply = legs.start(request(self.start(op)?, op)?).await?;
-                Ok(answer::started(reply.into_inner()))
+                Ok(answer::started(&reply.into_inner()))
             }
             "issue_step" => {
                 let reply = legs.issue(request(ask::issue_step(op)?, op)?).await?;
-                Ok(answer::step_issued(reply.into_inner()))
+                Ok(answer::step_issued(&reply.into_inner()))
             }
             "end" => {
                 let reply = legs.end(request(ask::end(op), op)?).await?;
                 let reply = reply.into_inner();
-                Ok(answer::state(reply.state, reply.decision_id))
+                Ok(answer::state(reply.state, &reply.decision_id))
             }
             "check_query" | "check_cancel" | "check_step" => {
                 let reply = enforcement.check(request(self.check(op)?, op)?).await?;
@@ -67,7 +67,7 @@ impl Actor {
             "whoami" => {
                 let mut client = Self_Client::new(channel);
                 let reply = client.who_am_i(request(WhoAmIRequest {}, op)?).await?;
-                Ok(answer::who(reply.into_inner()))
+                Ok(answer::who(&reply.into_inner()))
             }
             "raw" => self.raw(op).await,
             other => Err(Failure::own(format!("no operation `{other}`"))),
