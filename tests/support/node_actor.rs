@@ -134,6 +134,7 @@ const _: () = {
         Actor::pid,
         Actor::tell,
         Actor::answer,
+        Actor::answer_within,
         Actor::ok,
         Actor::err,
     );
