@@ -19,7 +19,7 @@ demo: build ## one task from end to end, with real processes and no SPIRE instal
 
 test: ## every suite; the one against real SPIRE says so in one line where there is none
 	@spire-config/build-spire.sh >/dev/null || test "$$SPIRE" != required
-	$(CARGO) test --locked --features "$(TEST_FEATURES)"
+	$(CARGO) test --locked --no-fail-fast --features "$(TEST_FEATURES)"
 
 check: ## format, lints, the rules of the house, documentation
 	$(CARGO) fmt --check

@@ -1,9 +1,15 @@
 //! Crash points for the tests. Names no other room.
 //!
 //! Compiled to nothing without the feature `failpoints`, and refused in a build without debug
-//! assertions. With it, the environment variable `HANDFAST_FAILPOINTS` says what happens where:
-//! `name=abort`, `name=count:3:abort` (at the third hit), `name=pause:/a/file` (until that file
-//! exists), several of them parted by `;`.
+//! assertions. With it, the environment variable `HANDFAST_FAILPOINTS` says what happens where,
+//! several points parted by `;`:
+//!
+//! * `name=abort`, or `name=count:3:abort` from the third hit on,
+//! * `name=abort:/a/file`: abort once that file exists,
+//! * `name=pause:/a/file`: go on once that file exists. A thread that waits has made
+//!   `/a/file.reached` before.
+//!
+//! A name may be narrowed to one operation of the API, as `decide.judged_not_applied/Legs.Issue`.
 
 #[cfg(all(feature = "failpoints", not(debug_assertions)))]
 compile_error!("the feature `failpoints` is for builds with debug assertions only");
@@ -13,15 +19,21 @@ compile_error!("the feature `failpoints` is for builds with debug assertions onl
 #[inline(always)]
 pub fn hit(_name: &str) {}
 
+/// As [`hit`], for a point that every operation passes.
+#[cfg(not(feature = "failpoints"))]
+#[inline(always)]
+pub fn hit_in(_name: &str, _operation: &str) {}
+
 #[cfg(feature = "failpoints")]
-pub use armed::hit;
+pub use armed::{hit, hit_in};
 
 #[cfg(feature = "failpoints")]
 mod armed {
-    use std::path::PathBuf;
+    use std::path::{Path, PathBuf};
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU64, Ordering};
     use std::time::Duration;
+    use tokio::runtime::{Handle, RuntimeFlavor};
 
     const VARIABLE: &str = "HANDFAST_FAILPOINTS";
     const POLL: Duration = Duration::from_millis(5);
@@ -35,6 +47,7 @@ mod armed {
 
     enum Action {
         Abort,
+        AbortOnce(PathBuf),
         Pause(PathBuf),
     }
 
@@ -57,6 +70,7 @@ mod armed {
             None => (None, action),
         };
         let action = match action.split_once(':') {
+            Some(("abort", path)) => Action::AbortOnce(PathBuf::from(path)),
             Some(("pause", path)) => Action::Pause(PathBuf::from(path)),
             None if action == "abort" => Action::Abort,
             Some(_) | None => return None,
@@ -73,17 +87,47 @@ mod armed {
     pub fn hit(name: &str) {
         for point in points().iter().filter(|point| point.name == name) {
             let hits = point.hits.fetch_add(1, Ordering::SeqCst).saturating_add(1);
-            if hits < point.at {
-                continue;
+            if hits >= point.at {
+                point.action.carry_out();
             }
-            match &point.action {
-                Action::Abort => std::process::abort(),
-                Action::Pause(until) => {
-                    while !until.exists() {
-                        std::thread::sleep(POLL);
-                    }
-                }
+        }
+    }
+
+    /// As [`hit`], for a point that every operation passes.
+    pub fn hit_in(name: &str, operation: &str) {
+        if !points().is_empty() {
+            hit(name);
+            hit(&format!("{name}/{operation}"));
+        }
+    }
+
+    impl Action {
+        fn carry_out(&self) {
+            match self {
+                Self::Abort => std::process::abort(),
+                Self::AbortOnce(file) if file.exists() => std::process::abort(),
+                Self::AbortOnce(_) => {}
+                Self::Pause(until) => match Handle::try_current().map(|at| at.runtime_flavor()) {
+                    // The other tasks of this worker thread must go on meanwhile.
+                    Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(|| wait(until)),
+                    Ok(_) | Err(_) => wait(until),
+                },
             }
+        }
+    }
+
+    fn wait(until: &Path) {
+        if until.exists() {
+            return;
+        }
+        let mut reached = until.as_os_str().to_owned();
+        reached.push(".reached");
+        if std::fs::write(&reached, b"").is_err() {
+            // Nobody would know that this thread waits.
+            std::process::abort();
+        }
+        while !until.exists() {
+            std::thread::sleep(POLL);
         }
     }
 }

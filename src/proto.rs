@@ -13,6 +13,7 @@ use std::fmt;
     unused_qualifications,
     clippy::pedantic,
     clippy::allow_attributes_without_reason,
+    clippy::as_conversions,
     reason = "generated; documented in the .proto file"
 )]
 pub mod v1 {

@@ -174,6 +174,12 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), AppE
 fn assemble(config: Arc<Config>) -> Result<Parts, AppError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new(config.clock.backward_jump_max));
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+    // Before anything is made: a start that a broken policy refuses leaves nothing behind.
+    let policy = Arc::new(CedarPolicy::load(PolicySource {
+        path: Some(config.policy.path.clone()),
+        bytes_max: config.limits.policy_bytes,
+        policies_max: config.limits.policies,
+    })?);
     make_private(&config.agent.data_dir)?;
     if let Some(folder) = config.agent.key_file.parent() {
         make_private(folder)?;
@@ -182,11 +188,6 @@ fn assemble(config: Arc<Config>) -> Result<Parts, AppError> {
     let key_file = KeyFile::open_or_create(&config.agent.key_file, &ledger_path, entropy.as_ref())?;
     let keys = Keys::derive(&key_file, Arc::clone(&entropy))
         .map_err(|error| AppError::Keys(error.to_string()))?;
-    let policy = Arc::new(CedarPolicy::load(PolicySource {
-        path: Some(config.policy.path.clone()),
-        bytes_max: config.limits.policy_bytes,
-        policies_max: config.limits.policies,
-    })?);
     let (ledger, opened) = open_ledger(&config)?;
     let signer = EpochKey::generate(opened.epoch, config.agent.spiffe_id.clone())
         .map_err(|error| AppError::Keys(error.to_string()))?;

@@ -47,12 +47,38 @@ pub struct ExecutableId {
 /// Names one start of a program within a process: every `exec` changes it.
 ///
 /// Tells that a process runs another program than before. It is not evidence of *which* program that is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// Two are equal when file and start are: while a program runs its file cannot be written, and its inode
+/// number cannot be another file's; but its status changes when an upgrade replaces it or a link to it goes.
+#[derive(Clone, Copy, Debug)]
 pub struct Image {
     /// The file.
     pub executable: ExecutableId,
     /// Where the stack began, drawn at random by each `exec`: tells two starts of one file apart.
     pub stack_start: u64,
+}
+
+impl Image {
+    fn key(&self) -> ((u32, u32), u64, u64) {
+        (
+            self.executable.device,
+            self.executable.inode,
+            self.stack_start,
+        )
+    }
+}
+
+impl PartialEq for Image {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for Image {}
+
+impl std::hash::Hash for Image {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.key().hash(state);
+    }
 }
 
 /// What the kernel and SPIRE said about a caller, at `attested_at`.

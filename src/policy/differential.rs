@@ -180,7 +180,7 @@ fn whole(
     vocabulary: &Vocabulary,
     input: &PolicyInput,
 ) -> Result<Vec<String>, Option<String>> {
-    let question = vocabulary.question(input).map_err(|_| None)?;
+    let question = vocabulary.question(input).map_err(|_foreign| None)?;
     let response =
         Authorizer::new().is_authorized(&question.request, &set.whole, &question.entities);
     let mut verdict = Verdict::default();

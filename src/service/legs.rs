@@ -104,12 +104,13 @@ impl Continuation {
             .names
             .parse_work_reference(ask.work_reference.expose_secret())
             .unwrap_or(TaskId([0; 16]));
-        self.leases.room(task).map_err(Failure::Busy)?;
         let leases = Arc::clone(&self.leases);
         let judge = self.judge(START, evidence, move |scene| {
             let task = scene.lineage.known(&scene.now)?;
             let held = Held::<AsPerformer>::check(task, scene.evidence)?;
             let permit = scene.permit(Action::Start, held.spiffe_id.as_ref())?;
+            // After the role check: a stranger must not learn from it whether a task is up.
+            leases.room(task.id).map_err(Reason::Limit)?;
             let ask = AskStart {
                 certificate: certificate.thumbprint,
                 certificate_ends: certificate.ends,
@@ -169,6 +170,11 @@ impl Continuation {
         let judge = self.judge(ISSUE, evidence, move |scene| {
             let task = scene.lineage.known(&scene.now)?;
             let held = Held::<AsPerformer>::check(task, scene.evidence)?;
+            // Before the leg, which an ended task has not: the worker learns that it is over.
+            let state = task.state_at(scene.now.time);
+            if state.is_terminal() {
+                return Err(Reason::Terminal(state));
+            }
             scene.fact("leg", &ask.leg.0);
             scene.fact("step", &ask.number.0);
             scene.fact("audience", &ask.call.audience);
@@ -237,6 +243,7 @@ impl Continuation {
             .map_err(|_state| Failure::Internal("a repeat was recorded as a change".to_owned()))?;
         crate::failpoint::hit("step.recorded_not_signed");
         let token = self.sign(&claims)?;
+        crate::failpoint::hit("step.signed_not_replied");
         Ok(IssuedStep {
             fence: claims.effect().fence,
             idempotency_key: key,
@@ -308,7 +315,8 @@ impl Continuation {
         let answer = self
             .state_answer(Load::of(Locator::Task(ask.task)), judge)
             .await?;
-        self.leases.end(ask.task, HoldKind::Finished);
+        // This leg only: after a yield another performer may have started meanwhile.
+        self.leases.end_leg(ask.task, ask.leg, HoldKind::Finished);
         Ok(answer)
     }
 }

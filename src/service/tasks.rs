@@ -233,10 +233,12 @@ impl Continuation {
             let task = scene.lineage.known(&scene.now)?;
             let held = Held::<AsServer>::check(task, scene.evidence)?;
             scene.permit(Action::Query, held.spiffe_id.as_ref())?;
+            let state = task.state_at(scene.now.time);
             Ok(Transition::unchanged(ServerView {
-                state: task.state_at(scene.now.time),
+                state,
                 deadline: task.deadline,
-                leg_live: task.live_leg(scene.now.epoch).is_some(),
+                // The sweep writes a passed deadline down later: no leg outlives the task.
+                leg_live: !state.is_terminal() && task.live_leg(scene.now.epoch).is_some(),
                 legs: task.legs.0,
                 last_step: task.last_step.0,
             }))

@@ -1,8 +1,14 @@
 //! The rules, tested without any edge: every state against every command, and the invariants.
 
+#[cfg(test)]
 mod creation;
+#[cfg(test)]
 mod endings;
+#[cfg(test)]
 mod fixture;
+#[cfg(test)]
 mod roles;
+#[cfg(test)]
 mod rules;
+#[cfg(test)]
 mod tables;

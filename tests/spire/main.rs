@@ -1,7 +1,23 @@
 //! Against a real SPIRE server and agent on loopback. Says in one line where there is none.
 
 #[cfg(test)]
+mod actor;
+#[cfg(test)]
+mod away;
+#[cfg(test)]
+mod cast;
+#[cfg(test)]
 mod node;
+#[cfg(test)]
+mod node_needs;
+#[cfg(test)]
+mod rotation;
 #[cfg(test)]
 #[path = "../support/spire.rs"]
 mod support;
+#[cfg(test)]
+mod twins;
+#[cfg(test)]
+mod withdrawn;
+#[cfg(test)]
+mod world;

@@ -130,6 +130,14 @@ impl SpireNode {
         self.agent = None;
     }
 
+    /// Stops the agent's process in mid-air (SIGSTOP), or lets it go on.
+    pub(crate) fn hang_agent(&self, hang: bool) {
+        use rustix::process::{Pid, Signal, kill_process};
+        let agent = &self.agent.as_ref().expect("an agent").0;
+        let signal = if hang { Signal::STOP } else { Signal::CONT };
+        kill_process(Pid::from_child(agent), signal).expect("a signal");
+    }
+
     /// Makes an entry under this node and returns its ID. It reaches the agent within about 3 s:
     /// see [`SpireNode::wait_for`].
     pub(crate) fn entry_create(&self, entry: Entry<'_>) -> String {
@@ -162,6 +170,11 @@ impl SpireNode {
             "spiffe://{}/spire/agent/join_token/{}",
             self.trust_domain, self.join_token
         )
+    }
+
+    /// The programs it runs.
+    pub(crate) fn programs(&self) -> &Programs {
+        &self.programs
     }
 
     /// Folder of everything; readable by all, removed at the end.

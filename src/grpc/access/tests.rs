@@ -51,13 +51,18 @@ impl Log {
     }
 
     /// Writes every event of this thread here until dropped.
-    fn start(&self) -> tracing::subscriber::DefaultGuard {
+    ///
+    /// With one subscriber alone, `tracing` remembers the no of whichever thread meets an event first; with
+    /// a second one it asks them all.
+    fn start(&self) -> (tracing::subscriber::DefaultGuard, tracing::Dispatch) {
         let log = self.clone();
-        tracing::subscriber::set_default(
-            tracing_subscriber::fmt()
-                .with_ansi(false)
-                .with_writer(move || log.clone())
-                .finish(),
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(move || log.clone())
+            .finish();
+        (
+            tracing::subscriber::set_default(subscriber),
+            tracing::Dispatch::new(tracing_subscriber::registry()),
         )
     }
 }

@@ -256,6 +256,7 @@ pub async fn decide<E: Send + 'static>(
             number,
         }));
     }
+    crate::failpoint::hit_in("decide.judged_not_applied", &event.operation);
     // Deciding again replaces the answer; the lock is held for a move only.
     let slot = Arc::new(Mutex::new(Some(transition.effect)));
     let refill = Arc::clone(&slot);

@@ -1,0 +1,28 @@
+//! The agent against processes that may and processes that may not: all real, over its real socket.
+//!
+//! Every attack stands beside its positive control: the same call by the process that may make it.
+
+#[cfg(test)]
+#[path = "../support/node.rs"]
+mod node;
+
+#[cfg(test)]
+mod creation;
+#[cfg(test)]
+mod endings;
+#[cfg(test)]
+mod job;
+#[cfg(test)]
+mod methods;
+#[cfg(test)]
+mod names;
+#[cfg(test)]
+mod principals;
+#[cfg(test)]
+mod races;
+#[cfg(test)]
+mod strangers;
+#[cfg(test)]
+mod tokens;
+#[cfg(test)]
+mod twins;

@@ -1,0 +1,246 @@
+//! The role twin: the right program and SVID under another uid. One row for every method of the API.
+//!
+//! The one thing to know: in each row the twin fails first, then the original succeeds with the same call,
+//! so that the twin's attempt has changed nothing.
+
+use crate::job::{
+    HANDLE, Job, Leg, SERVER, Task, assert_unknown, build, check_op, end_op, report_op, start_op,
+    step_op, text,
+};
+use crate::methods::methods;
+use crate::node::{Actor, distinct_uids};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+/// The originals, their twins, and the task of one row.
+struct Cast {
+    job: Job,
+    client: Actor,
+    server: Actor,
+    worker: Actor,
+    tool: Actor,
+    row: usize,
+}
+
+impl Cast {
+    fn start() -> Self {
+        let job = Job::start();
+        let twin = |name: &str| {
+            let mut twin = job.node.actor(&job.node.role(name).twin());
+            twin.hand(name);
+            // It is no stranger: it has the original's SPIFFE ID, by the agent's own word.
+            let seen = twin.ok(&json!({ "op": "whoami" }));
+            let id = format!("spiffe://demo.test/{name}");
+            assert_eq!(seen["spiffe_ids"], json!([id]));
+            twin
+        };
+        Self {
+            client: twin("client"),
+            server: twin("server"),
+            worker: twin("worker"),
+            tool: twin("tool"),
+            job,
+            row: 0,
+        }
+    }
+
+    fn task(&mut self) -> Task {
+        self.row = self.row.checked_add(1).unwrap();
+        let row = self.row;
+        self.job.create_as(&format!("7q2mZr0Yt5kW9xB3vN8s{row:04}"))
+    }
+
+    fn leg(&mut self) -> Leg {
+        let task = self.task();
+        self.job.start_leg(&task)
+    }
+}
+
+/// Somebody asks and has no role: the uniform answer, and for the operator that the evidence is missing.
+fn assert_twin(job: &Job, refused: &Value) {
+    if refused["answer"] == "denied" {
+        assert_eq!(refused["reason"], "unknown_task", "{refused}");
+    } else {
+        assert_unknown(refused);
+    }
+    let truth = job.node.explain(&text(refused, "decision_id"));
+    assert_eq!(truth["reason"], "role_evidence", "{truth}");
+}
+
+fn requests_issue(cast: &mut Cast) {
+    let task = cast.task();
+    for op in ["issue_query", "issue_cancel"] {
+        let op = json!({
+            "op": op, "request_id": op, "hand": "client", "server": SERVER, "handle": task.handle,
+        });
+        assert_twin(&cast.job, &cast.client.err(&op));
+        cast.job.client.ok(&op);
+    }
+    let create = json!({
+        "op": "issue_create", "request_id": "new", "hand": "client", "call": build(), "asked": [],
+    });
+    assert_eq!(cast.client.err(&create)["reason"], "workload_row");
+    cast.job.client.ok(&create);
+}
+
+fn tasks_create(cast: &mut Cast) {
+    let op = cast.job.create_op("twins", HANDLE);
+    assert_eq!(cast.server.err(&op)["reason"], "workload_row");
+    assert_eq!(cast.job.server.ok(&op)["repeat"], false);
+    // Nor may it have what the original got.
+    assert_eq!(cast.server.err(&op)["reason"], "workload_row");
+}
+
+fn tasks_get(cast: &mut Cast) {
+    let op = json!({ "op": "get", "task_id": cast.task().id });
+    assert_twin(&cast.job, &cast.server.err(&op));
+    assert_eq!(cast.job.server.ok(&op)["state"], "working");
+}
+
+fn tasks_finish(cast: &mut Cast) {
+    let id = cast.task().id;
+    let op = json!({ "op": "finish", "task_id": id, "completed": true, "request_id": "f" });
+    assert_twin(&cast.job, &cast.server.err(&op));
+    assert_eq!(cast.job.server.ok(&op)["state"], "completed");
+}
+
+fn legs_start(cast: &mut Cast) {
+    let op = start_op(&cast.task(), "worker");
+    assert_twin(&cast.job, &cast.worker.err(&op));
+    assert_eq!(cast.job.worker.ok(&op)["leg"], 1);
+}
+
+fn legs_issue(cast: &mut Cast) {
+    let leg = cast.leg();
+    let op = step_op(&leg, 1);
+    assert_twin(&cast.job, &cast.worker.err(&op));
+    let token = text(&cast.job.worker.ok(&op), "token");
+    assert_eq!(cast.job.check(&leg, &token)["answer"], "fresh");
+}
+
+fn legs_hold(cast: &mut Cast) {
+    let leg = cast.leg();
+    let op = json!({ "op": "hold", "task_id": leg.task.id, "leg": leg.number });
+    assert_twin(&cast.job, &cast.worker.err(&op));
+    cast.job.worker.ok(&op);
+    assert_eq!(cast.job.worker.event()["notice"]["kind"], "holding");
+}
+
+fn legs_end(cast: &mut Cast) {
+    let op = end_op(&cast.leg(), "completed");
+    assert_twin(&cast.job, &cast.worker.err(&op));
+    assert_eq!(cast.job.worker.ok(&op)["state"], "completed");
+}
+
+fn enforcement_check(cast: &mut Cast) {
+    let leg = cast.leg();
+    let token = cast.job.step_token(&leg, 1);
+    let op = check_op(&leg, &token);
+    assert_twin(&cast.job, &cast.tool.ok(&op));
+    assert_eq!(cast.job.tool.ok(&op)["answer"], "fresh");
+    for (operation, answer) in [("query", "read"), ("cancel", "fresh")] {
+        let op = cast.job.owner_op(operation, &leg.task.handle);
+        assert_twin(&cast.job, &cast.server.ok(&op));
+        assert_eq!(cast.job.server.ok(&op)["answer"], answer);
+    }
+}
+
+fn enforcement_report(cast: &mut Cast) {
+    let leg = cast.leg();
+    let token = cast.job.step_token(&leg, 1);
+    let fresh = cast.job.check(&leg, &token);
+    assert_twin(&cast.job, &cast.tool.err(&report_op(&fresh, "not_done")));
+    let reported = cast.job.tool.ok(&report_op(&fresh, "done"));
+    assert_eq!(reported["state"], "done");
+}
+
+/// Each sees itself.
+fn self_who_am_i(cast: &mut Cast) {
+    let op = json!({ "op": "whoami" });
+    let (twin, original) = (cast.worker.ok(&op), cast.job.worker.ok(&op));
+    assert_eq!(twin["pid"], cast.worker.pid());
+    assert_eq!(original["pid"], cast.job.worker.pid());
+    assert_ne!(twin["uid"], original["uid"]);
+}
+
+/// Not for workloads, whoever they are: not on their socket, and not on the operator's.
+fn no_operator(cast: &mut Cast, method: &str) {
+    let path = format!("/handfast.v1.{}", method.replace('.', "/"));
+    let op = json!({ "op": "raw", "path": path });
+    let mut private = op.clone();
+    let socket = cast.job.node.path("private/operator.sock");
+    private["socket"] = socket.to_str().unwrap().into();
+    private["connection"] = "operator".into();
+    for actor in [&mut cast.server, &mut cast.client, &mut cast.job.server] {
+        assert_eq!(actor.err(&op)["code"], "Unimplemented", "{method}");
+        assert_eq!(actor.err(&private)["code"], "Unavailable", "{method}");
+    }
+}
+
+fn operator(cast: &mut Cast) {
+    let task = cast.task();
+    for method in methods()
+        .iter()
+        .filter(|name| name.starts_with("Operator."))
+    {
+        no_operator(cast, method);
+    }
+    let node = &cast.job.node;
+    node.operator_json(&["task", "list", "--all"]);
+    node.operator_json(&["task", "show", &task.id]);
+    node.operator_json(&["task", "revoke", &task.id, "--reason", "test"]);
+    node.operator_json(&["audit", "tail"]);
+}
+
+type Row = (&'static [&'static str], fn(&mut Cast));
+
+/// What becomes of the twin of whoever may call a method.
+const ROWS: &[Row] = &[
+    (&["Requests.Issue"], requests_issue),
+    (&["Tasks.Create"], tasks_create),
+    (&["Tasks.Get"], tasks_get),
+    (&["Tasks.Finish"], tasks_finish),
+    (&["Legs.Start"], legs_start),
+    (&["Legs.Issue"], legs_issue),
+    (&["Legs.Hold"], legs_hold),
+    (&["Legs.End"], legs_end),
+    (&["Enforcement.Check"], enforcement_check),
+    (&["Enforcement.Report"], enforcement_report),
+    (&["Self.WhoAmI"], self_who_am_i),
+    (
+        &[
+            "Operator.Audit",
+            "Operator.Explain",
+            "Operator.ListTasks",
+            "Operator.Revoke",
+            "Operator.ShowTask",
+            "Operator.Status",
+        ],
+        operator,
+    ),
+];
+
+#[test]
+fn a55_every_method_has_a_row() {
+    let rows: BTreeSet<String> = ROWS
+        .iter()
+        .flat_map(|(names, _)| names.iter().map(|name| (*name).to_owned()))
+        .collect();
+    assert_eq!(
+        rows,
+        methods(),
+        "a new method needs a row: what does a twin get?"
+    );
+}
+
+#[test]
+fn a55_twin_fails_and_original_succeeds_in_every_method() {
+    if !distinct_uids("a55_twin_fails_and_original_succeeds_in_every_method") {
+        return;
+    }
+    let mut cast = Cast::start();
+    for (names, row) in ROWS {
+        println!("{names:?}");
+        row(&mut cast);
+    }
+}

@@ -1,0 +1,15 @@
+//! The API as callers see it: every message through the routes, the service, the rules and a real ledger.
+//! Only attestation is told whom it sees.
+
+#[cfg(test)]
+mod alike;
+#[cfg(test)]
+mod edges;
+#[cfg(test)]
+mod life;
+#[cfg(test)]
+mod log;
+#[cfg(test)]
+mod operator;
+#[cfg(test)]
+mod world;
