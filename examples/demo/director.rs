@@ -5,7 +5,7 @@ use crate::oauth::Issuer;
 use crate::operator::Operator;
 use crate::roles::{AssistantSettings, Queue, ReportsSettings, ThiefSettings, WorkerSettings};
 use crate::stage::{Stage, TRUST_DOMAIN, WORKLOAD_API};
-use crate::table::Table;
+use crate::table::{Table, line};
 use crate::{Error, explained, story};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -54,7 +54,7 @@ pub(crate) async fn play() -> Result<bool, Error> {
         table.unexpected(&explained(error.as_ref()))?;
         table.sum(story::ROWS)?;
         let logs = stage.keep().join("log");
-        table.line(&format!("what everybody logged: {}", logs.display()))?;
+        line(&format!("what everybody logged: {}", logs.display()))?;
         return Ok(false);
     }
     table.sum(story::ROWS)?;
@@ -63,7 +63,7 @@ pub(crate) async fn play() -> Result<bool, Error> {
 
 async fn set_and_play(stage: &Stage, table: &mut Table) -> Result<(), Error> {
     let mut scene = Scene::set(stage).await?;
-    scene.introduce(table)?;
+    scene.introduce()?;
     story::play(&mut scene, table).await
 }
 
@@ -112,13 +112,13 @@ impl<'a> Scene<'a> {
         (Queue::at(&queue), Queue::at(&backup))
     }
 
-    fn introduce(&self, table: &Table) -> Result<(), Error> {
+    fn introduce(&self) -> Result<(), Error> {
         let accounts = if self.stage.accounts {
             "each workload has an account of its own"
         } else {
             "every process has your account; processes are pinned"
         };
-        table.line(&format!("every role is a process of its own, {accounts}\n"))?;
+        line(&format!("every role is a process of its own, {accounts}\n"))?;
         let agent = "spiffe://demo.test/handfast/agent".to_owned();
         for [left, right] in [
             [
@@ -135,20 +135,20 @@ impl<'a> Scene<'a> {
             ],
             [
                 introduced("thief", &self.thief, "user-3"),
-                line("agent", &agent, self.agent.pid(), ""),
+                cast_line("agent", &agent, self.agent.pid(), ""),
             ],
         ] {
-            table.line(format!("  {left}  {right}").trim_end())?;
+            line(format!("  {left}  {right}").trim_end())?;
         }
-        table.line("")
+        line("")
     }
 }
 
 fn introduced(name: &str, player: &Player, note: &str) -> String {
-    line(name, &player.spiffe_id, player.pid(), note)
+    cast_line(name, &player.spiffe_id, player.pid(), note)
 }
 
-fn line(name: &str, id: &str, pid: u32, note: &str) -> String {
+fn cast_line(name: &str, id: &str, pid: u32, note: &str) -> String {
     format!("{name:<8} {id:<33} pid {pid:<7} {note:<15}")
 }
 

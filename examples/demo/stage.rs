@@ -153,13 +153,17 @@ path = "{policy}"
             ("worker", false),
         ] {
             let uid = self.uid(name);
-            text.push_str(&format!(
-                "\n[[workload]]\nspiffe_id = \"spiffe://demo.test/{name}\"\nuid = {uid}\n\
-                 process = {process}\n"
-            ));
+            text.push_str(&row(name, uid, process));
         }
         text
     }
+}
+
+fn row(name: &str, uid: u32, process: bool) -> String {
+    format!(
+        "\n[[workload]]\nspiffe_id = \"spiffe://demo.test/{name}\"\nuid = {uid}\n\
+         process = {process}\n"
+    )
 }
 
 fn entry(name: &str, uid: u32, program: &Path) -> String {

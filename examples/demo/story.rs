@@ -6,7 +6,7 @@ use crate::expect::{
     UNKNOWN, expect_denied, expect_effects, expect_refused_by_tool, expect_status, expect_unknown,
     expect_unknown_or_refused, export, get, issue, short, truth, truth_of_server, unexpected,
 };
-use crate::table::{Row, Table, Verdict};
+use crate::table::{Row, Table, Verdict, line};
 use crate::wire::{Ask, Exported, Said};
 use std::time::Instant;
 
@@ -39,7 +39,7 @@ pub(crate) async fn play(scene: &mut Scene<'_>, table: &mut Table) -> Result<(),
     table.row(&cancel(scene, &known).await?)?;
     table.row(&start_after_cancel(scene).await?)?;
     table.row(&start_from_restored_queue(scene).await?)?;
-    table.line("   the same server without handfast:")?;
+    line("   the same server without handfast:")?;
     table.row(&query_without_handfast(scene).await?)?;
     Ok(())
 }
@@ -100,7 +100,7 @@ async fn query_for_another_user(scene: &mut Scene<'_>, known: &Known) -> Result<
 async fn query_by_thief(scene: &mut Scene<'_>, known: &Known) -> Result<Row, Error> {
     let handle = known.handle.clone();
     // First the proper way, then straight to the server.
-    let said = scene.thief.ask(Ask::AskForToken { handle }).await?;
+    let said = scene.thief.ask(Ask::ForeignToken { handle }).await?;
     let denied = expect_denied(said)?;
     truth(scene, &denied, "no_role").await?;
     let handle = known.handle.clone();

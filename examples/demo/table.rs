@@ -24,6 +24,14 @@ pub(crate) struct Row {
     pub(crate) attack: &'static str,
 }
 
+/// Prints a line of its own, at once.
+pub(crate) fn line(text: &str) -> Result<(), Error> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{text}")?;
+    out.flush()?;
+    Ok(())
+}
+
 /// Prints rows and counts them.
 pub(crate) struct Table {
     colour: bool,
@@ -40,14 +48,6 @@ impl Table {
         }
     }
 
-    /// Prints a line of its own.
-    pub(crate) fn line(&self, text: &str) -> Result<(), Error> {
-        let mut out = std::io::stdout().lock();
-        writeln!(out, "{text}")?;
-        out.flush()?;
-        Ok(())
-    }
-
     /// Prints a row as soon as it has happened.
     pub(crate) fn row(&mut self, row: &Row) -> Result<(), Error> {
         self.rows = self.rows.saturating_add(1);
@@ -60,24 +60,24 @@ impl Table {
             ..
         } = row;
         let verdict = self.coloured(row.verdict);
-        let line = format!(
+        let text = format!(
             "{:2} {verb:<7} {who:<18} {what:<28} {verdict} {note:<60} {attack}",
             self.rows
         );
-        self.line(line.trim_end())
+        line(text.trim_end())
     }
 
     /// Prints what was not as expected.
     pub(crate) fn unexpected(&self, why: &str) -> Result<(), Error> {
         let number = self.rows.saturating_add(1);
-        self.line(&format!("{number:2} NOT AS EXPECTED: {why}"))
+        line(&format!("{number:2} NOT AS EXPECTED: {why}"))
     }
 
     /// Prints the sum.
     pub(crate) fn sum(&self, expected: usize) -> Result<(), Error> {
         let seconds = self.began.elapsed().as_secs_f64();
         let rows = self.rows;
-        self.line(&format!("{rows} of {expected} as expected, {seconds:.1} s"))
+        line(&format!("{rows} of {expected} as expected, {seconds:.1} s"))
     }
 
     fn coloured(&self, verdict: Verdict) -> String {

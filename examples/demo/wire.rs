@@ -16,7 +16,7 @@ pub(crate) enum Ask {
     /// Assistant: `tasks/cancel`, as a user.
     CancelTask { user: String, handle: String },
     /// Thief: ask the agent for a token for somebody else's task.
-    AskForToken { handle: String },
+    ForeignToken { handle: String },
     /// Thief: `tasks/get` without any token of its own.
     PlainGet { handle: String },
     /// Thief: `tasks/cancel` without any token of its own.

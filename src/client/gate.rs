@@ -4,7 +4,7 @@
 //! before they can register it. The gate opens with what [`Server::create`](super::Server::create) returned
 //! and with nothing else; if the registration fails, the opener is dropped and the body never begins.
 
-use super::server::Registered;
+use super::register::Registered;
 use tokio::sync::oneshot;
 
 /// Held by the body of a task.
@@ -54,7 +54,7 @@ impl Opener {
 
 #[cfg(test)]
 mod tests {
-    use super::super::server::Registered;
+    use super::super::register::Registered;
     use super::{NotOpened, body_gate};
 
     #[tokio::test]

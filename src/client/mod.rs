@@ -19,6 +19,7 @@ pub mod http;
 mod owner;
 pub mod peer;
 pub mod pool;
+mod register;
 mod server;
 mod socket;
 #[cfg(test)]
@@ -36,10 +37,8 @@ pub use hand::Hand;
 pub use header::{HANDFAST_TOKEN, Token, TokenHeaderError, token_from_headers};
 pub use owner::{Create, Issued, Owner};
 pub use peer::PeerProof;
-pub use server::{
-    Caller, CancelChecked, Ended, Principal, QueryChecked, Register, Registered, Server,
-    ServerView, mint_handle,
-};
+pub use register::{Register, Registered, mint_handle};
+pub use server::{Caller, CancelChecked, Ended, Principal, QueryChecked, Server, ServerView};
 pub use socket::SocketError;
 pub use tool::{Checked, Fresh, Outcome, Tool};
 pub use worker::{

@@ -1,21 +1,20 @@
 //! The MCP server's side: register a task before answering with it, ask before showing or ending it.
 //!
-//! Names `proto`. The one thing to know: a [`Registered`] exists only once the task is durable, and only
-//! then may `CreateTaskResult` leave the server.
+//! Names `proto`. The one thing to know: `Check` is asked for every request that acts on a task, with what was
+//! seen on this very request; nothing is remembered from an earlier one or from the connection.
 
-use super::agent::{self, RequestId, Stub};
-use super::call::{Grant, ToolCall};
+use super::agent::{RequestId, Stub};
 use super::error::ClientError;
 use super::facts::{Refused, TaskFacts, TaskState};
 use super::header::Token;
 use super::peer::PeerProof;
+use super::register::{Register, Registered};
 use super::tool::proof_of;
 use crate::proto::v1 as proto;
 use crate::proto::v1::check_request::Operation;
 use crate::proto::v1::check_response::Answer;
 use crate::proto::v1::enforcement_client::EnforcementClient;
 use crate::proto::v1::tasks_client::TasksClient;
-use std::time::Duration;
 
 /// What an MCP server asks of its agent. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -39,31 +38,6 @@ pub struct Caller {
     token: String,
     proof: Option<proto::Proof>,
     principal: Option<Principal>,
-}
-
-/// A task that a server registers.
-#[derive(Clone, Debug)]
-pub struct Register {
-    caller: Caller,
-    call: ToolCall,
-    handle: String,
-    keep: Option<Grant>,
-    own: Grant,
-    performers: Vec<String>,
-    lifetime: Duration,
-    request_id: Option<RequestId>,
-}
-
-/// A task that is durable.
-#[derive(Clone, Debug)]
-pub struct Registered {
-    task_id: String,
-    work_reference: String,
-    state: TaskState,
-    deadline_ms: u64,
-    claim_by_ms: u64,
-    repeat: bool,
-    decision_id: String,
 }
 
 /// The answer to [`Server::check_query`].
@@ -108,15 +82,6 @@ pub struct ServerView {
     pub last_step: u32,
 }
 
-/// Mints a handle: 128 random bits in base64url, for servers whose MCP library does not mint its own.
-///
-/// # Errors
-/// [`ClientError::Randomness`].
-pub fn mint_handle() -> Result<String, ClientError> {
-    use base64::Engine as _;
-    Ok(base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(agent::random()?))
-}
-
 impl Caller {
     /// A client with a token, and the proof of the connection it came on.
     #[must_use]
@@ -141,64 +106,13 @@ impl Caller {
         self
     }
 
-    fn principal(&self) -> Option<proto::Principal> {
-        self.principal.as_ref().map(|principal| proto::Principal {
-            issuer: principal.issuer.clone(),
-            subject: principal.subject.clone(),
-        })
-    }
-}
-
-impl Register {
-    /// The task that `caller` asked for by `call`, as the server received it (its audience is the server),
-    /// and the `taskId` that the client will get: at least 120 random bits.
-    #[must_use]
-    pub fn new(caller: Caller, call: ToolCall, handle: impl Into<String>) -> Self {
-        Self {
-            caller,
-            call,
-            handle: handle.into(),
-            keep: None,
-            own: Grant::nothing(),
-            performers: Vec::new(),
-            lifetime: Duration::MAX,
-            request_id: None,
-        }
-    }
-
-    /// Keeps only these of the owner's permissions, each exactly as the owner asked for it.
-    #[must_use]
-    pub fn keeping(mut self, keep: Grant) -> Self {
-        self.keep = Some(keep);
-        self
-    }
-
-    /// Adds what the steps may do on the server's own authority.
-    #[must_use]
-    pub fn granting(mut self, own: Grant) -> Self {
-        self.own = own;
-        self
-    }
-
-    /// Names a workload (SPIFFE ID) that may carry the task out.
-    #[must_use]
-    pub fn performed_by(mut self, spiffe_id: impl Into<String>) -> Self {
-        self.performers.push(spiffe_id.into());
-        self
-    }
-
-    /// Ends the task after this time at the latest.
-    #[must_use]
-    pub fn lasting(mut self, lifetime: Duration) -> Self {
-        self.lifetime = lifetime;
-        self
-    }
-
-    /// Names the request, where there is no token: the idempotency key that MCP lacks.
-    #[must_use]
-    pub fn request_id(mut self, id: RequestId) -> Self {
-        self.request_id = Some(id);
-        self
+    /// Token, proof and principal.
+    pub(super) fn into_proto(self) -> (String, Option<proto::Proof>, Option<proto::Principal>) {
+        let principal = self.principal.map(|principal| proto::Principal {
+            issuer: principal.issuer,
+            subject: principal.subject,
+        });
+        (self.token, self.proof, principal)
     }
 }
 
@@ -215,28 +129,9 @@ impl Server {
     /// # Errors
     /// See [`ClientError`]: without a [`Registered`] the client must not get a task.
     pub async fn create(&self, register: Register) -> Result<Registered, ClientError> {
-        let request = proto::CreateRequest {
-            request_id: RequestId::or_random(register.request_id)?,
-            principal: register.caller.principal(),
-            token: register.caller.token,
-            proof: register.caller.proof,
-            call: Some(register.call.into_proto()),
-            handle: register.handle,
-            keep: register.keep.map(Grant::into_keep),
-            own: Some(register.own.into_proto()),
-            performers: register.performers,
-            lifetime_ms: lifetime_ms(register.lifetime),
-        };
+        let request = register.into_proto()?;
         let reply = self.tasks.clone().create(request).await?.into_inner();
-        Ok(Registered {
-            state: TaskState::read(reply.state)?,
-            task_id: reply.task_id,
-            work_reference: reply.work_reference,
-            deadline_ms: reply.deadline_ms,
-            claim_by_ms: reply.claim_by_ms,
-            repeat: reply.repeat,
-            decision_id: reply.decision_id,
-        })
+        Registered::read(reply)
     }
 
     /// Ends a task; with the fence of the last start while a leg lives.
@@ -320,10 +215,11 @@ impl Server {
         caller: Caller,
         operation: Operation,
     ) -> Result<(Answer, String), ClientError> {
+        let (token, proof, principal) = caller.into_proto();
         let request = proto::CheckRequest {
-            principal: caller.principal(),
-            token: caller.token,
-            proof: caller.proof,
+            token,
+            proof,
+            principal,
             operation: Some(operation),
         };
         let reply = self.enforcement.clone().check(request).await?.into_inner();
@@ -332,70 +228,8 @@ impl Server {
     }
 }
 
-impl Registered {
-    /// Internal identifier of the task, for [`Server::finish`] and [`Server::get`]. Not secret.
-    #[must_use]
-    pub fn task_id(&self) -> &str {
-        &self.task_id
-    }
-
-    /// What goes into the queue. It names the work and grants nothing.
-    #[must_use]
-    pub fn work_reference(&self) -> &str {
-        &self.work_reference
-    }
-
-    /// State now; for a repeat the task may have ended.
-    #[must_use]
-    pub fn state(&self) -> TaskState {
-        self.state
-    }
-
-    /// When the task ends, in milliseconds since the Unix epoch.
-    #[must_use]
-    pub fn deadline_ms(&self) -> u64 {
-        self.deadline_ms
-    }
-
-    /// Until when its owner must have asked about it, else it is cancelled.
-    #[must_use]
-    pub fn claim_by_ms(&self) -> u64 {
-        self.claim_by_ms
-    }
-
-    /// Whether the task existed before: the client repeats a call whose answer was lost.
-    #[must_use]
-    pub fn is_repeat(&self) -> bool {
-        self.repeat
-    }
-
-    /// For `handfast explain`.
-    #[must_use]
-    pub fn decision_id(&self) -> &str {
-        &self.decision_id
-    }
-
-    #[cfg(test)]
-    pub(super) fn of(task_id: &str) -> Self {
-        Self {
-            task_id: task_id.to_owned(),
-            work_reference: String::new(),
-            state: TaskState::Working,
-            deadline_ms: 0,
-            claim_by_ms: 0,
-            repeat: false,
-            decision_id: String::new(),
-        }
-    }
-}
-
 impl std::fmt::Debug for Principal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Principal(…)")
     }
-}
-
-/// Zero on the wire asks for the longest life that the agent allows.
-fn lifetime_ms(lifetime: Duration) -> u64 {
-    u64::try_from(lifetime.as_millis()).unwrap_or_default()
 }

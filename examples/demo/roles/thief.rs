@@ -50,7 +50,7 @@ pub(crate) async fn play() -> Result<(), Error> {
 impl Role for Thief {
     async fn answer(&mut self, ask: Ask) -> Result<Said, Error> {
         match ask {
-            Ask::AskForToken { handle } => {
+            Ask::ForeignToken { handle } => {
                 let owner = self.agent.owner();
                 let server = &self.settings.server;
                 match owner.issue_query(&self.hand, server, handle).await {
