@@ -129,7 +129,9 @@ poll_interval = "50ms"
 /// The program.
 pub(crate) fn handfast() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_handfast"));
-    command.env_remove("HANDFAST_FAILPOINTS").stdin(Stdio::null());
+    command
+        .env_remove("HANDFAST_FAILPOINTS")
+        .stdin(Stdio::null());
     command
 }
 

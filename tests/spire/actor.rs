@@ -60,7 +60,12 @@ impl Actor {
                 sort(&line, &answer, &event);
             }
         });
-        Self { process: Process(child), input, answers, events }
+        Self {
+            process: Process(child),
+            input,
+            answers,
+            events,
+        }
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -77,7 +82,10 @@ impl Actor {
             return Ok(ok.take());
         }
         let text = |name| answer["err"][name].as_str().unwrap_or_default().to_owned();
-        let no = No { code: text("code"), reason: text("reason") };
+        let no = No {
+            code: text("code"),
+            reason: text("reason"),
+        };
         assert_ne!(no.code, "actor", "{members} gives {answer}");
         Err(no)
     }
@@ -85,7 +93,8 @@ impl Actor {
     /// As [`Actor::ask`], where nothing but a yes is expected.
     pub(crate) fn must(&mut self, op: &str, members: Value) -> Value {
         let asked = format!("{op} {members}");
-        self.ask(op, members).unwrap_or_else(|no| panic!("{asked}: {no:?}"))
+        self.ask(op, members)
+            .unwrap_or_else(|no| panic!("{asked}: {no:?}"))
     }
 
     /// Makes a key pair under a name and gives its certificate.
@@ -104,7 +113,10 @@ impl Actor {
         };
         let notice = &event["notice"];
         let said = [&notice["kind"], &notice["err"]["code"]];
-        let said = said.into_iter().find_map(|value| value.as_str()).unwrap_or("ended");
+        let said = said
+            .into_iter()
+            .find_map(|value| value.as_str())
+            .unwrap_or("ended");
         Some(said.to_owned())
     }
 }

@@ -54,7 +54,12 @@ impl Cast {
             tool: actor("tool"),
             owner_certificate,
         };
-        for actor in [&mut cast.owner, &mut cast.server, &mut cast.worker, &mut cast.tool] {
+        for actor in [
+            &mut cast.owner,
+            &mut cast.server,
+            &mut cast.worker,
+            &mut cast.tool,
+        ] {
             world.wait_for("an entry", || {
                 let me = actor.must("whoami", json!({}));
                 (me["assurance"] == "process").then_some(())
@@ -79,7 +84,11 @@ impl Cast {
             }),
         )?;
         let text = |name: &str| answer[name].as_str().unwrap_or_default().to_owned();
-        Ok(Task { id: text("task_id"), work_reference: text("work_reference"), handle })
+        Ok(Task {
+            id: text("task_id"),
+            work_reference: text("work_reference"),
+            handle,
+        })
     }
 
     /// A task, asked for and registered.
@@ -110,7 +119,8 @@ impl Cast {
 
     /// The server asks whether the owner's token is good for this operation.
     pub(crate) fn check_name(&mut self, op: &str, task: &Task, token: &Value) -> Result<Value, No> {
-        let check = json!({ "token": token, "peer": self.owner_certificate, "handle": task.handle });
+        let check =
+            json!({ "token": token, "peer": self.owner_certificate, "handle": task.handle });
         self.server.ask(op, check)
     }
 }
@@ -160,7 +170,10 @@ pub(crate) fn issue(worker: &mut Actor, leg: &Leg, number: u64) -> Result<Step, 
         "request_id": format!("step-{number}-{}", leg.fence),
     });
     let mut answer = worker.ask("issue_step", ask)?;
-    Ok(Step { token: answer["token"].take(), certificate: leg.certificate.clone() })
+    Ok(Step {
+        token: answer["token"].take(),
+        certificate: leg.certificate.clone(),
+    })
 }
 
 /// Somebody asks about a step as its tool would.

@@ -17,23 +17,43 @@ fn own_user_with_cap_sys_ptrace_alone_is_enough_and_validate_says_so() {
     let world = World::start(&programs, Setup::default());
     let validate = |capabilities| {
         let mut command = world.as_agent(capabilities);
-        command.args(["validate", "--node", "--config"]).arg(world.config());
+        command
+            .args(["validate", "--node", "--config"])
+            .arg(world.config());
         let output = command.output().expect("validate");
         (output.status.success(), lines(&output))
     };
     let (fit, said) = validate("+sys_ptrace");
     assert!(fit, "{said}");
-    for need in ["configuration", "policy", "kernel", "SO_PEERPIDFD", "CAP_SYS_PTRACE"] {
-        assert!(said.contains(&format!("ok    {need}: ")), "{need} in {said}");
+    for need in [
+        "configuration",
+        "policy",
+        "kernel",
+        "SO_PEERPIDFD",
+        "CAP_SYS_PTRACE",
+    ] {
+        assert!(
+            said.contains(&format!("ok    {need}: ")),
+            "{need} in {said}"
+        );
     }
     assert!(!said.contains("FAIL"), "{said}");
 
     let (fit, said) = validate("");
     assert!(!fit, "{said}");
-    let failed: Vec<&str> = said.lines().filter(|line| line.starts_with("FAIL")).collect();
+    let failed: Vec<&str> = said
+        .lines()
+        .filter(|line| line.starts_with("FAIL"))
+        .collect();
     assert_eq!(failed.len(), 1, "{said}");
-    assert!(failed[0].contains("CAP_SYS_PTRACE: have not effective"), "{said}");
-    assert!(failed[0].contains("AmbientCapabilities=CAP_SYS_PTRACE"), "{said}");
+    assert!(
+        failed[0].contains("CAP_SYS_PTRACE: have not effective"),
+        "{said}"
+    );
+    assert!(
+        failed[0].contains("AmbientCapabilities=CAP_SYS_PTRACE"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -45,12 +65,24 @@ fn whoami_names_who_is_registered_and_tells_the_others_how_to_be() {
     let mut cast = Cast::start(&world);
     for (actor, role) in [(&mut cast.owner, "owner"), (&mut cast.worker, "worker")] {
         let me = actor.must("whoami", json!({}));
-        assert_eq!(me["spiffe_ids"], json!([format!("spiffe://example.org/{role}")]), "{me}");
-        assert_eq!((&me["assurance"], &me["hints"]), (&json!("process"), &json!([])), "{me}");
+        assert_eq!(
+            me["spiffe_ids"],
+            json!([format!("spiffe://example.org/{role}")]),
+            "{me}"
+        );
+        assert_eq!(
+            (&me["assurance"], &me["hints"]),
+            (&json!("process"), &json!([])),
+            "{me}"
+        );
     }
     let mut twin = Actor::start(&world, "worker", STRANGER);
     let me = twin.must("whoami", json!({}));
-    assert_eq!(me["spiffe_ids"], json!(["spiffe://example.org/worker"]), "{me}");
+    assert_eq!(
+        me["spiffe_ids"],
+        json!(["spiffe://example.org/worker"]),
+        "{me}"
+    );
     let hint = me["hints"][0].as_str().unwrap_or_default();
     assert!(hint.contains("does not meet its [[workload]] row"), "{me}");
 
@@ -66,5 +98,8 @@ fn whoami_names_who_is_registered_and_tells_the_others_how_to_be() {
         assert!(said.contains(&format!("selector {selector}\n")), "{said}");
         assert!(said.contains(&format!(" -selector {selector}")), "{said}");
     }
-    assert!(said.contains("spire-server entry create -parentID "), "{said}");
+    assert!(
+        said.contains("spire-server entry create -parentID "),
+        "{said}"
+    );
 }

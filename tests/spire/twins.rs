@@ -2,7 +2,8 @@
 
 use crate::actor::{Actor, No};
 use crate::cast::{
-    Cast, Leg, SERVER, Step, Task, ask_create_by, call, check_by, end, hold, issue, issue_name, report_by, start,
+    Cast, Leg, SERVER, Step, Task, ask_create_by, call, check_by, end, hold, issue, issue_name,
+    report_by, start,
 };
 use crate::world::{STRANGER, Setup, World, number, ready};
 use serde_json::{Value, json};
@@ -96,7 +97,10 @@ fn decided(answer: Result<Value, No>) -> Result<Value, No> {
     let answer = answer?;
     if answer["answer"] == "denied" {
         let reason = answer["reason"].as_str().unwrap_or_default().to_owned();
-        return Err(No { code: "Ok".to_owned(), reason });
+        return Err(No {
+            code: "Ok".to_owned(),
+            reason,
+        });
     }
     Ok(answer)
 }
@@ -128,7 +132,10 @@ fn a55_a_twin_of_any_role_gets_nowhere_with_any_call() {
     let Some(programs) = ready() else {
         return;
     };
-    let setup = Setup { pinned: &["owner", "server"], ..Setup::default() };
+    let setup = Setup {
+        pinned: &["owner", "server"],
+        ..Setup::default()
+    };
     let world = World::start(&programs, setup);
     let mut cast = Cast::start(&world);
     // Another user with the same SVID; and, where a role is one process, another process of the same user.
@@ -159,7 +166,9 @@ fn a55_a_twin_of_any_role_gets_nowhere_with_any_call() {
     let mut table = Table::default();
     for op in ["issue_query", "issue_cancel"] {
         let pair = (owners.as_mut_slice(), &mut cast.owner);
-        table.row("Requests.Issue", pair, &|owner| issue_name(owner, op, &task));
+        table.row("Requests.Issue", pair, &|owner| {
+            issue_name(owner, op, &task)
+        });
     }
 
     let pair = (workers.as_mut_slice(), &mut cast.worker);
@@ -168,15 +177,22 @@ fn a55_a_twin_of_any_role_gets_nowhere_with_any_call() {
     let fresh = table.row("Enforcement.Check", pair, &|tool| check_by(tool, &step));
     assert_eq!(fresh["answer"], "fresh", "{fresh}");
     let pair = (tools.as_mut_slice(), &mut cast.tool);
-    table.row("Enforcement.Report", pair, &|tool| report_by(tool, &task.id, &fresh));
+    table.row("Enforcement.Report", pair, &|tool| {
+        report_by(tool, &task.id, &fresh)
+    });
 
-    for (op, check) in [("issue_query", "check_query"), ("issue_cancel", "check_cancel")] {
+    for (op, check) in [
+        ("issue_query", "check_query"),
+        ("issue_cancel", "check_cancel"),
+    ] {
         let token = issue_name(&mut cast.owner, op, &task).expect("a token");
         let ask = json!({
             "token": token, "peer": cast.owner_certificate, "handle": task.handle,
         });
         let pair = (servers.as_mut_slice(), &mut cast.server);
-        table.row("Enforcement.Check", pair, &|server| server.ask(check, ask.clone()));
+        table.row("Enforcement.Check", pair, &|server| {
+            server.ask(check, ask.clone())
+        });
     }
     // The create token again: only the server that registered the task gets it once more.
     let again = json!({
@@ -186,7 +202,11 @@ fn a55_a_twin_of_any_role_gets_nowhere_with_any_call() {
     for (rpc, op, ask) in [
         ("Tasks.Create", "create", again),
         ("Tasks.Get", "get", json!({ "task_id": task.id })),
-        ("Tasks.Finish", "finish", json!({ "task_id": finished.id, "request_id": "finish" })),
+        (
+            "Tasks.Finish",
+            "finish",
+            json!({ "task_id": finished.id, "request_id": "finish" }),
+        ),
     ] {
         let pair = (servers.as_mut_slice(), &mut cast.server);
         table.row(rpc, pair, &|server| server.ask(op, ask.clone()));
@@ -201,12 +221,18 @@ fn workers_calls(
     (twins, worker): (&mut [Actor], &mut Actor),
 ) -> Step {
     let done = |()| json!({});
-    table.row("Legs.Hold", (twins, worker), &|worker| hold(worker, leg).map(done));
+    table.row("Legs.Hold", (twins, worker), &|worker| {
+        hold(worker, leg).map(done)
+    });
     table.row("Legs.Issue", (twins, worker), &|worker| {
         issue(worker, leg, 1).map(|_step| json!({}))
     });
-    table.row("Legs.End", (twins, worker), &|worker| end(worker, leg, "yielded"));
-    table.row("Legs.Start", (twins, worker), &|worker| start(worker, task).map(|_leg| json!({})));
+    table.row("Legs.End", (twins, worker), &|worker| {
+        end(worker, leg, "yielded")
+    });
+    table.row("Legs.Start", (twins, worker), &|worker| {
+        start(worker, task).map(|_leg| json!({}))
+    });
     // Taken up again, for a certificate that is known here.
     let leg = start(worker, task).expect("re-attached");
     assert_eq!(leg.number, 2);

@@ -86,7 +86,10 @@ pub(crate) fn ready() -> Option<Programs> {
     let root = *ROOT.get_or_init(|| {
         let root = rustix::process::geteuid().is_root();
         let required = std::env::var("PRIVILEGED").is_ok_and(|value| value == "required");
-        assert!(root || !required, "PRIVILEGED=required, but the tests do not run as root");
+        assert!(
+            root || !required,
+            "PRIVILEGED=required, but the tests do not run as root"
+        );
         if !root {
             let line = "NOT RUN  the agent beside real SPIRE: own users need root\n";
             drop(std::io::stderr().write_all(line.as_bytes()));
@@ -100,7 +103,12 @@ impl World {
     /// SPIRE with an entry for the agent and for each role, and the agent, ready.
     pub(crate) fn start(programs: &Programs, setup: Setup) -> Self {
         let spire = SpireNode::start(programs, &setup.spire);
-        let mut world = Self { agent: None, spire, setup, entries: Vec::new() };
+        let mut world = Self {
+            agent: None,
+            spire,
+            setup,
+            entries: Vec::new(),
+        };
         world.lay_out();
         let user = format!("unix:uid:{AGENT}");
         world.register("handfast/agent", &user);
@@ -116,7 +124,10 @@ impl World {
     /// Makes an entry.
     pub(crate) fn register(&mut self, path: &str, selector: &str) {
         let path = format!("/{path}");
-        let entry = Entry { path: &path, selectors: &[selector] };
+        let entry = Entry {
+            path: &path,
+            selectors: &[selector],
+        };
         let id = self.spire.entry_create(entry);
         self.entries.push((path, id));
     }
@@ -156,7 +167,10 @@ impl World {
             .open(self.folder().join("agent.log"))
             .expect("agent.log");
         let mut command = self.as_agent(self.setup.capabilities);
-        command.args(["run", "--config"]).arg(self.config()).stdin(Stdio::null());
+        command
+            .args(["run", "--config"])
+            .arg(self.config())
+            .stdin(Stdio::null());
         command.stdout(log.try_clone().expect("log")).stderr(log);
         self.agent = Some(Process(command.spawn().expect("the agent starts")));
     }
@@ -194,7 +208,11 @@ impl World {
     /// A program under a user and group that knows where the agent is.
     pub(crate) fn command(&self, program: &Path, (user, group): (u32, u32)) -> Command {
         let mut command = Command::new(program);
-        command.env("HANDFAST_SOCKET", self.socket()).current_dir("/").uid(user).gid(group);
+        command
+            .env("HANDFAST_SOCKET", self.socket())
+            .current_dir("/")
+            .uid(user)
+            .gid(group);
         command
     }
 
@@ -255,7 +273,8 @@ impl World {
                 fs::copy(built, &to).expect("program");
             }
         }
-        let policy = Path::new(env!("CARGO_MANIFEST_DIR")).join("spire-config/policy/default.cedar");
+        let policy =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("spire-config/policy/default.cedar");
         fs::copy(policy, self.folder().join("policy.cedar")).expect("policy");
         fs::write(self.config(), self.agent_config()).expect("handfast.toml");
     }
@@ -268,7 +287,10 @@ impl World {
                  spiffe.broker_agent_id = 'spiffe://{spire}/spire/agent/*'",
                 self.spire.broker_socket().display()
             ),
-            _ => format!("spiffe.admin_socket = '{}'", self.spire.admin_socket().display()),
+            _ => format!(
+                "spiffe.admin_socket = '{}'",
+                self.spire.admin_socket().display()
+            ),
         };
         let mut config = format!(
             "agent.spiffe_id = 'spiffe://{spire}/handfast/agent'\n\
