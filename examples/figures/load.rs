@@ -61,11 +61,11 @@ impl Load {
             .work_reference()
             .to_owned();
         Ok(Self {
+            agents,
             hand,
             handle,
             work_reference,
             proof,
-            agents,
         })
     }
 
@@ -177,8 +177,8 @@ async fn closed_loop(
 ) -> Result<Round, Error> {
     let started = Instant::now();
     let mut callers = JoinSet::new();
-    for agent in agents.iter().cloned() {
-        let ask = ask.clone();
+    for agent in agents {
+        let (ask, agent) = (ask.clone(), agent.clone());
         callers.spawn(async move {
             let mut latencies = Vec::new();
             while started.elapsed() < lasting {

@@ -13,6 +13,7 @@ mod fresh;
 mod load;
 mod node;
 #[expect(
+    clippy::assigning_clones,
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
