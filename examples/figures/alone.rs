@@ -154,6 +154,7 @@ fn task(worker: &SpiffeId) -> Result<Task, Error> {
         pending: None,
         open_steps: Vec::new(),
         owner_tokens: 0,
+        owner_tokens_from: NOW,
     })
 }
 

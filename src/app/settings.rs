@@ -35,8 +35,6 @@ pub(super) fn of(config: &Config) -> Settings {
         legs_max: limits.legs,
         holds_per_leg_max: limits.holds_per_leg,
         hold_queue_max: limits.hold_notices,
-        handle_len_max: limits.handle_bytes,
-        principal_len_max: limits.principal_bytes,
-        tool_len_max: limits.tool_bytes,
+        fold_denials_per_uid_max: limits.folded_denials_per_uid,
     }
 }

@@ -99,6 +99,8 @@ limits! {
     rate_callers: usize = 16_384,
     /// Audit records that are being folded at a time.
     folded_records: usize = 16_384,
+    /// Refusals of one user ID that are told apart by process and task at a time; more share a record.
+    folded_denials_per_uid: usize = 64,
     /// `Hold` streams of one leg.
     holds_per_leg: usize = 4,
     /// Notices waiting in one `Hold` stream before it is ended.

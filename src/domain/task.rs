@@ -75,8 +75,10 @@ pub struct Task {
     pub pending: Option<Step>,
     /// Steps below `last_step` that are neither done nor pending.
     pub open_steps: Vec<StepNumber>,
-    /// Effectful owner tokens issued so far.
+    /// Cancel tokens issued since `owner_tokens_from`.
     pub owner_tokens: u32,
+    /// When the count of cancel tokens began anew; it does so after the life of a token.
+    pub owner_tokens_from: Time,
 }
 
 impl Task {

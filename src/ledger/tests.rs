@@ -212,6 +212,7 @@ fn task(number: u8) -> Task {
         pending: None,
         open_steps: Vec::new(),
         owner_tokens: 0,
+        owner_tokens_from: Time(0),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::domain::denial::Reason;
 use crate::domain::evidence::{Assurance, Evidence};
 use crate::domain::grant::ToolCall;
 use crate::domain::id::{Fence, Jti, SpiffeId, StepNumber, TaskId, Thumbprint};
-use crate::domain::lineage::{Load, Locator, Transition};
+use crate::domain::lineage::{Load, Locator, Now, Transition};
 use crate::domain::policy::{Action, CallFacts};
 use crate::domain::role::{AsAudience, AsOwner, AsServer, Held};
 use crate::domain::step::StepState;
@@ -259,15 +259,18 @@ impl Continuation {
             let claims = &presented.claims;
             scene.fact("fence", &claims.fence.0);
             scene.fact("tool", &ask.call.tool);
+            if !matches!(claims.operation, Operation::Retry | Operation::Step) {
+                return Err(Reason::TokenInvalid("operation"));
+            }
+            let row = settings.row(&claims.audience, scene.evidence);
+            let held = |demanded| {
+                Held::<AsAudience>::check(&claims.audience, row.as_ref(), demanded, scene.evidence)
+            };
+            // Who asks comes first: nobody else may raise an alarm.
+            held(Assurance::Svid)?;
             // Possession of the signing key alone mints nothing: no task, no answer.
             let task = scene.lineage.task.as_ref().ok_or(Reason::Alarm)?;
-            let granted = step::authority(task, &ask.call, &scene.now);
-            let demanded = granted.as_ref().map_or(Assurance::Svid, |(_, grant)| {
-                grant.audience_assurance.into()
-            });
-            let row = settings.row(&claims.audience);
-            let audience =
-                Held::<AsAudience>::check(&claims.audience, row, demanded, scene.evidence)?;
+            let audience = held(demanded(task, &ask.call, &scene.now))?;
             let action = match claims.operation {
                 Operation::Retry => Action::Retry,
                 Operation::Cancel | Operation::Create | Operation::Query | Operation::Step => {
@@ -334,9 +337,21 @@ impl Continuation {
             scene.fact("fence", &ask.fence.0);
             scene.fact("outcome", &format!("{:?}", ask.outcome).to_lowercase());
             let record = scene.lineage.record.as_ref().ok_or(Reason::Unknown)?;
-            let row = settings.row(&record.audience);
-            let audience =
-                Held::<AsAudience>::check(&record.audience, row, Assurance::Svid, scene.evidence)?;
+            let row = settings.row(&record.audience, scene.evidence);
+            let task = scene.lineage.task.as_ref();
+            let pending = task.and_then(|task| task.pending.as_ref());
+            let step = pending.into_iter().chain(&scene.lineage.step);
+            let step = step.into_iter().find(|step| step.number == ask.step);
+            let demanded = match (task, step) {
+                (Some(task), Some(step)) => demanded(task, &step.call, &scene.now),
+                (None, _) | (_, None) => Assurance::Svid,
+            };
+            let audience = Held::<AsAudience>::check(
+                &record.audience,
+                row.as_ref(),
+                demanded,
+                scene.evidence,
+            )?;
             report::report(scene.lineage, &audience, ask.jti, ask.outcome, &scene.now)
         });
         match self.decide(load, judge).await? {
@@ -345,6 +360,13 @@ impl Continuation {
             Decision::Denied(denied) => Err(self.refuse(denied)),
         }
     }
+}
+
+/// How strongly the audience of this call must be identified: what the grant says that permits it.
+fn demanded(task: &Task, call: &ToolCall, now: &Now<'_>) -> Assurance {
+    step::authority(task, call, now).map_or(Assurance::Svid, |(_, grant)| {
+        grant.audience_assurance.into()
+    })
 }
 
 /// At `Check` a refusal is an answer, not an error.

@@ -79,18 +79,12 @@ fn not_held(why: NotHeld, task: Option<&Task>, evidence: &Evidence) -> String {
     let caller = caller.join(", ");
     match why {
         NotHeld::Evidence(Mismatch::Process) => {
-            let holder = task.and_then(|task| {
-                [
-                    task.server.required.process,
-                    task.owner
-                        .workload
-                        .as_ref()
-                        .and_then(|role| role.required.process),
-                ]
+            let roles = task
                 .into_iter()
-                .flatten()
-                .next()
-            });
+                .flat_map(|task| std::iter::once(&task.server).chain(&task.owner.workload));
+            let holder = roles
+                .filter(|role| evidence.spiffe_ids.contains(&role.spiffe_id))
+                .find_map(|role| role.required.process);
             match holder {
                 Some(process) => format!(
                     "{caller} has the ID, but the role is held by pid {}",

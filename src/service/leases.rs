@@ -169,7 +169,7 @@ impl Leases {
         if table.leases.len() < self.legs_max || table.leases.contains_key(&task) {
             Ok(())
         } else {
-            Err("limits.legs_max")
+            Err("limits.legs")
         }
     }
 
@@ -190,7 +190,13 @@ impl Leases {
             deadline_told: false,
             _watch: watch,
         };
-        let before = self.lock().leases.insert(task, lease);
+        let mut table = self.lock();
+        if table.leases.get(&task).is_some_and(|newer| newer.leg > leg) {
+            // This word came late: another leg is up by now.
+            return;
+        }
+        let before = table.leases.insert(task, lease);
+        drop(table);
         if let Some(before) = before {
             tell_all(&before, HoldKind::Fenced);
         }
@@ -236,11 +242,11 @@ impl Leases {
             return Ok(HoldStream::closing(HoldKind::Fenced));
         };
         if lease.holds.len() >= self.holds_max {
-            return Err("limits.holds_per_leg_max");
+            return Err("limits.holds_per_leg");
         }
         let (sender, events) = mpsc::channel(self.queue_max.max(1));
         if sender.try_send(HoldKind::Holding).is_err() {
-            return Err("limits.hold_queue_max");
+            return Err("limits.hold_notices");
         }
         lease.holds.insert(hold, sender);
         let ticket = Ticket {

@@ -111,8 +111,8 @@ pub enum Failure {
 impl From<LedgerError> for Failure {
     fn from(error: LedgerError) -> Self {
         match error {
-            LedgerError::Busy => Self::Busy("ledger.queue_len_max"),
-            LedgerError::Full => Self::Busy("ledger.max_bytes"),
+            LedgerError::Busy => Self::Busy("limits.ledger_queue"),
+            LedgerError::Full => Self::Busy("limits.ledger_bytes"),
             LedgerError::Failed(_) => Self::Unavailable(error.to_string()),
             LedgerError::Corrupt(_) => Self::Internal(error.to_string()),
         }
@@ -172,10 +172,16 @@ impl Continuation {
     fn refuse(&self, denied: Box<Denied>) -> Failure {
         let Denied { reason, event } = *denied;
         match notes::note(&self.notes, event) {
-            Ok(number) => Failure::Denied {
-                reason,
-                decision_id: self.decision_id(number),
-            },
+            Ok(number) => {
+                let decision_id = self.decision_id(number);
+                if reason == Reason::Alarm {
+                    tracing::error!(%decision_id, "a valid signature without a record behind it");
+                }
+                Failure::Denied {
+                    reason,
+                    decision_id,
+                }
+            }
             Err(error) => error.into(),
         }
     }

@@ -5,19 +5,66 @@ use super::Settings;
 use super::ports::ledger::Notes;
 use super::ports::{Clock, Ledger, LedgerError};
 use crate::domain::event::{Event, Verdict};
+use crate::domain::evidence::ProcessKey;
 use crate::domain::id::{RecordNumber, TaskId};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// What makes two events equal: caller, operation and outcome; for reads also the task.
+/// What makes two events equal.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
     operation: String,
     uid: Option<u32>,
     spiffe_id: Option<String>,
     reason: Option<String>,
+    generation: u64,
+    /// Absent where one user has too many refusals to tell them apart.
+    detail: Option<Detail>,
+}
+
+/// Whose refusal, and about what.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Detail {
+    process: Option<ProcessKey>,
     task: Option<TaskId>,
+}
+
+/// The records that are being folded.
+#[derive(Debug, Default)]
+struct Folds {
+    records: HashMap<Key, Fold>,
+    /// Refusals told apart, by user: nobody gets more records by starting more processes.
+    detailed: HashMap<Option<u32>, usize>,
+}
+
+impl Folds {
+    fn insert(&mut self, key: Key, fold: Fold) {
+        if key.is_detailed_denial() {
+            let count = self.detailed.entry(key.uid).or_default();
+            *count = count.saturating_add(1);
+        }
+        self.records.insert(key, fold);
+    }
+
+    fn remove(&mut self, key: &Key) -> Option<Fold> {
+        let fold = self.records.remove(key)?;
+        if key.is_detailed_denial()
+            && let Some(count) = self.detailed.get_mut(&key.uid)
+        {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.detailed.remove(&key.uid);
+            }
+        }
+        Some(fold)
+    }
+}
+
+impl Key {
+    fn is_detailed_denial(&self) -> bool {
+        self.reason.is_some() && self.detail.is_some()
+    }
 }
 
 #[derive(Debug)]
@@ -36,7 +83,8 @@ pub(super) struct FoldedNotes {
     clock: Arc<dyn Clock>,
     window: Duration,
     entries_max: usize,
-    folds: Mutex<HashMap<Key, Fold>>,
+    detailed_max: usize,
+    folds: Mutex<Folds>,
 }
 
 impl FoldedNotes {
@@ -46,6 +94,7 @@ impl FoldedNotes {
             clock,
             window: settings.fold_window,
             entries_max: settings.fold_entries_max,
+            detailed_max: settings.fold_denials_per_uid_max,
             folds: Mutex::default(),
         }
     }
@@ -56,6 +105,7 @@ impl FoldedNotes {
         let over: Vec<Fold> = {
             let mut folds = self.folds.lock().unwrap_or_else(PoisonError::into_inner);
             let keys: Vec<Key> = folds
+                .records
                 .iter()
                 .filter(|(_, fold)| now.saturating_sub(fold.since) >= self.window)
                 .map(|(key, _)| key.clone())
@@ -78,10 +128,19 @@ impl FoldedNotes {
 
 impl Notes for FoldedNotes {
     fn note(&self, event: Event) -> Result<RecordNumber, LedgerError> {
-        let key = key(&event);
+        let mut key = key(&event);
         let now = self.clock.monotonic();
         let mut folds = self.folds.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(fold) = folds.get_mut(&key)
+        if !folds.records.contains_key(&key)
+            && key.is_detailed_denial()
+            && folds
+                .detailed
+                .get(&key.uid)
+                .is_some_and(|count| *count >= self.detailed_max)
+        {
+            key.detail = None;
+        }
+        if let Some(fold) = folds.records.get_mut(&key)
             && now.saturating_sub(fold.since) < self.window
         {
             fold.extra = fold.extra.saturating_add(1);
@@ -91,9 +150,10 @@ impl Notes for FoldedNotes {
         if let Some(over) = folds.remove(&key) {
             self.write_count(over)?;
         }
-        if folds.len() >= self.entries_max {
+        if folds.records.len() >= self.entries_max {
             // One pass over a bounded map; what is written keeps its count.
             let oldest = folds
+                .records
                 .iter()
                 .min_by_key(|(_, fold)| fold.since)
                 .map(|(key, _)| key.clone());
@@ -121,15 +181,18 @@ pub(super) fn note(notes: &FoldedNotes, event: Event) -> Result<RecordNumber, Le
 }
 
 fn key(event: &Event) -> Key {
-    let (reason, task) = match &event.verdict {
-        Verdict::Allowed => (None, event.task),
-        Verdict::Denied { reason, .. } => (Some(reason.clone()), None),
-    };
     Key {
         operation: event.operation.clone(),
         uid: event.caller.uid,
         spiffe_id: event.caller.spiffe_ids.first().map(ToString::to_string),
-        reason,
-        task,
+        reason: match &event.verdict {
+            Verdict::Allowed => None,
+            Verdict::Denied { reason, .. } => Some(reason.clone()),
+        },
+        generation: event.policy.number,
+        detail: Some(Detail {
+            process: event.caller.process,
+            task: event.task,
+        }),
     }
 }

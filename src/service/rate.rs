@@ -57,29 +57,22 @@ impl Rates {
                 refill(*bucket, now, rate, burst) < u64::from(burst).saturating_mul(1000)
             });
             if buckets.len() >= self.callers_max {
-                return Err("limits.rate_callers_max");
+                return Err("limits.rate_callers");
             }
         }
         match peer {
             Peer::Local(local) => {
-                self.take(
-                    &mut buckets,
-                    Caller::Uid(local.uid),
-                    now,
-                    "limits.rate_per_uid",
-                )?;
-                self.take(
-                    &mut buckets,
-                    Caller::Process(local.key),
-                    now,
-                    "limits.rate_per_process",
-                )
+                // The process first: a noisy one must not use up what its user's others have.
+                let process = Caller::Process(local.key);
+                self.take(&mut buckets, process, now, "limits.requests_per_process")?;
+                let uid = Caller::Uid(local.uid);
+                self.take(&mut buckets, uid, now, "limits.requests_per_uid")
             }
             Peer::Remote(remote) => self.take(
                 &mut buckets,
                 Caller::Remote(remote.spiffe_id.clone()),
                 now,
-                "limits.rate_per_uid",
+                "limits.requests_per_uid",
             ),
         }
     }

@@ -220,12 +220,12 @@ impl Continuation {
     pub(super) fn request_digest(
         &self,
         evidence: &crate::domain::evidence::Evidence,
-        method: &str,
+        method: &'static str,
         request_id: &[u8],
     ) -> Result<crate::domain::id::Digest, Failure> {
         let process = evidence.process.as_ref().ok_or_else(|| {
             self.refuse_early(
-                CREATE,
+                method,
                 evidence,
                 Reason::NotHeld(crate::domain::role::NotHeld::NotLocal),
             )

@@ -7,9 +7,13 @@ use crate::domain::id::SpiffeId;
 use crate::domain::role::{NotHeld, Role};
 
 impl Settings {
-    /// What a SPIFFE ID must show, if the configuration says so.
-    pub(super) fn row(&self, id: &SpiffeId) -> Option<&Required> {
-        self.workloads.get(id).map(|row| &row.required)
+    /// What a caller with this SPIFFE ID must show now, if the configuration says so. A row that pins
+    /// only a process is met by the one that calls: nothing was recorded of another.
+    pub(super) fn row(&self, id: &SpiffeId, evidence: &Evidence) -> Option<Required> {
+        self.workloads.get(id).map(|row| Required {
+            process: row.process.then_some(evidence.process).flatten(),
+            ..row.required.clone()
+        })
     }
 
     /// The one identity under which a caller with several acts: the one that has a row.
@@ -36,17 +40,11 @@ impl Settings {
         if !evidence.spiffe_ids.contains(id) {
             return Err(Reason::NotHeld(NotHeld::NoRole));
         }
-        let required = match self.workloads.get(id) {
-            Some(row) => Required {
-                process: row.process.then_some(evidence.process).flatten(),
-                ..row.required.clone()
-            },
-            None => Required {
-                uid: evidence.uid,
-                cgroup: evidence.cgroup.clone(),
-                ..Required::default()
-            },
-        };
+        let required = self.row(id, evidence).unwrap_or_else(|| Required {
+            uid: evidence.uid,
+            cgroup: evidence.cgroup.clone(),
+            ..Required::default()
+        });
         required.matches(evidence).map_err(Reason::CallerRow)?;
         Ok(Role {
             spiffe_id: id.clone(),
@@ -70,7 +68,7 @@ impl Settings {
     /// Several performers' roles.
     pub(super) fn performers(&self, ids: &[SpiffeId]) -> Result<Vec<Role>, Reason> {
         if ids.len() > self.limits.performers_max {
-            return Err(Reason::Limit("tasks.performers_max"));
+            return Err(Reason::Limit("limits.performers"));
         }
         ids.iter().map(|id| self.performer(id)).collect()
     }

@@ -241,7 +241,7 @@ impl Bench {
         };
         let decided = match time {
             Some(_) => rule(&mut scene),
-            None => Err(Reason::Limit("clock.max_backward_jump")),
+            None => Err(Reason::Limit("clock.backward_jump_max")),
         };
         match decided {
             Ok(transition) => Ok(Judged {

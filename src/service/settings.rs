@@ -63,10 +63,6 @@ pub struct Settings {
     pub holds_per_leg_max: usize,
     /// Events that wait in one `Hold` stream before it is closed.
     pub hold_queue_max: usize,
-    /// The longest handle, in bytes.
-    pub handle_len_max: usize,
-    /// The longest issuer or subject, in bytes.
-    pub principal_len_max: usize,
-    /// The longest tool name, in bytes.
-    pub tool_len_max: usize,
+    /// Refusals of one user that are told apart by process and task at a time.
+    pub fold_denials_per_uid_max: usize,
 }

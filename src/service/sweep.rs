@@ -13,11 +13,12 @@ use crate::domain::lineage::{Load, Locator, Transition};
 use crate::domain::role::{AsPerformer, Held};
 use crate::domain::task::TaskState;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// Tasks read at a time when all are walked.
 const PAGE: usize = 256;
+/// Legs whose holders are asked about at a time.
+const REATTEST_AT_ONCE: usize = 16;
 
 /// Why a leg ended without its holder's word.
 #[derive(Clone, Copy, Debug)]
@@ -119,7 +120,7 @@ impl Continuation {
         let ready = self.ports.clock.monotonic();
         let mut sweep = tokio::time::interval(self.settings.sweep_interval);
         sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut reattested = ready;
+        let reattest = AbortOnDrop(tokio::spawn(self.clone().reattest()).abort_handle());
         let mut policy = self.ports.policy.generation();
         loop {
             tokio::select! {
@@ -129,10 +130,6 @@ impl Continuation {
             let now = self.ports.clock.monotonic();
             let window_over = now.saturating_sub(ready) >= self.settings.reattach_window;
             self.sweep_leases(window_over).await;
-            if now.saturating_sub(reattested) >= self.settings.reattest_interval {
-                reattested = now;
-                self.reattest_legs().await;
-            }
             let newest = self.ports.policy.generation();
             if newest != policy {
                 policy = newest;
@@ -145,6 +142,7 @@ impl Continuation {
                 tracing::warn!(%error, "folded events could not be counted");
             }
         }
+        drop(reattest);
         self.leases.tell_everybody(HoldKind::Draining);
     }
 
@@ -160,36 +158,47 @@ impl Continuation {
         }
     }
 
-    /// Asks again whether each holder is still entitled. Legs end by a refusal, never by absence.
-    async fn reattest_legs(&self) {
-        for (task, number, peer, _) in self.leases.all() {
-            let peer = Peer::Local(peer);
-            match self.ports.attestor.attest(&peer, Freshness::Recent).await {
-                Ok(workload) => {
-                    let judge =
-                        self.judge(
-                            "leg.reattested",
-                            workload.evidence(),
-                            move |scene| match &scene.lineage.task {
-                                Some(task)
-                                    if Held::<AsPerformer>::check(task, scene.evidence)
-                                        .is_err() =>
-                                {
-                                    Ok(leg::lose(task, number))
-                                }
-                                Some(_) | None => Ok(Transition::unchanged(false)),
-                            },
-                        );
-                    let load = Load::of(Locator::Task(task));
-                    if let Ok(Decision::Recorded(_)) = self.decide(load, judge).await {
-                        self.leases.end_leg(task, number, HoldKind::Revoked);
-                    }
+    /// Asks again, every `reattest_interval`, whether each holder is still entitled. Apart from the other
+    /// sweeps: a SPIRE agent that hangs must hold up neither them nor a shutdown.
+    async fn reattest(self) {
+        loop {
+            tokio::time::sleep(self.settings.reattest_interval).await;
+            let mut asked = tokio::task::JoinSet::new();
+            for (task, number, peer, _) in self.leases.all() {
+                if asked.len() >= REATTEST_AT_ONCE {
+                    asked.join_next().await;
                 }
-                Err(AttestError::Changed | AttestError::Expired | AttestError::NoIdentity) => {
+                let this = self.clone();
+                asked.spawn(async move { this.reattest_leg(task, number, peer).await });
+            }
+            while asked.join_next().await.is_some() {}
+        }
+    }
+
+    /// Legs end by a refusal, never by absence.
+    async fn reattest_leg(&self, task: TaskId, number: LegNumber, peer: Arc<LocalPeer>) {
+        match self
+            .ports
+            .attestor
+            .attest(&Peer::Local(peer), Freshness::Now)
+            .await
+        {
+            Ok(workload) => {
+                let loaded = self.ports.ledger.load(Load::of(Locator::Task(task))).await;
+                let refused = loaded
+                    .ok()
+                    .and_then(|lineage| lineage.task)
+                    .is_some_and(|task| {
+                        Held::<AsPerformer>::check(&task, workload.evidence()).is_err()
+                    });
+                if refused {
                     self.lose(task, number, Lost::Withdrawn).await;
                 }
-                Err(AttestError::Unavailable(_)) => {}
             }
+            Err(AttestError::Changed | AttestError::Expired | AttestError::NoIdentity) => {
+                self.lose(task, number, Lost::Withdrawn).await;
+            }
+            Err(AttestError::Unavailable(_)) => {}
         }
     }
 
@@ -223,6 +232,7 @@ impl Continuation {
                 Some(next) => Some(next),
                 None => break,
             };
+            tokio::task::yield_now().await;
         }
         self.ports.ledger.forget_terms(now, PAGE).await.map(drop)
     }
@@ -262,12 +272,6 @@ impl Continuation {
             facts: Vec::new(),
             count: 1,
         }
-    }
-
-    /// How long until the sweep after next has run; for callers that wait for one.
-    #[must_use]
-    pub fn sweep_interval(&self) -> Duration {
-        self.settings.sweep_interval
     }
 }
 

@@ -64,7 +64,7 @@ impl Continuation {
         evidence
             .spiffe_ids
             .iter()
-            .filter_map(|id| match self.settings.row(id) {
+            .filter_map(|id| match self.settings.row(id, evidence) {
                 None => Some(format!(
                     "{id} has no [[workload]] row: it cannot be named as a performer"
                 )),

@@ -117,6 +117,7 @@ pub(crate) fn task() -> Task {
         pending: None,
         open_steps: Vec::new(),
         owner_tokens: 0,
+        owner_tokens_from: START,
     }
 }
 

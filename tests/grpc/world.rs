@@ -327,8 +327,6 @@ fn settings() -> Settings {
         legs_max: 10,
         holds_per_leg_max: 2,
         hold_queue_max: 8,
-        handle_len_max: 512,
-        principal_len_max: 512,
-        tool_len_max: 256,
+        fold_denials_per_uid_max: 64,
     }
 }

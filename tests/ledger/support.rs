@@ -111,6 +111,7 @@ pub(crate) fn task(number: u64) -> Task {
         pending: None,
         open_steps: Vec::new(),
         owner_tokens: 0,
+        owner_tokens_from: Time(0),
     }
 }
 

@@ -186,6 +186,9 @@ pub fn register(
         Basis::Principal { .. } => None,
         Basis::Token(presented) => Some(redeem(lineage, presented, ask, now)?),
     };
+    if ask.call.audience != ask.server.spiffe_id {
+        return Err(Reason::CallDiffers);
+    }
     if let Some(task) = &lineage.task {
         return repeat(task, lineage.named, ask, now);
     }
@@ -332,6 +335,7 @@ fn new_task(
         pending: None,
         open_steps: Vec::new(),
         owner_tokens: 0,
+        owner_tokens_from: now.time,
     })
 }
 
@@ -358,10 +362,10 @@ fn choose(by_owner: &[Role], by_server: &[Role]) -> Result<Vec<Role>, Reason> {
 
 fn bounded(grant: &Grant, performers: &[Role], now: &Now<'_>) -> Result<(), Reason> {
     if grant.permissions.len() > now.limits.permissions_max {
-        return Err(Reason::Limit("tasks.permissions_max"));
+        return Err(Reason::Limit("limits.grant_pairs"));
     }
     if performers.len() > now.limits.performers_max {
-        return Err(Reason::Limit("tasks.performers_max"));
+        return Err(Reason::Limit("limits.performers"));
     }
     Ok(())
 }

@@ -125,7 +125,21 @@ pub fn sweep(task: &Task, now: &Now<'_>) -> Transition<TaskState> {
     if state == task.state {
         return Transition::unchanged(state);
     }
-    end_with(task, state, now)
+    // It ended at its moment, however late that is written: retention counts from there.
+    let at = match state {
+        TaskState::Expired => task.deadline,
+        TaskState::Cancelled => task.claim_by,
+        TaskState::Completed | TaskState::Failed | TaskState::Working => now.time,
+    };
+    let mut next = task.clone();
+    next.finish(state, at.min(now.time));
+    Transition {
+        writes: Writes {
+            task: Some(next),
+            ..Writes::default()
+        },
+        effect: state,
+    }
 }
 
 /// A repeat of the same ending is fine; another one comes too late.

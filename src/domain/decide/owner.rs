@@ -49,7 +49,7 @@ pub fn issue_query(
 /// Issues a cancel token. A task that has ended gets one too: its use is acknowledged without change.
 ///
 /// # Errors
-/// [`Reason::Limit`] after too many of them.
+/// [`Reason::Limit`] after too many of them within the life of a token.
 pub fn issue_cancel(
     task: &Task,
     held: &Held<AsOwnerPrincipalDue>,
@@ -57,10 +57,18 @@ pub fn issue_cancel(
     _permit: &Permit,
     now: &Now<'_>,
 ) -> Result<Transition<TokenClaims>, Reason> {
-    if task.owner_tokens >= now.limits.owner_tokens_max {
+    let mut next = task.clone();
+    // Counted by the life of a token: an owner whose server is down for a day can still cancel after it.
+    if now
+        .time
+        .reached(task.owner_tokens_from.after(now.limits.token_ttl))
+    {
+        next.owner_tokens = 0;
+        next.owner_tokens_from = now.time;
+    }
+    if next.owner_tokens >= now.limits.owner_tokens_max {
         return Err(Reason::Limit("tasks.owner_tokens_max"));
     }
-    let mut next = task.clone();
     let fence = next.raise();
     next.owner_tokens = next.owner_tokens.saturating_add(1);
     let expires_at = now

@@ -40,7 +40,7 @@ pub fn report(
     outcome: Outcome,
     now: &Now<'_>,
 ) -> Result<Transition<StepState>, Reason> {
-    let task = lineage.task.as_ref().ok_or(Reason::Unknown)?;
+    let task = lineage.known(now)?;
     let record = lineage
         .record
         .as_ref()

@@ -63,7 +63,7 @@ pub fn authority<'a>(
 #[must_use]
 pub fn action(lineage: &Lineage, task: &Task, number: StepNumber, now: &Now<'_>) -> Action {
     match earlier(lineage, task, number, now) {
-        Some((_, StepState::NotDone)) => Action::Retry,
+        Some((step, _)) if step.ever_used => Action::Retry,
         Some(_) | None => Action::Step,
     }
 }
@@ -102,6 +102,10 @@ pub fn issue(
     let task = lineage.known(now)?;
     task.runnable(now.time)?;
     let leg = own_leg(task, held, ask.leg, now)?;
+    if now.time.reached(leg.certificate_ends) {
+        // A leg outlives its certificate: start again with a new one.
+        return Err(Reason::ReattachFirst);
+    }
     let (subject, grant) = authority(task, &ask.call, now).ok_or(Reason::Grant)?;
     let before = earlier(lineage, task, ask.number, now);
     let operation = match before {
@@ -110,16 +114,24 @@ pub fn issue(
             if step.ever_used && step.call != ask.call {
                 return Err(Reason::StepDiffers);
             }
+            // Once used, whatever follows is a retry, also where its own token was lost.
+            let again = if step.ever_used {
+                Operation::Retry
+            } else {
+                Operation::Step
+            };
             match state {
                 StepState::Done | StepState::Used => {
                     return Ok(Transition::unchanged(StepAsked::Repeat(state)));
                 }
                 StepState::Unknown => return Err(Reason::StepUnknown),
                 // The answer was lost: the old token dies by the higher fence.
-                StepState::Issued if step.request == ask.request => Operation::Step,
+                StepState::Issued if step.request == ask.request => again,
                 StepState::Issued => return Err(Reason::StepInFlight),
-                StepState::Void => idle(task, ask.number, now).map(|()| Operation::Step)?,
-                StepState::NotDone => idle(task, ask.number, now).map(|()| Operation::Retry)?,
+                StepState::Void | StepState::NotDone => {
+                    idle(task, ask.number, now)?;
+                    again
+                }
             }
         }
     };

@@ -22,7 +22,7 @@ fn next(reason: &Reason) -> Option<Reason> {
         Reason::Handle => Reason::Held {
             retry_after: Duration::from_secs(2),
         },
-        Reason::Held { .. } => Reason::Limit("tasks.performers_max"),
+        Reason::Held { .. } => Reason::Limit("limits.performers"),
         Reason::Limit(_) => Reason::NoLeg,
         Reason::NoLeg => Reason::Fence,
         Reason::Fence => Reason::NotHeld(NotHeld::NoRole),
@@ -70,7 +70,7 @@ fn next_failure(failure: &Failure) -> Option<Failure> {
         Failure::Attest(AttestError::Expired) => {
             Failure::Attest(AttestError::Unavailable(HIDDEN.to_owned()))
         }
-        Failure::Attest(AttestError::Unavailable(_)) => Failure::Busy("limits.legs_max"),
+        Failure::Attest(AttestError::Unavailable(_)) => Failure::Busy("limits.legs"),
         Failure::Busy(_) => Failure::Unavailable(HIDDEN.to_owned()),
         Failure::Unavailable(_) => Failure::Internal(HIDDEN.to_owned()),
         Failure::Internal(_) => return None,

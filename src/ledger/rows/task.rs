@@ -82,6 +82,7 @@ impl Row for Task {
             pending,
             open_steps,
             owner_tokens,
+            owner_tokens_from,
         } = self;
         wire::Task {
             id: id.0.to_vec(),
@@ -107,6 +108,7 @@ impl Row for Task {
             pending: pending.as_ref().map(Row::to_wire),
             open_steps: open_steps.iter().map(|number| number.0).collect(),
             owner_tokens: *owner_tokens,
+            owner_tokens_from: owner_tokens_from.0,
         }
     }
 
@@ -137,6 +139,7 @@ impl Row for Task {
             pending: row_if(wire.pending)?,
             open_steps: wire.open_steps.into_iter().map(StepNumber).collect(),
             owner_tokens: wire.owner_tokens,
+            owner_tokens_from: Time(wire.owner_tokens_from),
         })
     }
 }

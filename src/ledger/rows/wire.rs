@@ -192,6 +192,8 @@ pub(crate) struct Task {
     pub open_steps: Vec<u32>,
     #[prost(uint32, tag = "23")]
     pub owner_tokens: u32,
+    #[prost(uint64, tag = "24")]
+    pub owner_tokens_from: u64,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
