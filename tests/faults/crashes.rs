@@ -145,16 +145,15 @@ fn a31_a_crash_at_any_point_of_checking_leaves_no_usable_token() {
         "ledger.after_commit",
         "check.burned_not_replied",
     ] {
-        let (job, effects) = crash_in_check(point);
+        let (mut job, effects) = crash_in_check(point);
         assert_eq!(effects, 1, "{point}");
-        let mut job = job;
         verify_chain(&mut job);
     }
 }
 
 #[test]
 fn a05_an_agent_killed_between_burn_and_reply_allows_at_most_one_effect() {
-    let (mut job, effects) = crash_in_check("check.burned_not_replied");
+    let (job, effects) = crash_in_check("check.burned_not_replied");
     assert_eq!(effects, 1);
     let chain = job.node.operator_json(&["audit", "tail", "--limit", "200"]);
     let burned = chain.as_array().unwrap().iter().filter(|record| {
