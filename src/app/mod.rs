@@ -121,10 +121,9 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), AppE
     parts.readiness.open(Guard::Ledger);
     let drain = CancellationToken::new();
     let listeners = sockets::serve_local(&parts, drain.clone()).await?;
-    let watch = tokio::spawn(Arc::clone(&parts.policy).watch(
-        parts.config.policy.poll_interval,
-        drain.clone(),
-    ));
+    let watch = tokio::spawn(
+        Arc::clone(&parts.policy).watch(parts.config.policy.poll_interval, drain.clone()),
+    );
     // Sweeps, suspended legs' windows and the network all wait for the identity.
     let remote = tokio::select! {
         () = shutdown.cancelled() => None,
@@ -145,7 +144,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), AppE
     tracing::info!("draining");
     parts.readiness.close(Guard::Identity);
     drain.cancel();
-    let hard_deadline = tokio::time::Instant::now() + parts.config.drain.deadline;
+    let begun = tokio::time::Instant::now();
     for listener in listeners {
         sockets::drained(listener.await);
     }
@@ -154,7 +153,8 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), AppE
             sockets::drained(listener.await);
         }
         // A sweep may wait for SPIRE once for each leg; nobody waits for it beyond the deadline.
-        let sweeps = tokio::time::timeout_at(hard_deadline, sweeps);
+        let left = parts.config.drain.deadline.saturating_sub(begun.elapsed());
+        let sweeps = tokio::time::timeout(left, sweeps);
         if !matches!(sweeps.await, Ok(Ok(()))) {
             tracing::warn!("the sweeps did not end in time");
         }
@@ -182,8 +182,7 @@ fn assemble(config: Arc<Config>) -> Result<Parts, AppError> {
         make_private(folder)?;
     }
     let ledger_path = config.agent.ledger_path();
-    let key_file =
-        KeyFile::open_or_create(&config.agent.key_file, &ledger_path, entropy.as_ref())?;
+    let key_file = KeyFile::open_or_create(&config.agent.key_file, &ledger_path, entropy.as_ref())?;
     let keys = Keys::derive(&key_file, Arc::clone(&entropy))
         .map_err(|error| AppError::Keys(error.to_string()))?;
     let (ledger, opened) = RedbLedger::open(
@@ -201,17 +200,26 @@ fn assemble(config: Arc<Config>) -> Result<Parts, AppError> {
         }),
     )?;
     let ledger = Arc::new(ledger);
-    tracing::info!(epoch = opened.epoch.0, created = opened.created, "ledger open");
+    tracing::info!(
+        epoch = opened.epoch.0,
+        created = opened.created,
+        "ledger open"
+    );
     let signer = EpochKey::generate(opened.epoch, config.agent.spiffe_id.clone())
         .map_err(|error| AppError::Keys(error.to_string()))?;
     let directory = Arc::new(LateDirectory::new(config.spiffe.deadline));
     let asked: Arc<dyn ProcessDirectory> = Arc::<LateDirectory>::clone(&directory);
-    let attestor =
-        Arc::new(KernelAttestor::new(asked, Arc::clone(&clock), &limits::attest(&config)));
+    let attestor = Arc::new(KernelAttestor::new(
+        asked,
+        Arc::clone(&clock),
+        &limits::attest(&config),
+    ));
     let service = Continuation::new(
         Ports {
             attestor: Arc::<KernelAttestor>::clone(&attestor),
-            certificates: Arc::new(CertificateCheck { limits: CertificateLimits::default() }),
+            certificates: Arc::new(CertificateCheck {
+                limits: CertificateLimits::default(),
+            }),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
             ledger: Arc::<RedbLedger>::clone(&ledger),
@@ -310,7 +318,10 @@ fn make_private(folder: &std::path::Path) -> Result<(), AppError> {
         .recursive(true)
         .mode(0o700)
         .create(folder)
-        .map_err(|source| AppError::DataFolder { path: folder.to_owned(), source })
+        .map_err(|source| AppError::DataFolder {
+            path: folder.to_owned(),
+            source,
+        })
 }
 
 fn reason(failure: &Failure) -> String {

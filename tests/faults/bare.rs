@@ -129,7 +129,9 @@ poll_interval = "50ms"
 /// The program.
 pub(crate) fn handfast() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_handfast"));
-    command.env_remove("HANDFAST_FAILPOINTS").stdin(Stdio::null());
+    command
+        .env_remove("HANDFAST_FAILPOINTS")
+        .stdin(Stdio::null());
     command
 }
 
@@ -177,7 +179,9 @@ impl Running {
         let kept = Arc::clone(&log);
         std::thread::spawn(move || {
             for line in lines.lines().map_while(Result::ok) {
-                kept.lock().unwrap().push_str(&format!("{line}\n"));
+                let mut kept = kept.lock().unwrap();
+                kept.push_str(&line);
+                kept.push('\n');
             }
         });
         Self { child, log }

@@ -22,7 +22,11 @@ pub(crate) fn report_of(task: &Task, token: &str, outcome: &str) -> Value {
     let claims = claims(token);
     let ours = &claims["urn:handfast:tct"];
     let jti = BASE64_URL_SAFE_NO_PAD.decode(claims["jti"].as_str().unwrap());
-    let jti: String = jti.unwrap().iter().map(|byte| format!("{byte:02x}")).collect();
+    let jti: String = jti
+        .unwrap()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     json!({
         "op": "report", "task_id": task.id, "step": ours["step"], "fence": ours["fence"],
         "jti": jti, "outcome": outcome,
@@ -95,7 +99,10 @@ fn finish_step(job: &mut Job, leg: &Leg, lost: Option<&str>, effects: &mut u32) 
     };
     let fresh = act(&mut job.tool, leg, &token, effects);
     assert_eq!(fresh["ok"]["answer"], "fresh", "{fresh}");
-    assert_eq!(job.tool.ok(&report_op(&fresh["ok"], "done"))["state"], "done");
+    assert_eq!(
+        job.tool.ok(&report_op(&fresh["ok"], "done"))["state"],
+        "done"
+    );
     let repeat = act(&mut job.tool, leg, &token, effects);
     assert_eq!(repeat["ok"]["answer"], "repeat", "{repeat}");
     token
@@ -129,7 +136,10 @@ fn a31_a_crash_at_any_point_of_issuing_leaves_no_usable_token() {
         let (leg, started) = reattach(&mut job, &leg, &mut fences);
         assert_eq!(started["last_step"], 1, "{point}");
         let token = finish_step(&mut job, &leg, None, &mut effects);
-        assert!(!fences.contains(&fence(&token)), "{point}: a fence was used twice");
+        assert!(
+            !fences.contains(&fence(&token)),
+            "{point}: a fence was used twice"
+        );
         let dead = act(&mut job.tool, &leg, &outstanding, &mut effects);
         assert_eq!(dead["ok"]["answer"], "denied", "{point}: {dead}");
         assert_eq!(effects, 1, "{point}");
@@ -187,7 +197,10 @@ fn crash_in_check(point: &str) -> (Job, u32) {
     assert_ne!(dead["ok"]["answer"], "fresh", "{point}: {dead}");
     assert_eq!(effects, 0, "{point}");
     let second = finish_step(&mut job, &leg, Some(&token), &mut effects);
-    assert!(!fences.contains(&fence(&second)), "{point}: a fence was used twice");
+    assert!(
+        !fences.contains(&fence(&second)),
+        "{point}: a fence was used twice"
+    );
     (job, effects)
 }
 
@@ -207,7 +220,10 @@ fn a05_a_tool_killed_between_fresh_and_effect_blocks_the_step_until_it_is_report
     let mut effects = 0;
     until("the step to be unknown", || {
         let answer = job.worker.call(&step_op(&leg, 1));
-        assert!(answer["ok"]["token"].as_str().is_none_or(str::is_empty), "{answer}");
+        assert!(
+            answer["ok"]["token"].as_str().is_none_or(str::is_empty),
+            "{answer}"
+        );
         answer["err"]["reason"] == "step_unknown"
     });
     let next = job.worker.err(&step_op(&leg, 2));

@@ -21,7 +21,8 @@ const STEP_MAX: Duration = Duration::from_secs(5);
 fn a63_denied_calls_fill_neither_ledger_nor_line() {
     let mut job = Job::with(&Options {
         // Far above what a worker needs, and what makes most of a flood cheap.
-        config: "[limits]\nrequests_per_process = 200\nrequests_per_process_burst = 400\n".to_owned(),
+        config: "[limits]\nrequests_per_process = 200\nrequests_per_process_burst = 400\n"
+            .to_owned(),
         ..Options::default()
     });
     let task = job.create();
@@ -32,7 +33,9 @@ fn a63_denied_calls_fill_neither_ledger_nor_line() {
     let records = |job: &Job| {
         // The newest may not be on the disk yet.
         let newest = job.node.operator_json(&["audit", "tail", "--limit", "100"]);
-        newest.as_array().unwrap().last().unwrap()["number"].as_u64().unwrap()
+        newest.as_array().unwrap().last().unwrap()["number"]
+            .as_u64()
+            .unwrap()
     };
     let ledger = job.node.path("data/ledger.redb");
     let before = records(&job);
@@ -65,13 +68,24 @@ fn a63_denied_calls_fill_neither_ledger_nor_line() {
     assert_eq!(total, CALLS);
     for outcome in counts.keys() {
         let denied = ["PermissionDenied unknown_task", "ResourceExhausted"];
-        assert!(denied.iter().any(|denied| outcome.starts_with(denied)), "{counts:?}");
+        assert!(
+            denied.iter().any(|denied| outcome.starts_with(denied)),
+            "{counts:?}"
+        );
     }
-    assert!(counts.keys().any(|outcome| outcome.starts_with("PermissionDenied")), "{counts:?}");
+    assert!(
+        counts
+            .keys()
+            .any(|outcome| outcome.starts_with("PermissionDenied")),
+        "{counts:?}"
+    );
     // Each step of the others is three commits with a record each.
     let written = records(&job) - before;
     let of_others = 3 * steps;
-    assert!(written <= of_others + RECORDS_MAX, "{written} records, {steps} steps");
+    assert!(
+        written <= of_others + RECORDS_MAX,
+        "{written} records, {steps} steps"
+    );
     let size = std::fs::metadata(&ledger).unwrap().len();
     println!("{total} refused, {steps} steps, {written} records, {size} bytes, {slowest:?}");
     assert!(size < LEDGER_BYTES_MAX, "{size} bytes");

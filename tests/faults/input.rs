@@ -10,7 +10,10 @@ fn tasks(job: &Job) -> Value {
 
 fn invalid(error: &Value, word: &str) {
     assert_eq!(error["code"], "InvalidArgument", "{error}");
-    assert!(text(error, "message").contains(word), "no `{word}` in {error}");
+    assert!(
+        text(error, "message").contains(word),
+        "no `{word}` in {error}"
+    );
 }
 
 /// Arguments that two parsers may read differently, with a word of the complaint.
@@ -31,9 +34,7 @@ fn a64_arguments_that_can_be_read_in_two_ways_are_refused_everywhere() {
     let token = job.step_token(&leg, 1);
     let before = tasks(&job);
     for arguments in AMBIGUOUS {
-        let with = |audience: &str, tool: &str| {
-            json!({ "audience": audience, "tool": tool, "arguments": arguments })
-        };
+        let with = |audience: &str, tool: &str| json!({ "audience": audience, "tool": tool, "arguments": arguments });
         let issue = json!({
             "op": "issue_create", "request_id": "x", "hand": "client",
             "call": with(SERVER, "build_report"), "asked": [], "performers": [WORKER],
@@ -68,7 +69,9 @@ fn malformed_certificates_are_refused_and_change_nothing() {
     let mut job = Job::start();
     let task = job.create();
     let before = tasks(&job);
-    let good = job.worker.ok(&json!({ "op": "certificate", "name": "worker" }));
+    let good = job
+        .worker
+        .ok(&json!({ "op": "certificate", "name": "worker" }));
     let good = text(&good, "certificate");
     let mut forged = good.clone();
     // The last byte is the end of the certificate's own signature.
@@ -111,7 +114,13 @@ fn other_malformed_requests_are_refused_and_change_nothing() {
             "performers": [performer],
         })
     };
-    for bad in ["https://unmapped.test/", "spiffe://demo.test/a//b", "spiffe://", "", "x"] {
+    for bad in [
+        "https://unmapped.test/",
+        "spiffe://demo.test/a//b",
+        "spiffe://",
+        "",
+        "x",
+    ] {
         invalid(&job.client.err(&create(bad, WORKER)), "audience");
         invalid(&job.client.err(&create(SERVER, bad)), "performer");
     }
@@ -143,7 +152,10 @@ fn oversize_messages_are_refused_and_others_are_served() {
         let error = job.worker.err(&step);
         let code = text(&error, "code");
         assert!(
-            matches!(code.as_str(), "InvalidArgument" | "OutOfRange" | "ResourceExhausted"),
+            matches!(
+                code.as_str(),
+                "InvalidArgument" | "OutOfRange" | "ResourceExhausted"
+            ),
             "{bytes}: {error}"
         );
         assert!(text(&error, "message").len() < 1000, "{bytes}");

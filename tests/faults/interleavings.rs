@@ -154,13 +154,21 @@ fn a29_an_ending_is_judged_again_on_what_was_committed_meanwhile() {
             let control = job.create_as("controlcontrolcontrol123");
             let leg = job.start_leg(&control);
             let op = ending(&control, &leg, by_server);
-            let by = if by_server { &mut job.server } else { &mut job.worker };
+            let by = if by_server {
+                &mut job.server
+            } else {
+                &mut job.worker
+            };
             assert_eq!(by.ok(&op)["state"], "completed");
             let task = job.create();
             let leg = job.start_leg(&task);
             let op = ending(&task, &leg, by_server);
             switch.hold_back();
-            let by = if by_server { &mut job.server } else { &mut job.worker };
+            let by = if by_server {
+                &mut job.server
+            } else {
+                &mut job.worker
+            };
             by.tell(&op);
             switch.somebody_waits();
             if by_server && meanwhile == Meanwhile::Cancel {
@@ -173,9 +181,17 @@ fn a29_an_ending_is_judged_again_on_what_was_committed_meanwhile() {
                 meanwhile.happens(&mut job, &task);
             }
             switch.release();
-            let by = if by_server { &mut job.server } else { &mut job.worker };
+            let by = if by_server {
+                &mut job.server
+            } else {
+                &mut job.worker
+            };
             refused(&by.answer());
-            let expected = if meanwhile.ends_the_task() { "cancelled" } else { "working" };
+            let expected = if meanwhile.ends_the_task() {
+                "cancelled"
+            } else {
+                "working"
+            };
             assert_eq!(state(&mut job, &task), expected, "{point} {meanwhile:?}");
         }
     }

@@ -20,7 +20,12 @@ fn a62_a_cancel_is_not_starved_by_a_fast_stepper() {
         "handle": task.handle,
     }));
     let peer = job.client_certificate();
-    let Job { mut server, mut worker, mut tool, .. } = job;
+    let Job {
+        mut server,
+        mut worker,
+        mut tool,
+        ..
+    } = job;
     let steps = AtomicU32::new(0);
     let cancelled = AtomicBool::new(false);
     let (late, took) = std::thread::scope(|scope| {
@@ -68,7 +73,8 @@ fn a62_an_idle_leg_ends_and_another_performer_starts() {
     let idle_leg = job.start_leg(&idle);
     let held = job.create_as("another4task5with6bits7x");
     let held_leg = job.start_leg(&held);
-    job.worker.ok(&json!({ "op": "hold", "task_id": held.id, "leg": held_leg.number }));
+    job.worker
+        .ok(&json!({ "op": "hold", "task_id": held.id, "leg": held_leg.number }));
     let mut twin = job.node.actor_named("worker");
     twin.hand("worker");
     assert_eq!(twin.err(&start_op(&idle, "worker"))["reason"], "held");

@@ -18,10 +18,16 @@ fn a79_the_agent_dumps_no_core() {
     let bare = Bare::new();
     let agent = bare.start(&[]);
     let limits = fs::read_to_string(format!("/proc/{}/limits", agent.pid())).unwrap();
-    let core = limits.lines().find(|line| line.starts_with("Max core file size"));
+    let core = limits
+        .lines()
+        .find(|line| line.starts_with("Max core file size"));
     let words: Vec<&str> = core.unwrap().split_whitespace().collect();
     assert_eq!(words[4..6], ["0", "0"], "{words:?}");
-    assert!(agent.log().contains("core_dumps_off=true"), "{}", agent.log());
+    assert!(
+        agent.log().contains("core_dumps_off=true"),
+        "{}",
+        agent.log()
+    );
     assert!(agent.log().contains("not_dumpable=true"), "{}", agent.log());
 }
 
@@ -33,7 +39,15 @@ fn a79_the_agent_hides_its_memory_from_its_own_user() {
     let bare = Bare::new();
     let program = bare.path("handfast");
     fs::copy(env!("CARGO_BIN_EXE_handfast"), &program).unwrap();
-    for name in ["", "public", "private", "data", "key", "policy.cedar", "handfast.toml"] {
+    for name in [
+        "",
+        "public",
+        "private",
+        "data",
+        "key",
+        "policy.cedar",
+        "handfast.toml",
+    ] {
         std::os::unix::fs::chown(bare.path(name), Some(OTHER_UID), Some(OTHER_UID)).unwrap();
     }
     // A process that may be dumped belongs to its user in /proc, one that may not to root.
@@ -97,10 +111,15 @@ fn a58_a_fake_agent_that_was_there_first_is_not_believed() {
     });
     open(&bare.path("public"), 0o755);
     let mut health = handfast();
-    health.args(["healthcheck", "--socket-path"]).arg(bare.socket());
+    health
+        .args(["healthcheck", "--socket-path"])
+        .arg(bare.socket());
     let output = finish(health);
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success() && said.contains(&OTHER_UID.to_string()), "{said}");
+    assert!(
+        !output.status.success() && said.contains(&OTHER_UID.to_string()),
+        "{said}"
+    );
     // The agent does not push it aside while it lives: an operator must look.
     let refused = bare.refused();
     assert!(refused.contains("another process listens"), "{refused}");
@@ -108,7 +127,9 @@ fn a58_a_fake_agent_that_was_there_first_is_not_believed() {
     // The control: at the same path the genuine one answers, if only "not ready".
     let agent = bare.start(&[]);
     let mut health = handfast();
-    health.args(["healthcheck", "--socket-path"]).arg(bare.socket());
+    health
+        .args(["healthcheck", "--socket-path"])
+        .arg(bare.socket());
     let said = String::from_utf8(finish(health).stdout).unwrap();
     assert!(said.contains("not ready"), "{said}");
     assert!(!is_ready(&bare.socket()));

@@ -53,7 +53,10 @@ fn invariant_13_a_restart_ends_every_token_and_not_the_work() {
 
     // Suspended: nobody acts, and only the process that held it takes it up again.
     is_held(&twin.call(&start_op(&task, "worker")));
-    assert_eq!(job.worker.err(&step_op(&leg, 3))["reason"], "reattach_first");
+    assert_eq!(
+        job.worker.err(&step_op(&leg, 3))["reason"],
+        "reattach_first"
+    );
     for (leg, token) in [(&leg, &done), (&leg, &used), (&other_leg, &unused)] {
         assert_eq!(job.check(leg, token)["answer"], "denied");
     }
@@ -68,7 +71,10 @@ fn invariant_13_a_restart_ends_every_token_and_not_the_work() {
     is_held(&twin.call(&start_op(&task, "worker")));
     assert_eq!(job.worker.err(&step_op(&leg, 2))["reason"], "step_unknown");
     // The report of a step from before the restart still counts.
-    assert_eq!(job.tool.ok(&report_op(&used_fresh, "done"))["state"], "done");
+    assert_eq!(
+        job.tool.ok(&report_op(&used_fresh, "done"))["state"],
+        "done"
+    );
     assert_eq!(job.worker.ok(&step_op(&leg, 2))["state"], "done");
     let third = job.step_token(&leg, 3);
     assert_eq!(job.check(&leg, &third)["answer"], "fresh");
@@ -153,12 +159,21 @@ fn a54_a_lost_reply_leaves_one_token_also_over_a_restart() {
     let fresh = job.check(&leg, &again);
     assert_eq!(fresh["answer"], "fresh");
     let repeat = job.worker.ok(&step_op(&leg, 1));
-    assert_eq!((text(&repeat, "token").as_str(), text(&repeat, "state").as_str()), ("", "running"));
+    assert_eq!(
+        (
+            text(&repeat, "token").as_str(),
+            text(&repeat, "state").as_str()
+        ),
+        ("", "running")
+    );
     job.tool.ok(&report_op(&fresh, "done"));
 
     let lost = job.step_token(&leg, 2);
     restart(&mut job);
-    assert_eq!(job.worker.err(&step_op(&leg, 2))["reason"], "reattach_first");
+    assert_eq!(
+        job.worker.err(&step_op(&leg, 2))["reason"],
+        "reattach_first"
+    );
     reattach(&mut job, &leg);
     let tokens = [lost, job.step_token(&leg, 2), job.step_token(&leg, 2)];
     let answers = tokens.each_ref().map(|token| {

@@ -48,7 +48,10 @@ impl Load {
 
     fn one(&mut self) -> Option<()> {
         self.made += 1;
-        let handle = format!("{:032x}", u128::from(self.made) * 0x9e37_79b9_7f4a_7c15_f39c_c060);
+        let handle = format!(
+            "{:032x}",
+            u128::from(self.made) * 0x9e37_79b9_7f4a_7c15_f39c_c060
+        );
         let handle = handle.replace('0', "g");
         let token = acked(self.client.call(&json!({
             "op": "issue_create", "request_id": handle, "hand": "load", "call": build(),
@@ -102,7 +105,11 @@ impl Long {
     fn one(&mut self) -> Option<()> {
         let issued = acked(self.worker.call(&step_op(&self.leg, self.step)))?;
         let token = text(&issued, "token");
-        assert!(!token.is_empty(), "step {} was done twice: {issued}", self.step);
+        assert!(
+            !token.is_empty(),
+            "step {} was done twice: {issued}",
+            self.step
+        );
         self.last_token.clone_from(&token);
         let fresh = acked(self.tool.call(&check_op(&self.leg, &token)))?;
         assert_eq!(fresh["answer"], "fresh", "{fresh}");
@@ -152,12 +159,15 @@ impl Long {
 }
 
 /// What the agent acknowledged; `None` where it is gone. Anything else fails the test.
-fn acked(answer: Value) -> Option<Value> {
-    if let Some(ok) = answer.get("ok") {
-        return Some(ok.clone());
+fn acked(mut answer: Value) -> Option<Value> {
+    if let Some(ok) = answer.get_mut("ok") {
+        return Some(ok.take());
     }
     let code = answer["err"]["code"].as_str().unwrap_or_default();
-    assert!(matches!(code, "Unavailable" | "Unknown" | "Cancelled"), "{answer}");
+    assert!(
+        matches!(code, "Unavailable" | "Unknown" | "Cancelled"),
+        "{answer}"
+    );
     None
 }
 
@@ -179,7 +189,10 @@ fn killed_twenty_times_nothing_acknowledged_is_lost_and_nothing_is_revived() {
         acknowledged: BTreeMap::new(),
         in_doubt: Vec::new(),
     };
-    let (worker, tool) = (job.node.actor_named("client"), job.node.actor_named("client"));
+    let (worker, tool) = (
+        job.node.actor_named("client"),
+        job.node.actor_named("client"),
+    );
     let mut long = Long {
         worker: std::mem::replace(&mut job.worker, worker),
         tool: std::mem::replace(&mut job.tool, tool),
@@ -208,7 +221,11 @@ fn killed_twenty_times_nothing_acknowledged_is_lost_and_nothing_is_revived() {
         "request_id": "end",
     }));
     assert_eq!(ended["state"], "completed");
-    assert!(long.effects.values().all(|effects| *effects == 1), "{:?}", long.effects);
+    assert!(
+        long.effects.values().all(|effects| *effects == 1),
+        "{:?}",
+        long.effects
+    );
     let steps: Vec<u64> = long.effects.keys().copied().collect();
     assert_eq!(steps, (1..long.step).collect::<Vec<u64>>());
     verify_chain(&mut job);

@@ -19,7 +19,10 @@ fn add(canaries: &mut Canaries, name: &'static str, secret: &[u8]) {
     canaries.push((name, secret.to_vec()));
     canaries.push((name, hex.into_bytes()));
     // Without the last bytes, which depend on what follows.
-    for text in [BASE64_STANDARD_NO_PAD.encode(secret), BASE64_URL_SAFE_NO_PAD.encode(secret)] {
+    for text in [
+        BASE64_STANDARD_NO_PAD.encode(secret),
+        BASE64_URL_SAFE_NO_PAD.encode(secret),
+    ] {
         canaries.push((name, text.as_bytes()[..text.len() - 3].to_vec()));
     }
 }
@@ -77,7 +80,11 @@ fn flow(job: &mut Job) -> (Canaries, Vec<Value>) {
     other_user["principal"]["subject"] = json!(format!("{SUBJECT}-other"));
     said.push(job.server.ok(&other_user));
 
-    let task = Task { id: text(&created, "task_id"), handle: handle.to_owned(), work_reference };
+    let task = Task {
+        id: text(&created, "task_id"),
+        handle: handle.to_owned(),
+        work_reference,
+    };
     let leg = job.start_leg(&task);
     let token = job.step_token(&leg, 1);
     add_token(&mut canaries, "step token", &token);
@@ -147,14 +154,23 @@ fn a53_no_secret_is_in_a_log_an_answer_an_error_or_the_ledger() {
             let text = fs::read(format!("/proc/{pid}/{file}")).unwrap();
             nowhere(&canaries, file, &text);
         }
-        let tail = job.node.operator(&["audit", "tail", "--limit", "200"]).stdout;
+        let tail = job
+            .node
+            .operator(&["audit", "tail", "--limit", "200"])
+            .stdout;
         nowhere(&canaries, "audit tail", &tail);
         for answer in &said {
-            nowhere(&canaries, "an answer or error", answer.to_string().as_bytes());
-            let explained = job.node.explain(answer["decision_id"].as_str().unwrap_or_else(|| {
-                // Malformed requests get no decision.
-                tail_decision(&said)
-            }));
+            nowhere(
+                &canaries,
+                "an answer or error",
+                answer.to_string().as_bytes(),
+            );
+            let explained = job
+                .node
+                .explain(answer["decision_id"].as_str().unwrap_or_else(|| {
+                    // Malformed requests get no decision.
+                    tail_decision(&said)
+                }));
             nowhere(&canaries, "explain", explained.to_string().as_bytes());
         }
         let list = job.node.operator(&["task", "list", "--all"]).stdout;
@@ -167,7 +183,11 @@ fn a53_no_secret_is_in_a_log_an_answer_an_error_or_the_ledger() {
         // The control: what is not secret is found by the same search.
         assert!(contains(&ledger, b"spiffe://demo.test/worker"));
         assert!(contains(job.node.log().as_bytes(), b"handfast"));
-        assert!(canaries.iter().any(|(name, secret)| *name == "key file" && contains(&key, secret)));
+        assert!(
+            canaries
+                .iter()
+                .any(|(name, secret)| *name == "key file" && contains(&key, secret))
+        );
     }
 }
 

@@ -71,7 +71,11 @@ fn a59_an_agent_with_a_role_by_executable_alone_does_not_start() {
     bare.write(&row);
     refused(
         &bare,
-        &["`workload[0]`", "spiffe://faults.test/worker", "an executable alone is not an identity"],
+        &[
+            "`workload[0]`",
+            "spiffe://faults.test/worker",
+            "an executable alone is not an identity",
+        ],
     );
     bare.write(&format!("{row}uid = 1\n"));
     starts(&bare);
@@ -112,7 +116,10 @@ fn a_ledger_of_another_version_is_refused_and_left_as_it_is() {
     set_schema_version(&ledger, 99);
     let before = rows(&ledger);
     let said = bare.refused();
-    assert!(said.contains("schema version 99") && said.contains("ledger.redb"), "{said}");
+    assert!(
+        said.contains("schema version 99") && said.contains("ledger.redb"),
+        "{said}"
+    );
     assert!(before == rows(&ledger), "a refused ledger was changed");
     fs::write(&ledger, b"not a ledger at all").unwrap();
     refused(&bare, &["is not a usable ledger"]);
@@ -153,8 +160,14 @@ fn a_second_agent_on_the_same_ledger_is_refused() {
     fs::create_dir(bare.path("private2")).unwrap();
     let second = bare
         .good()
-        .replace(&format!("{folder}public/agent"), &format!("{folder}public2/agent"))
-        .replace(&format!("{folder}private/op"), &format!("{folder}private2/op"));
+        .replace(
+            &format!("{folder}public/agent"),
+            &format!("{folder}public2/agent"),
+        )
+        .replace(
+            &format!("{folder}private/op"),
+            &format!("{folder}private2/op"),
+        );
     assert_ne!(second, bare.good());
     bare.write_config(&second);
     let said = bare.refused();
@@ -188,9 +201,14 @@ fn without_a_spire_socket_the_agent_waits_and_says_so() {
     agent.says("the Workload API socket does not exist");
     assert!(!is_ready(&bare.socket()));
     let mut command = handfast();
-    command.args(["api", "whoami", "--socket-path"]).arg(bare.socket());
+    command
+        .args(["api", "whoami", "--socket-path"])
+        .arg(bare.socket());
     let output = finish(command);
-    assert!(!output.status.success(), "an agent without identity attested somebody");
+    assert!(
+        !output.status.success(),
+        "an agent without identity attested somebody"
+    );
     agent.terminate();
     assert!(agent.ended().success());
 }
@@ -212,7 +230,11 @@ fn sigterm_ends_an_agent_with_a_silent_client_within_the_drain_deadline() {
     let status = agent.ended();
     let took = begun.elapsed();
     assert!(status.success(), "{status}: {}", agent.log());
-    assert!(took < std::time::Duration::from_secs(3), "{took:?}: {}", agent.log());
+    assert!(
+        took < std::time::Duration::from_secs(3),
+        "{took:?}: {}",
+        agent.log()
+    );
     drop((silent, greeted));
 }
 
@@ -220,7 +242,9 @@ fn sigterm_ends_an_agent_with_a_silent_client_within_the_drain_deadline() {
 fn the_agent_becomes_ready_when_the_spiffe_provider_comes() {
     let bare = Bare::new();
     let provider_id = "spiffe://faults.test/spire/agent/dev";
-    let config = bare.good().replace("spiffe://faults.test/spire/agent/*", provider_id);
+    let config = bare
+        .good()
+        .replace("spiffe://faults.test/spire/agent/*", provider_id);
     bare.write_config(&config);
     let program = env!("CARGO_BIN_EXE_handfast");
     let uid = nix::unistd::geteuid().as_raw();

@@ -133,17 +133,25 @@ impl Actor {
     /// what came of them.
     async fn repeat(&self, op: &Value) -> Result<Value, Failure> {
         let request = op.get("request").cloned().unwrap_or_default();
-        let (times, lanes) = (ask::number(op, "times"), ask::number(op, "in_flight").max(1));
+        let (times, lanes) = (
+            ask::number(op, "times"),
+            ask::number(op, "in_flight").max(1),
+        );
         let connections = ask::number(op, "connections").max(1);
         let mut running = JoinSet::new();
         for lane in 0..lanes {
             let mut request = request.clone();
             if let Some(members) = request.as_object_mut() {
                 let connection = lane.checked_rem(connections).unwrap_or_default();
-                members.insert("connection".to_owned(), format!("repeat-{connection}").into());
+                members.insert(
+                    "connection".to_owned(),
+                    format!("repeat-{connection}").into(),
+                );
             }
             let actor = self.clone();
-            let share = (lane..times).step_by(usize::try_from(lanes).map_err(Failure::of)?).count();
+            let share = (lane..times)
+                .step_by(usize::try_from(lanes).map_err(Failure::of)?)
+                .count();
             running.spawn(async move {
                 let mut counts: HashMap<String, u64> = HashMap::new();
                 for _ in 0..share {
@@ -151,7 +159,11 @@ impl Actor {
                         Ok(answer) => format!("ok {}", ask::text(&answer, "answer")),
                         Err(failure) => {
                             let said = failure.json();
-                            format!("{} {}", ask::text(&said, "code"), ask::text(&said, "reason"))
+                            format!(
+                                "{} {}",
+                                ask::text(&said, "code"),
+                                ask::text(&said, "reason")
+                            )
                         }
                     };
                     let count = counts.entry(outcome).or_default();
