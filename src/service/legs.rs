@@ -171,10 +171,7 @@ impl Continuation {
             let task = scene.lineage.known(&scene.now)?;
             let held = Held::<AsPerformer>::check(task, scene.evidence)?;
             // Before the leg, which an ended task has not: the worker learns that it is over.
-            let state = task.state_at(scene.now.time);
-            if state.is_terminal() {
-                return Err(Reason::Terminal(state));
-            }
+            refuse_ended(task.state_at(scene.now.time))?;
             scene.fact("leg", &ask.leg.0);
             scene.fact("step", &ask.number.0);
             scene.fact("audience", &ask.call.audience);
@@ -318,5 +315,13 @@ impl Continuation {
         // This leg only: after a yield another performer may have started meanwhile.
         self.leases.end_leg(ask.task, ask.leg, HoldKind::Finished);
         Ok(answer)
+    }
+}
+
+fn refuse_ended(state: TaskState) -> Result<(), Reason> {
+    if state.is_terminal() {
+        Err(Reason::Terminal(state))
+    } else {
+        Ok(())
     }
 }

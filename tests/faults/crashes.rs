@@ -155,9 +155,8 @@ fn a31_a_crash_at_any_point_of_checking_leaves_no_usable_token() {
         "ledger.after_commit",
         "check.burned_not_replied",
     ] {
-        let (job, effects) = crash_in_check(point);
+        let (mut job, effects) = crash_in_check(point);
         assert_eq!(effects, 1, "{point}");
-        let mut job = job;
         verify_chain(&mut job);
     }
 }

@@ -3,6 +3,13 @@
 //! Real processes against a real agent. The one thing to know: crash points and pauses are set in the
 //! agent's environment (`src/failpoint.rs`), so these tests need the feature `failpoints`.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    clippy::format_collect,
+    clippy::string_slice,
+    reason = "a test that overflows or slices badly fails, which is what it is for"
+)]
+
 #[cfg(test)]
 mod bare;
 #[cfg(test)]

@@ -159,9 +159,9 @@ impl Long {
 }
 
 /// What the agent acknowledged; `None` where it is gone. Anything else fails the test.
-fn acked(answer: Value) -> Option<Value> {
-    if let Some(ok) = answer.get("ok") {
-        return Some(ok.clone());
+fn acked(mut answer: Value) -> Option<Value> {
+    if let Some(ok) = answer.get_mut("ok") {
+        return Some(ok.take());
     }
     let code = answer["err"]["code"].as_str().unwrap_or_default();
     assert!(

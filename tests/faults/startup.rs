@@ -1,7 +1,7 @@
 //! What an agent says to a configuration, ledger or policy that it cannot work with, and that it changes
 //! nothing then. The positive control is the same folder with the mistake taken away.
 
-use crate::bare::{Bare, POLICY, Running, finish, handfast, is_ready};
+use crate::bare::{Bare, POLICY, Running, finish, handfast, is_ready, until};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use std::fs;
 use std::path::Path;
@@ -236,4 +236,37 @@ fn sigterm_ends_an_agent_with_a_silent_client_within_the_drain_deadline() {
         agent.log()
     );
     drop((silent, greeted));
+}
+
+#[test]
+fn the_agent_becomes_ready_when_the_spiffe_provider_comes() {
+    let bare = Bare::new();
+    let provider_id = "spiffe://faults.test/spire/agent/dev";
+    let config = bare
+        .good()
+        .replace("spiffe://faults.test/spire/agent/*", provider_id);
+    bare.write_config(&config);
+    let program = env!("CARGO_BIN_EXE_handfast");
+    let uid = nix::unistd::geteuid().as_raw();
+    let entry = format!(
+        "[[entry]]\nspiffe_id = \"spiffe://faults.test/handfast/agent\"\n\
+         selectors = [\"unix:path:{program}\", \"unix:uid:{uid}\"]\nbroker = true\n"
+    );
+    fs::write(bare.path("entries.toml"), entry).unwrap();
+    // Another user than root cannot look at an agent that hides its memory.
+    let flags: &[&str] = if uid == 0 { &[] } else { &["--development"] };
+    let mut agent = bare.start(flags);
+    agent.says("the Workload API socket does not exist");
+    assert!(!is_ready(&bare.socket()));
+    let mut dev = handfast();
+    dev.args(["dev", "--trust-domain", "faults.test", "--folder"])
+        .arg(bare.path("spiffe"))
+        .arg("--entries")
+        .arg(bare.path("entries.toml"));
+    let provider = Running::spawn(dev);
+    agent.says("ready epoch");
+    until("readiness", || is_ready(&bare.socket()).then_some(()));
+    agent.terminate();
+    assert!(agent.ended().success(), "{}", agent.log());
+    drop(provider);
 }
