@@ -44,6 +44,19 @@ impl DelegatedDirectory {
     }
 
     async fn ask(&self, pid: i32) -> Result<Vec<SpiffeId>, DirectoryError> {
+        let own = rustix::process::getpid().as_raw_nonzero().get();
+        match self.ask_once(pid).await {
+            // When this agent's own entry is gone, SPIRE refuses it in the words that it has for a process
+            // without an entry. Only who is known itself hears about others.
+            Err(DirectoryError::NotEntitled) if pid != own => match self.ask_once(own).await {
+                Ok(_known) => Err(DirectoryError::NotEntitled),
+                Err(_unknown) => Err(unavailable("SPIRE does not know this agent")),
+            },
+            answer => answer,
+        }
+    }
+
+    async fn ask_once(&self, pid: i32) -> Result<Vec<SpiffeId>, DirectoryError> {
         if pid <= 0 {
             return Err(unavailable("process is not in this PID namespace"));
         }

@@ -56,7 +56,8 @@ enum Verb {
     Dev(dev::DevArgs),
     /// The true reason behind a decision ID.
     Explain {
-        /// The decision ID, from an answer or a log line.
+        /// The decision ID, from an answer or a log line. May begin with a hyphen.
+        #[arg(allow_hyphen_values = true)]
         decision_id: String,
         #[command(flatten)]
         operator: OperatorSocket,

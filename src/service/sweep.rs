@@ -80,8 +80,14 @@ impl Continuation {
             }
         });
         match self.decide(Load::of(Locator::Task(task)), judge).await {
-            Ok(_) => self.leases.end_leg(task, number, why.told()),
+            Ok(Decision::Recorded(_) | Decision::Noted(_)) => {
+                self.leases.end_leg(task, number, why.told());
+            }
             // The lease stays: a leg never ends in memory alone. The next sweep tries again.
+            Ok(Decision::Denied(denied)) => {
+                let reason = denied.reason.name();
+                tracing::warn!(%task, reason, "a leg could not be ended");
+            }
             Err(error) => tracing::warn!(%task, ?error, "a leg could not be ended"),
         }
     }

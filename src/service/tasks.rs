@@ -183,7 +183,10 @@ impl Continuation {
                 claims,
                 certificate,
             }),
-            Err("expired") => Err(self.refuse_early(operation, evidence, Reason::TokenExpired)),
+            // The port's word for it.
+            Err("token_expired") => {
+                Err(self.refuse_early(operation, evidence, Reason::TokenExpired))
+            }
             Err(why) => Err(self.refuse_early(operation, evidence, Reason::TokenInvalid(why))),
         }
     }

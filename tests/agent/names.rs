@@ -94,3 +94,14 @@ fn a36_unknown_foreign_and_forgotten_names_are_answered_alike() {
     assert_eq!(first["message"], "unknown task");
     assert!(first["decision_id_length"].as_u64() > Some(0));
 }
+
+#[test]
+fn decision_id_may_begin_with_a_hyphen() {
+    let job = Job::start();
+    // Of nothing, but read as an ID and not as a flag.
+    for id in ["-abc", "--abc", "-o"] {
+        let output = job.node.operator(&["explain", id]);
+        let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(complaint.contains("decision_id"), "{id}: {complaint}");
+    }
+}

@@ -49,17 +49,23 @@ fn a05_one_token_a_thousand_times_is_one_effect() {
     let task = job.create();
     let leg = job.start_leg(&task);
     let token = job.step_token(&leg, 1);
-    let burst = job.tool.ok(&json!({
-        "op": "burst", "times": 1000, "connections": 8, "request": check_op(&leg, &token),
-    }));
-    assert_eq!(count(&burst, "fresh"), 1);
-    assert_eq!(count(&burst, "denied"), 0);
-    // An agent that is too busy to attest says so and decides nothing; most got their answer.
-    assert!(count(&burst, "repeat") > 500);
+    let (mut left, mut repeats, mut effects) = (1000, 0, Vec::new());
+    while left > 0 {
+        let burst = job.tool.ok(&json!({
+            "op": "burst", "times": left, "connections": 8, "request": check_op(&leg, &token),
+        }));
+        let answers = burst["answers"].as_array().unwrap();
+        let fresh = answers.iter().filter(|one| one["ok"]["answer"] == "fresh");
+        effects.extend(fresh.map(|one| one["ok"].clone()));
+        repeats += count(&burst, "repeat");
+        assert_eq!(count(&burst, "denied"), 0);
+        // A busy agent may decide nothing; whoever asked then asks again.
+        let undecided = |one: &&Value| one["err"]["code"] == "Unavailable";
+        left = answers.iter().filter(undecided).count();
+    }
+    assert_eq!((effects.len(), repeats), (1, 999));
     // Each step has its own effect.
-    let answers = burst["answers"].as_array().unwrap();
-    let fresh = answers.iter().find(|one| one["ok"]["answer"] == "fresh");
-    job.tool.ok(&report_op(&fresh.unwrap()["ok"], "done"));
+    job.tool.ok(&report_op(&effects[0], "done"));
     let next = job.step_token(&leg, 2);
     assert_eq!(job.check(&leg, &next)["answer"], "fresh");
 }

@@ -1,8 +1,8 @@
 //! SPIRE's agent is away: what each call answers meanwhile, and that nothing is lost by it.
 
-use crate::actor::No;
+use crate::actor::{Actor, No};
 use crate::cast::{Cast, Leg, Step, Task, end, hold, issue, issue_name, report_by, start};
-use crate::world::{Setup, World, ready};
+use crate::world::{Setup, World, number, ready};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
@@ -181,4 +181,46 @@ fn a_hanging_spire_agent_is_as_good_as_none_and_holds_nobody_up() {
     world.wait_for("SPIRE's answer", || cast.query(&task).ok());
     cast.effect(&leg, 1);
     assert_eq!(cast.worker.notice(Duration::ZERO), None, "the leg stays");
+}
+
+#[test]
+fn an_agent_that_starts_before_spires_waits_and_then_gives_the_leg_back() {
+    let Some(programs) = ready() else {
+        return;
+    };
+    let mut world = World::start(&programs, Setup::default());
+    let mut cast = Cast::start(&world);
+    let task = cast.create("before");
+    let leg = start(&mut cast.worker, &task).expect("a leg");
+    cast.effect(&leg, 1);
+    let mut twin = Actor::start(&world, "worker", number("worker"));
+    let no = start(&mut twin, &task).unwrap_err();
+    assert!(no.is("FailedPrecondition", "held"), "{no:?}");
+
+    world.kill_agent();
+    world.spire.stop_agent();
+    world.start_agent();
+    world.wait_for("its word about what it waits for", || {
+        let waits = world.log().contains("not ready: waiting for an identity");
+        waits.then_some(())
+    });
+    assert!(!world.is_ready());
+    for (what, answer) in [
+        ("query", cast.query(&task).err()),
+        ("Start", start(&mut cast.worker, &task).err()),
+    ] {
+        assert!(
+            answer.as_ref().is_some_and(No::is_unavailable),
+            "{what}: {answer:?}"
+        );
+    }
+
+    world.restart_spire_agent();
+    world.wait_until_ready();
+    let no = start(&mut twin, &task).unwrap_err();
+    assert!(no.is("FailedPrecondition", "held"), "{no:?}");
+    let again = start(&mut cast.worker, &task).expect("the leg");
+    assert_eq!(again.number, leg.number);
+    assert!(again.fence > leg.fence, "{again:?}");
+    cast.effect(&again, 2);
 }

@@ -176,6 +176,16 @@ impl World {
         self.agent = Some(Process(command.spawn().expect("the agent starts")));
     }
 
+    /// Kills the agent: SIGKILL.
+    pub(crate) fn kill_agent(&mut self) {
+        self.agent = None;
+    }
+
+    /// What the agent has logged since it was first started.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.folder().join("agent.log")).unwrap_or_default()
+    }
+
     /// Starts SPIRE's agent again; its sockets are new.
     pub(crate) fn restart_spire_agent(&mut self) {
         self.spire.start_agent();

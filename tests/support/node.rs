@@ -1,7 +1,8 @@
 //! One node for a test: the development provider, the agent and any number of workloads, each a process.
 //!
-//! Included by `#[path]`, with `node_actor.rs` and `node_files.rs` beside it. Everything is blocking. As root each role runs
-//! under its own uid; otherwise all share the test's, and [`distinct_uids`] says so for those that need them.
+//! Included by `#[path]`, with `node_actor.rs` and `node_files.rs` beside it. Everything is blocking. As root each
+//! role runs under its own uid; otherwise all share the test's, and [`distinct_uids`] says so for those that need
+//! them.
 
 #[path = "node_actor.rs"]
 mod actor;
@@ -22,6 +23,8 @@ use tempfile::TempDir;
 
 /// How long a process may take to do what it was started for.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a record may be folded before it is written.
+const RECORD_PATIENCE: Duration = Duration::from_secs(20);
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 /// A program without registration entry.
 const NOBODY: &str = "nobody";
@@ -274,14 +277,19 @@ impl Node {
     /// The audit record behind a decision: `reason`, `explanation`, `facts` and so on. Waits until it is
     /// written.
     pub(crate) fn explain(&self, decision_id: &str) -> Value {
-        let mut output = None;
-        until("the decision's record", || {
+        let begin = Instant::now();
+        loop {
             let answer = self.operator(&["explain", decision_id]);
-            let found = answer.status.success();
-            output = Some(answer.stdout);
-            found
-        });
-        serde_json::from_slice(&output.unwrap()).unwrap()
+            if answer.status.success() {
+                return serde_json::from_slice(&answer.stdout).unwrap();
+            }
+            let complaint = String::from_utf8_lossy(&answer.stderr);
+            assert!(
+                begin.elapsed() < RECORD_PATIENCE,
+                "{decision_id}: {complaint}"
+            );
+            std::thread::sleep(POLL_INTERVAL); // poll: until the record is durable
+        }
     }
 
     fn handfast(&self, arguments: &[&str], last: &str) -> Output {

@@ -63,8 +63,8 @@ impl Actor {
 
     /// The next answer: `{"ok":…}` or `{"err":…}`.
     pub(crate) fn answer(&mut self) -> Value {
-        let answer = self.answers.recv_timeout(PATIENCE);
-        answer.unwrap_or_else(|error| panic!("{} does not answer: {error}", self.name))
+        let answer = self.answer_within(PATIENCE);
+        answer.unwrap_or_else(|| panic!("{} does not answer", self.name))
     }
 
     /// The next answer, if it comes in time.
@@ -134,6 +134,7 @@ const _: () = {
         Actor::pid,
         Actor::tell,
         Actor::answer,
+        Actor::answer_within,
         Actor::ok,
         Actor::err,
     );
