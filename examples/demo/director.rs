@@ -10,6 +10,7 @@ use crate::{Error, explained, story};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::net::UnixStream;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
 /// Sockets that tell a peer's process (`SO_PEERPIDFD`) came with this kernel.
@@ -45,10 +46,7 @@ pub(crate) async fn play() -> Result<bool, Error> {
     let mut table = Table::new();
     let played = tokio::select! {
         played = set_and_play(&stage, &mut table) => played,
-        interrupted = tokio::signal::ctrl_c() => {
-            interrupted?;
-            Err("interrupted".into())
-        }
+        interrupted = interrupted() => Err(interrupted.err().unwrap_or("interrupted".into())),
     };
     if let Err(error) = played {
         table.unexpected(&explained(error.as_ref()))?;
@@ -59,6 +57,17 @@ pub(crate) async fn play() -> Result<bool, Error> {
     }
     table.sum(story::ROWS)?;
     Ok(true)
+}
+
+/// Waits to be told to stop, so that the processes of the story are stopped with us.
+async fn interrupted() -> Result<(), Error> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
 }
 
 async fn set_and_play(stage: &Stage, table: &mut Table) -> Result<(), Error> {

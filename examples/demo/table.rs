@@ -61,7 +61,7 @@ impl Table {
         } = row;
         let verdict = self.coloured(row.verdict);
         let text = format!(
-            "{:2} {verb:<7} {who:<18} {what:<28} {verdict} {note:<60} {attack}",
+            "{:2} {verb:<7} {who:<19} {what:<28} {verdict} {note:<56} {attack}",
             self.rows
         );
         line(text.trim_end())

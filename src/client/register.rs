@@ -119,7 +119,7 @@ impl Registered {
         })
     }
 
-    /// Internal identifier of the task, for [`Server::finish`] and [`Server::get`]. Not secret.
+    /// Internal identifier of the task, for `Server::finish` and `Server::get`. Not secret.
     #[must_use]
     pub fn task_id(&self) -> &str {
         &self.task_id

@@ -72,6 +72,14 @@ impl Guard {
     }
 }
 
+/// Answers a call whose task was not made.
+pub(crate) fn not_made(error: &ClientError) -> ErrorData {
+    match error {
+        ClientError::Denied(no) => ErrorData::invalid_params(no.message.clone(), None),
+        _ => undecided(error),
+    }
+}
+
 /// There was no decision: that is a no.
 pub(crate) fn undecided(error: &ClientError) -> ErrorData {
     tracing::warn!(%error, "no decision");

@@ -3,7 +3,7 @@
 //! With an agent, every request that acts on a task asks it first. Without (`guarded: false`) the task ID is
 //! all there is, which is how such servers are usually built.
 
-use super::guard::{Guard, undecided};
+use super::guard::{Guard, not_made, undecided};
 use super::queue::Queue;
 use super::{BUILD_REPORT, EXPORT, EXPORT_ARGUMENTS};
 use crate::harness::{self, Role};
@@ -185,7 +185,7 @@ impl ServerHandler for Reports {
                 opener.open(registered);
                 Ok(CallToolResponse::Task(CreateTaskResult::new(task)))
             }
-            Err(error) => Err(undecided(&error)),
+            Err(error) => Err(not_made(&error)),
         }
     }
 

@@ -1,0 +1,203 @@
+//! Owner, server, worker and tool make one task together, on a node of their own.
+
+use super::programs::{HANDFAST, Process, example};
+use handfast::client::{Agent, AgentConfig};
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{ChildStdout, Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
+
+/// Each example and the SPIFFE ID it has here.
+const ROLES: [(&str, &str); 4] = [
+    ("owner", "assistant"),
+    ("server", "reports"),
+    ("tool", "warehouse"),
+    ("worker", "worker"),
+];
+
+/// A node whose registration entries are for the examples.
+struct Node {
+    folder: TempDir,
+    _provider: Process,
+    _agent: Process,
+}
+
+impl Node {
+    fn start() -> Self {
+        let folder = tempfile::Builder::new().prefix("hf-").tempdir().unwrap();
+        let path = folder.path();
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let (entries, config) = files(path);
+        std::fs::write(path.join("entries.toml"), entries).unwrap();
+        std::fs::write(path.join("handfast.toml"), config).unwrap();
+        let policy = include_str!("../../spire-config/policy/default.cedar");
+        std::fs::write(path.join("policy.cedar"), policy).unwrap();
+        let provider = Command::new(HANDFAST)
+            .args(["dev", "--trust-domain", "demo.test", "--folder"])
+            .arg(path.join("spiffe"))
+            .arg("--entries")
+            .arg(path.join("entries.toml"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let agent = Command::new(HANDFAST)
+            .args(["run", "--development", "--config"])
+            .arg(path.join("handfast.toml"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let node = Self {
+            folder,
+            _provider: Process(provider),
+            _agent: Process(agent),
+        };
+        node.wait();
+        node
+    }
+
+    fn wait(&self) {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let config = AgentConfig::new(self.folder.path().join("run/agent.sock"));
+        until("the agent is ready", || {
+            runtime.block_on(async {
+                match Agent::connect(config.clone()).await {
+                    Ok(agent) => agent.is_ready().await.unwrap_or_default(),
+                    Err(_early) => false,
+                }
+            })
+        });
+    }
+
+    fn example(&self, name: &str, arguments: [&str; 2]) -> Command {
+        let path = self.folder.path();
+        let workload_api = path.join("spiffe/public/api.sock");
+        let mut command = Command::new(example(name));
+        command
+            .args(arguments)
+            .env("HANDFAST_SOCKET", path.join("run/agent.sock"))
+            .env(
+                "SPIFFE_ENDPOINT_SOCKET",
+                format!("unix://{}", workload_api.display()),
+            )
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped());
+        command
+    }
+}
+
+fn files(folder: &Path) -> (String, String) {
+    let uid = rustix::process::geteuid().as_raw();
+    let shown = folder.display();
+    let mut entries = format!(
+        "[[entry]]\nspiffe_id = \"spiffe://demo.test/handfast/agent\"\n\
+         selectors = [\"unix:uid:{uid}\", \"unix:path:{HANDFAST}\"]\nbroker = true\n"
+    );
+    let mut config = format!(
+        r#"[agent]
+spiffe_id = "spiffe://demo.test/handfast/agent"
+socket_path = "{shown}/run/agent.sock"
+operator_socket_path = "{shown}/private/operator.sock"
+data_dir = "{shown}/data"
+key_file = "{shown}/key/names.key"
+[spiffe]
+workload_api = "unix://{shown}/spiffe/public/api.sock"
+broker_socket = "{shown}/spiffe/broker/broker.sock"
+[policy]
+path = "{shown}/policy.cedar"
+"#
+    );
+    for (name, id) in ROLES {
+        let program = example(name);
+        let (id, program) = (format!("spiffe://demo.test/{id}"), program.display());
+        writeln!(
+            entries,
+            "[[entry]]\nspiffe_id = \"{id}\"\n\
+             selectors = [\"unix:uid:{uid}\", \"unix:path:{program}\"]"
+        )
+        .unwrap();
+        writeln!(config, "[[workload]]\nspiffe_id = \"{id}\"\nuid = {uid}").unwrap();
+    }
+    (entries, config)
+}
+
+/// Asks again and again, up to a deadline.
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < PATIENCE, "waited in vain until {what}");
+        std::thread::sleep(POLL_INTERVAL); // poll: the condition above
+    }
+}
+
+/// An address that was free a moment ago.
+fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap()
+}
+
+fn listening(address: SocketAddr) {
+    until("somebody listens", || TcpStream::connect(address).is_ok());
+}
+
+/// The lines of a process, each waited for.
+fn lines(output: ChildStdout) -> mpsc::Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(output).lines() {
+            if sender.send(line.unwrap()).is_err() {
+                break;
+            }
+        }
+    });
+    receiver
+}
+
+#[test]
+fn owner_server_worker_and_tool_make_one_task() {
+    let node = Node::start();
+    let (at_server, at_tool) = (free_address(), free_address());
+    let (server, tool) = ("spiffe://demo.test/reports", "spiffe://demo.test/warehouse");
+    let tool_at = at_tool.to_string();
+    let server_at = at_server.to_string();
+
+    let mut warehouse = Process(node.example("tool", [&tool_at, tool]).spawn().unwrap());
+    let effects = lines(warehouse.0.stdout.take().unwrap());
+    let mut reports = Process(
+        node.example("server", [&server_at, server])
+            .spawn()
+            .unwrap(),
+    );
+    let queue = Stdio::from(reports.0.stdout.take().unwrap());
+    let mut worker = node.example("worker", [&tool_at, tool]);
+    let mut worker = Process(worker.stdin(queue).spawn().unwrap());
+    let steps = lines(worker.0.stdout.take().unwrap());
+    listening(at_tool);
+    listening(at_server);
+
+    let owner = node
+        .example("owner", [&server_at, server])
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&owner.stdout);
+    assert!(owner.status.success(), "{told}");
+    // The worker may be faster than the question.
+    let states = ["the task is Working\n", "the task is Completed\n"];
+    assert!(states.contains(&told.as_ref()), "{told}");
+    let step = steps.recv_timeout(PATIENCE).expect("the worker's step");
+    assert_eq!(step, "leg 1: the tool says now: Done");
+    let effect = effects.recv_timeout(PATIENCE).expect("an effect");
+    assert_eq!(effect, "exported for spiffe://demo.test/assistant");
+    // One effect, and no other: the tool's output ends with it.
+    drop(warehouse);
+    assert!(effects.recv_timeout(PATIENCE).is_err());
+}
