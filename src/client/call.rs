@@ -9,12 +9,22 @@ use crate::domain::id::Digest;
 use crate::proto::v1 as proto;
 
 /// One call of one tool.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ToolCall {
     audience: String,
     tool: String,
     arguments: Vec<u8>,
     definition: Option<Digest>,
+}
+
+/// Without the arguments.
+impl std::fmt::Debug for ToolCall {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ToolCall")
+            .field("audience", &self.audience)
+            .field("tool", &self.tool)
+            .finish_non_exhaustive()
+    }
 }
 
 impl ToolCall {

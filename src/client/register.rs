@@ -12,7 +12,7 @@ use crate::proto::v1 as proto;
 use std::time::Duration;
 
 /// A task that a server registers.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Register {
     caller: Caller,
     call: ToolCall,
@@ -25,7 +25,7 @@ pub struct Register {
 }
 
 /// A task that is durable.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Registered {
     task_id: String,
     work_reference: String,
@@ -34,6 +34,29 @@ pub struct Registered {
     claim_by_ms: u64,
     repeat: bool,
     decision_id: String,
+}
+
+/// Without the handle.
+impl std::fmt::Debug for Register {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Register")
+            .field("caller", &self.caller)
+            .field("call", &self.call)
+            .field("performers", &self.performers)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Without the work reference.
+impl std::fmt::Debug for Registered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Registered")
+            .field("task_id", &self.task_id)
+            .field("state", &self.state)
+            .field("repeat", &self.repeat)
+            .field("decision_id", &self.decision_id)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Register {

@@ -33,11 +33,20 @@ pub struct Principal {
 }
 
 /// Who is asking: what the server saw on this request.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Caller {
     token: String,
     proof: Option<proto::Proof>,
     principal: Option<Principal>,
+}
+
+impl std::fmt::Debug for Caller {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Caller")
+            .field("has_token", &!self.token.is_empty())
+            .field("has_principal", &self.principal.is_some())
+            .finish_non_exhaustive()
+    }
 }
 
 /// The answer to [`Server::check_query`].
