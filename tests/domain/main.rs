@@ -7,6 +7,8 @@ mod endings;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod lasting;
+#[cfg(test)]
 mod roles;
 #[cfg(test)]
 mod rules;
