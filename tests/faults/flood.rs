@@ -11,7 +11,7 @@ const CONNECTIONS: u64 = 8;
 /// What the ledger file may grow to: its first pages and one commit of each kind take most of it.
 const LEDGER_BYTES_MAX: u64 = 8 * 1024 * 1024;
 /// Audit records that so many refusals may leave: a few for each window in which equal ones are folded.
-const RECORDS_MAX: u64 = 400;
+const RECORDS_MAX: u64 = 200;
 /// Between two steps of the others.
 const STEP_PAUSE: Duration = Duration::from_millis(200);
 /// What anybody else waits for a step, at most, on a machine that does nothing but refuse.
@@ -21,7 +21,8 @@ const STEP_MAX: Duration = Duration::from_secs(5);
 fn a63_denied_calls_fill_neither_ledger_nor_line() {
     let mut job = Job::with(&Options {
         // Far above what a worker needs, and what makes most of a flood cheap.
-        config: "[limits]\nrequests_per_process = 200\nrequests_per_process_burst = 400\n"
+        config: "[limits]\nrequests_per_process = 200\nrequests_per_process_burst = 400\n\
+                 [timeouts]\nfold = \"10s\"\n"
             .to_owned(),
         ..Options::default()
     });
