@@ -46,7 +46,9 @@ fn a_retry_stays_a_retry_when_its_own_token_is_lost() {
     let token = world.token(1);
     world.check(&tool(), &token, 1).unwrap();
     world.report(&token, Outcome::NotDone).unwrap();
-    for request in [5, 5, 6] {
+    // The same request again, and after the token's life another one.
+    for (wait, request) in [(0, 5), (0, 5), (30_000, 6)] {
+        world.later(wait);
         let rows = world.rows(Some(StepNumber(1)), None);
         let action = step::action(&rows, world.task(), StepNumber(1), &world.now());
         assert_eq!(action, Action::Retry);
@@ -54,7 +56,6 @@ fn a_retry_stays_a_retry_when_its_own_token_is_lost() {
             StepAsked::Issue { claims, .. } => assert_eq!(claims.operation, Operation::Retry),
             StepAsked::Repeat(state) => panic!("a retry is due, not {state:?}"),
         }
-        world.later(if request == 6 { 0 } else { 15_000 });
     }
 }
 
