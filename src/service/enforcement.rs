@@ -253,47 +253,8 @@ impl Continuation {
             record: Some(claims.fence),
             ..Load::of(Locator::Task(claims.task))
         };
-        let settings = std::sync::Arc::clone(&self.settings);
         let jti = claims.jti;
-        let judge = self.judge(STEP, evidence, move |scene| {
-            let claims = &presented.claims;
-            scene.fact("fence", &claims.fence.0);
-            scene.fact("tool", &ask.call.tool);
-            if !matches!(claims.operation, Operation::Retry | Operation::Step) {
-                return Err(Reason::TokenInvalid("operation"));
-            }
-            let row = settings.row(&claims.audience, scene.evidence);
-            let held = |demanded| {
-                Held::<AsAudience>::check(&claims.audience, row.as_ref(), demanded, scene.evidence)
-            };
-            // Who asks comes first: nobody else may raise an alarm.
-            held(Assurance::Svid)?;
-            // Possession of the signing key alone mints nothing: no task, no answer.
-            let task = scene.lineage.task.as_ref().ok_or(Reason::Alarm)?;
-            let audience = held(demanded(task, &ask.call, &scene.now))?;
-            let action = match claims.operation {
-                Operation::Retry => Action::Retry,
-                Operation::Cancel | Operation::Create | Operation::Query | Operation::Step => {
-                    Action::Step
-                }
-            };
-            let owner_authority =
-                task.owner.workload.is_some() && task.asked.permits(&ask.call, scene.now.time);
-            let facts = CallFacts::of(&ask.call, owner_authority);
-            let permit = scene.permit_call(action, Some(&claims.actor), facts, None)?;
-            let checked = check::step(
-                scene.lineage,
-                &audience,
-                &presented,
-                &ask.call,
-                (&permit, &scene.now),
-            )?;
-            let view = view(task, scene.now.time);
-            Ok(Transition {
-                effect: (checked.effect, view),
-                writes: checked.writes,
-            })
-        });
+        let judge = self.step_judge(evidence, presented, ask.call);
         let (effect, number) = match self.decide(load, judge).await? {
             Decision::Recorded(done) => {
                 let number = done.number();
@@ -315,6 +276,54 @@ impl Continuation {
             (StepChecked::Repeat(state), task) => CheckAnswer::Repeat(state, task),
         };
         Ok((answer, self.decision_id(number)))
+    }
+
+    fn step_judge(
+        &self,
+        evidence: &Evidence,
+        presented: Presented,
+        call: ToolCall,
+    ) -> std::sync::Arc<super::ports::ledger::Judge<(StepChecked, TaskView)>> {
+        let settings = std::sync::Arc::clone(&self.settings);
+        self.judge(STEP, evidence, move |scene| {
+            let claims = &presented.claims;
+            scene.fact("fence", &claims.fence.0);
+            scene.fact("tool", &call.tool);
+            if !matches!(claims.operation, Operation::Retry | Operation::Step) {
+                return Err(Reason::TokenInvalid("operation"));
+            }
+            let row = settings.row(&claims.audience, scene.evidence);
+            let held = |demanded| {
+                Held::<AsAudience>::check(&claims.audience, row.as_ref(), demanded, scene.evidence)
+            };
+            // Who asks comes first: nobody else may raise an alarm.
+            held(Assurance::Svid)?;
+            // Possession of the signing key alone mints nothing: no task, no answer.
+            let task = scene.lineage.task.as_ref().ok_or(Reason::Alarm)?;
+            let audience = held(demanded(task, &call, &scene.now))?;
+            let action = match claims.operation {
+                Operation::Retry => Action::Retry,
+                Operation::Cancel | Operation::Create | Operation::Query | Operation::Step => {
+                    Action::Step
+                }
+            };
+            let owner_authority =
+                task.owner.workload.is_some() && task.asked.permits(&call, scene.now.time);
+            let facts = CallFacts::of(&call, owner_authority);
+            let permit = scene.permit_call(action, Some(&claims.actor), facts, None)?;
+            let checked = check::step(
+                scene.lineage,
+                &audience,
+                &presented,
+                &call,
+                (&permit, &scene.now),
+            )?;
+            let view = view(task, scene.now.time);
+            Ok(Transition {
+                effect: (checked.effect, view),
+                writes: checked.writes,
+            })
+        })
     }
 
     /// Records what became of an effect.

@@ -17,6 +17,7 @@ use handfast::domain::role::{AsAudience, AsPerformer, Held, Owner, Role};
 use handfast::domain::step::{Step, StepState, TokenRecord};
 use handfast::domain::task::{Task, TaskState};
 use handfast::domain::time::Time;
+use std::time::Duration;
 
 pub(crate) const START: Time = Time(1_000_000);
 pub(crate) const PRINCIPAL: Digest = Digest([9; 32]);
@@ -167,7 +168,7 @@ impl World {
     }
 
     pub(crate) fn later(&mut self, ms: u64) -> &mut Self {
-        self.time = Time(self.time.0 + ms);
+        self.time = self.time.after(Duration::from_millis(ms));
         self
     }
 
@@ -218,7 +219,7 @@ impl World {
         let held = Held::<AsPerformer>::check(task, who)?;
         let ask = AskStart {
             certificate: Digest([u8::try_from(who.process.unwrap().pid % 256).unwrap(); 32]),
-            certificate_ends: Time(self.time.0 + 3_600_000),
+            certificate_ends: self.time.after(Duration::from_secs(3600)),
             uid: who.uid,
             holder_may_act: self.holder_may_act,
         };
@@ -328,7 +329,7 @@ pub(crate) fn owner_claims(world: &World, operation: Operation, fence: Fence) ->
         actor: id("assistant"),
         audience: id("reports"),
         issued_at: world.time,
-        expires_at: Time(world.time.0 + 10_000),
+        expires_at: world.time.after(Duration::from_secs(10)),
         jti: Jti([7; 16]),
         txn: world.task().id,
         task: world.task().id,

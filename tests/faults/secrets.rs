@@ -1,7 +1,7 @@
 //! Whatever grants or names something is never seen outside of the hands that hold it: not in a log, an
 //! answer to the operator, an error, the ledger's file, nor on the agent's command line.
 
-use crate::job::{Job, SERVER, Task, build, export, start_op, step_op, text};
+use crate::job::{Job, Leg, SERVER, Task, build, export, start_op, step_op, text};
 use crate::node::Options;
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD};
@@ -88,34 +88,7 @@ fn flow(job: &mut Job) -> (Canaries, Vec<Value>) {
     let leg = job.start_leg(&task);
     let token = job.step_token(&leg, 1);
     add_token(&mut canaries, "step token", &token);
-    // Refusals: a wrong hand, a wrong call, a thief, a malformed certificate, a doubled member.
-    let mut thief = job.node.actor_named("thief");
-    thief.hand("thief");
-    said.push(job.tool.ok(&json!({
-        "op": "check_step", "token": token, "peer": peer, "call": export(),
-    })));
-    let mut other_call = export();
-    other_call["arguments"] = json!({ "table": "other" });
-    said.push(job.tool.ok(&json!({
-        "op": "check_step", "token": token, "peer": leg.certificate, "call": other_call,
-    })));
-    said.push(thief.err(&start_op(&task, "thief")));
-    said.push(thief.err(&json!({
-        "op": "issue_cancel", "request_id": "c", "hand": "thief", "server": SERVER,
-        "handle": handle,
-    })));
-    said.push(thief.err(&json!({
-        "op": "start", "work_reference": task.work_reference, "certificate": "3000",
-        "request_id": "s",
-    })));
-    let mut doubled = step_op(&leg, 1);
-    doubled["call"]["arguments"] = json!(format!(r#"{{"{handle}":1,"{handle}":2}}"#));
-    // What the caller itself sent may come back to it; it is the log that must not have it.
-    job.worker.err(&doubled);
-    said.push(job.tool.ok(&json!({
-        "op": "check_step", "token": format!("{token}x"), "peer": leg.certificate,
-        "call": export(),
-    })));
+    said.extend(refusals(job, (&task, &leg), &token, &peer));
     said.push(job.check(&leg, &token));
     let cancel = job.client.ok(&json!({
         "op": "issue_cancel", "request_id": "c", "hand": "client", "server": SERVER,
@@ -127,6 +100,40 @@ fn flow(job: &mut Job) -> (Canaries, Vec<Value>) {
         "principal": principal,
     })));
     (canaries, said)
+}
+
+/// Refusals: a wrong hand, a wrong call, a thief, a malformed certificate, a doubled member.
+fn refusals(job: &mut Job, (task, leg): (&Task, &Leg), token: &str, peer: &str) -> Vec<Value> {
+    let mut said = Vec::new();
+    let handle = task.handle.as_str();
+    let mut thief = job.node.actor_named("thief");
+    thief.hand("thief");
+    said.push(job.tool.ok(&json!({
+        "op": "check_step", "token": token, "peer": peer, "call": export(),
+    })));
+    let mut other_call = export();
+    other_call["arguments"] = json!({ "table": "other" });
+    said.push(job.tool.ok(&json!({
+        "op": "check_step", "token": token, "peer": leg.certificate, "call": other_call,
+    })));
+    said.push(thief.err(&start_op(task, "thief")));
+    said.push(thief.err(&json!({
+        "op": "issue_cancel", "request_id": "c", "hand": "thief", "server": SERVER,
+        "handle": handle,
+    })));
+    said.push(thief.err(&json!({
+        "op": "start", "work_reference": task.work_reference, "certificate": "3000",
+        "request_id": "s",
+    })));
+    let mut doubled = step_op(leg, 1);
+    doubled["call"]["arguments"] = json!(format!(r#"{{"{handle}":1,"{handle}":2}}"#));
+    // What the caller itself sent may come back to it; it is the log that must not have it.
+    job.worker.err(&doubled);
+    said.push(job.tool.ok(&json!({
+        "op": "check_step", "token": format!("{token}x"), "peer": leg.certificate,
+        "call": export(),
+    })));
+    said
 }
 
 #[test]

@@ -110,30 +110,10 @@ pub fn issue(
     let before = earlier(lineage, task, ask.number, now);
     let operation = match before {
         None => next_in_order(task, ask.number, now)?,
-        Some((step, state)) => {
-            if step.ever_used && step.call != ask.call {
-                return Err(Reason::StepDiffers);
-            }
-            // Once used, whatever follows is a retry, also where its own token was lost.
-            let again = if step.ever_used {
-                Operation::Retry
-            } else {
-                Operation::Step
-            };
-            match state {
-                StepState::Done | StepState::Used => {
-                    return Ok(Transition::unchanged(StepAsked::Repeat(state)));
-                }
-                StepState::Unknown => return Err(Reason::StepUnknown),
-                // The answer was lost: the old token dies by the higher fence.
-                StepState::Issued if step.request == ask.request => again,
-                StepState::Issued => return Err(Reason::StepInFlight),
-                StepState::Void | StepState::NotDone => {
-                    idle(task, ask.number, now)?;
-                    again
-                }
-            }
-        }
+        Some((step, state)) => match again(task, ask, (step, state), now)? {
+            Some(operation) => operation,
+            None => return Ok(Transition::unchanged(StepAsked::Repeat(state))),
+        },
     };
     let mut next = task.clone();
     let mut writes = Writes::default();
@@ -179,6 +159,32 @@ pub fn issue(
         idempotency_key: ask.idempotency_key,
     };
     Ok(Transition { writes, effect })
+}
+
+/// What asking again for a step is; `None` where it needs no token.
+fn again(
+    task: &Task,
+    ask: &AskStep,
+    (step, state): (&Step, StepState),
+    now: &Now<'_>,
+) -> Result<Option<Operation>, Reason> {
+    if step.ever_used && step.call != ask.call {
+        return Err(Reason::StepDiffers);
+    }
+    match state {
+        StepState::Done | StepState::Used => return Ok(None),
+        StepState::Unknown => return Err(Reason::StepUnknown),
+        // The answer was lost: the old token dies by the higher fence.
+        StepState::Issued if step.request == ask.request => {}
+        StepState::Issued => return Err(Reason::StepInFlight),
+        StepState::Void | StepState::NotDone => idle(task, ask.number, now)?,
+    }
+    // Once used, whatever follows is a retry, also where its own token was lost.
+    Ok(Some(if step.ever_used {
+        Operation::Retry
+    } else {
+        Operation::Step
+    }))
 }
 
 /// What the token of this step says.
