@@ -278,7 +278,7 @@ async fn establish(parts: &Parts) -> Result<Identity, AppError> {
             let channel = identity.broker_channel(&BrokerChannelConfig {
                 agent: match agent_id {
                     AgentId::Exact(id) => AgentRule::Exact(id.clone()),
-                    AgentId::Prefix { .. } => AgentRule::AnySpireAgent,
+                    AgentId::Prefix { path, .. } => AgentRule::Below(path.clone()),
                 },
                 connect_timeout: config.spiffe.deadline,
                 ..BrokerChannelConfig::new(endpoint)
