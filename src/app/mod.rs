@@ -20,6 +20,7 @@ use crate::attest::directory::{DirectoryConfig, self_test};
 use crate::attest::{KernelAttestor, KernelProcesses};
 use crate::clock::{SystemClock, SystemEntropy};
 use crate::config::{AgentId, Attestation, Config};
+use crate::domain::time::Time;
 use crate::identity::{
     AgentRule, BrokerChannelConfig, Identity, IdentityConfig, IdentityError, IdentityLimits,
     UnixEndpoint,
@@ -172,7 +173,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), AppE
 
 /// Opens everything that needs no SPIRE.
 fn assemble(config: Arc<Config>) -> Result<Parts, AppError> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new(config.clock.backward_jump_max));
+    let clock = Arc::new(SystemClock::new(config.clock.backward_jump_max));
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
     // Before anything is made: a start that a broken policy refuses leaves nothing behind.
     let policy = Arc::new(CedarPolicy::load(PolicySource {
@@ -189,6 +190,10 @@ fn assemble(config: Arc<Config>) -> Result<Parts, AppError> {
     let keys = Keys::derive(&key_file, Arc::clone(&entropy))
         .map_err(|error| AppError::Keys(error.to_string()))?;
     let (ledger, opened) = open_ledger(&config)?;
+    let reached = ledger
+        .newest_time()
+        .map_err(|error| AppError::Recover(error.to_string()))?;
+    let clock = continued(clock, reached);
     let signer = EpochKey::generate(opened.epoch, config.agent.spiffe_id.clone())
         .map_err(|error| AppError::Keys(error.to_string()))?;
     let directory = Arc::new(LateDirectory::new(config.spiffe.deadline));
@@ -225,6 +230,19 @@ fn assemble(config: Arc<Config>) -> Result<Parts, AppError> {
         attestor,
         directory,
     })
+}
+
+/// Continues where an earlier run's clock had come to: what was past then stays past.
+fn continued(clock: Arc<SystemClock>, reached: Option<Time>) -> Arc<dyn Clock> {
+    if let Some(reached) = reached {
+        clock.not_before(reached);
+    }
+    if clock.now().is_none() {
+        tracing::error!(
+            "the wall clock is behind the newest audit record: nothing is decided until it catches up"
+        );
+    }
+    clock
 }
 
 /// Opens the ledger; its failure ends the process at once.
