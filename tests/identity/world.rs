@@ -194,7 +194,7 @@ where
                 return;
             }
             last = Some(answer);
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            tokio::time::sleep(Duration::from_millis(10)).await; // poll: `ask` until `expected`
         }
     });
     assert!(polled.await.is_ok(), "never {expected:?}, last {last:?}");
