@@ -25,6 +25,14 @@ impl SystemClock {
         }
     }
 
+    /// Never tells a time before this one: what an earlier run saw pass stays past.
+    ///
+    /// A wall clock that was set back between two runs is held, or refused, as if it had been set back
+    /// during one.
+    pub fn not_before(&self, earliest: Time) {
+        self.latest.fetch_max(earliest.0, Ordering::AcqRel);
+    }
+
     fn hold(&self, wall: Time) -> Option<Time> {
         let latest = Time(self.latest.fetch_max(wall.0, Ordering::AcqRel));
         if latest.since(wall) > self.backward_jump_max {
@@ -70,5 +78,18 @@ mod tests {
         assert_eq!(clock.hold(Time(8_000)), Some(Time(10_000)));
         assert_eq!(clock.hold(Time(7_999)), None);
         assert_eq!(clock.hold(Time(10_001)), Some(Time(10_001)));
+    }
+
+    #[test]
+    fn what_an_earlier_run_saw_pass_stays_past() {
+        let clock = SystemClock::new(Duration::from_secs(2));
+        clock.not_before(Time(10_000));
+        assert_eq!(clock.hold(Time(9_000)), Some(Time(10_000)));
+        assert_eq!(clock.hold(Time(7_000)), None);
+        clock.not_before(Time(1));
+        assert_eq!(clock.hold(Time(9_000)), Some(Time(10_000)));
+        let far = SystemClock::new(Duration::from_secs(2));
+        far.not_before(Time(u64::MAX));
+        assert_eq!(far.now(), None);
     }
 }

@@ -25,10 +25,10 @@ pub(super) fn attest(config: &Config) -> AttestLimits {
     }
 }
 
-/// Limits of the TCP listener: its sources are SPIFFE IDs.
+/// Limits of the TCP listener: its sources are network addresses.
 pub(super) fn serve_remote(config: &Config) -> ServeLimits {
     ServeLimits {
-        connections_per_source_max: config.limits.connections_per_spiffe_id,
+        connections_per_source_max: config.limits.connections_per_address,
         ..serve(config)
     }
 }

@@ -20,6 +20,7 @@ use crate::attest::directory::{DirectoryConfig, self_test};
 use crate::attest::{KernelAttestor, KernelProcesses};
 use crate::clock::{SystemClock, SystemEntropy};
 use crate::config::{AgentId, Attestation, Config};
+use crate::domain::time::Time;
 use crate::identity::{
     AgentRule, BrokerChannelConfig, Identity, IdentityConfig, IdentityError, IdentityLimits,
     UnixEndpoint,
@@ -35,10 +36,15 @@ use late::LateDirectory;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::task::JoinHandle;
+use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 
 /// Exit status after a failed write or sync: the supervisor starts a fresh process (`EX_IOERR`).
 pub const EXIT_LEDGER_FAILED: i32 = 74;
+
+/// How often the ledger's room is looked at.
+const ROOM_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long the agent waits before it asks SPIRE about itself again.
 const SELF_TEST_PAUSE: Duration = Duration::from_secs(2);
@@ -127,6 +133,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), AppE
     recovered.map_err(|failure| AppError::Recover(reason(&failure)))?;
     parts.readiness.open(Guard::Ledger);
     let drain = CancellationToken::new();
+    let room = tokio::spawn(watch_room(parts.clone()));
     let listeners = sockets::serve_local(&parts, drain.clone()).await?;
     let watch = tokio::spawn(
         Arc::clone(&parts.policy).watch(parts.config.policy.poll_interval, drain.clone()),
@@ -150,8 +157,9 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), AppE
     };
     tracing::info!("draining");
     parts.readiness.close(Guard::Identity);
+    let deadline = parts.config.drain.deadline;
+    let drained_by = tokio::time::sleep(deadline);
     drain.cancel();
-    let begun = tokio::time::Instant::now();
     for listener in listeners {
         sockets::drained(listener.await);
     }
@@ -159,24 +167,46 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), AppE
         if let Some(listener) = listener {
             sockets::drained(listener.await);
         }
-        // A sweep may wait for SPIRE once for each leg; nobody waits for it beyond the deadline.
-        let left = parts.config.drain.deadline.saturating_sub(begun.elapsed());
-        let sweeps = tokio::time::timeout(left, sweeps);
-        if !matches!(sweeps.await, Ok(Ok(()))) {
-            tracing::warn!("the sweeps did not end in time");
-        }
+        end(sweeps, drained_by).await;
     }
     watch.abort();
-    if let Err(error) = parts.ledger.flush().await {
-        tracing::error!(%error, "the last audit records are not on the disk");
-    }
+    room.abort();
+    flush(&parts.ledger, deadline).await;
     tracing::info!("stopped");
     Ok(())
 }
 
+/// Waits for the sweeps, but no longer than the drain takes.
+async fn end(mut sweeps: JoinHandle<()>, drained_by: Sleep) {
+    tokio::select! {
+        biased;
+        ended = &mut sweeps => {
+            if let Err(error) = ended {
+                tracing::warn!(%error, "the sweeps did not end well");
+            }
+        }
+        () = drained_by => {
+            tracing::warn!("the sweeps were cut at the drain deadline");
+            sweeps.abort();
+        }
+    }
+}
+
+/// Waits for the last audit records. Behind a disk that hangs, even closing the ledger would wait.
+async fn flush(ledger: &RedbLedger, deadline: Duration) {
+    match tokio::time::timeout(deadline, ledger.flush()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!(%error, "the last audit records are not on the disk"),
+        Err(_elapsed) => {
+            tracing::error!("the disk does not answer: stopping without the last audit records");
+            std::process::exit(EXIT_LEDGER_FAILED);
+        }
+    }
+}
+
 /// Opens everything that needs no SPIRE.
 fn assemble(config: Arc<Config>) -> Result<Parts, AppError> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new(config.clock.backward_jump_max));
+    let clock = Arc::new(SystemClock::new(config.clock.backward_jump_max));
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
     // Before anything is made: a start that a broken policy refuses leaves nothing behind.
     let policy = Arc::new(CedarPolicy::load(PolicySource {
@@ -193,6 +223,10 @@ fn assemble(config: Arc<Config>) -> Result<Parts, AppError> {
     let keys = Keys::derive(&key_file, Arc::clone(&entropy))
         .map_err(|error| AppError::Keys(error.to_string()))?;
     let (ledger, opened) = open_ledger(&config)?;
+    let reached = ledger
+        .newest_time()
+        .map_err(|error| AppError::Recover(error.to_string()))?;
+    let clock = continued(clock, reached);
     let signer = EpochKey::generate(opened.epoch, config.agent.spiffe_id.clone())
         .map_err(|error| AppError::Keys(error.to_string()))?;
     let directory = Arc::new(LateDirectory::new(config.spiffe.deadline));
@@ -229,6 +263,19 @@ fn assemble(config: Arc<Config>) -> Result<Parts, AppError> {
         attestor,
         directory,
     })
+}
+
+/// Continues where an earlier run's clock had come to: what was past then stays past.
+fn continued(clock: Arc<SystemClock>, reached: Option<Time>) -> Arc<dyn Clock> {
+    if let Some(reached) = reached {
+        clock.not_before(reached);
+    }
+    if clock.now().is_none() {
+        tracing::error!(
+            "the wall clock is behind the newest audit record: nothing is decided until it catches up"
+        );
+    }
+    clock
 }
 
 /// Opens the ledger; its failure ends the process at once.
@@ -282,7 +329,7 @@ async fn establish(parts: &Parts) -> Result<Identity, AppError> {
             let channel = identity.broker_channel(&BrokerChannelConfig {
                 agent: match agent_id {
                     AgentId::Exact(id) => AgentRule::Exact(id.clone()),
-                    AgentId::Prefix { .. } => AgentRule::AnySpireAgent,
+                    AgentId::Prefix { path, .. } => AgentRule::Below(path.clone()),
                 },
                 connect_timeout: config.spiffe.deadline,
                 ..BrokerChannelConfig::new(endpoint)
@@ -305,6 +352,27 @@ async fn establish(parts: &Parts) -> Result<Identity, AppError> {
     parts.directory.set(directory);
     parts.readiness.open(Guard::Attestation);
     Ok(identity)
+}
+
+/// Says so when the ledger has no room for more than endings: readiness goes, and comes back with the room.
+async fn watch_room(parts: Parts) {
+    let mut looks = tokio::time::interval(ROOM_INTERVAL);
+    let mut said = false;
+    loop {
+        looks.tick().await;
+        let full = parts.ledger.size().map_or(true, |size| size.full);
+        if full {
+            parts.readiness.close(Guard::Space);
+        } else {
+            parts.readiness.open(Guard::Space);
+        }
+        if full && !said {
+            tracing::error!(
+                "the ledger is full (limits.ledger_bytes, or the disk): only endings are recorded"
+            );
+        }
+        said = full;
+    }
 }
 
 /// Follows the identity: a change of entries or bundles makes remembered answers worthless.

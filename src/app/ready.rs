@@ -13,6 +13,8 @@ pub enum Guard {
     Identity,
     /// The ledger is open and what an earlier run left is taken up.
     Ledger,
+    /// The ledger has room for more than endings.
+    Space,
 }
 
 impl Guard {
@@ -23,6 +25,7 @@ impl Guard {
             Self::Attestation => "waits for SPIRE to say who this agent's own process is",
             Self::Identity => "waits for an SVID from the Workload API",
             Self::Ledger => "waits for the ledger",
+            Self::Space => "the ledger is full: only cancel, revoke and the like are recorded",
         }
     }
 }
@@ -35,7 +38,12 @@ pub struct Readiness {
 
 impl Readiness {
     pub(super) fn new() -> Self {
-        let all = BTreeSet::from([Guard::Attestation, Guard::Identity, Guard::Ledger]);
+        let all = BTreeSet::from([
+            Guard::Attestation,
+            Guard::Identity,
+            Guard::Ledger,
+            Guard::Space,
+        ]);
         Self {
             shut: Arc::new(watch::Sender::new(all)),
         }

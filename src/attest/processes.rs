@@ -1,8 +1,8 @@
 //! Processes for legs: their end, and finding one again after a restart.
 
 use crate::domain::evidence::ProcessKey;
-use crate::kernel::{self, Snapshot};
-use crate::service::ports::{BoxFuture, LocalPeer, Processes};
+use crate::kernel::{self, KernelError, Snapshot};
+use crate::service::ports::{AttestError, BoxFuture, LocalPeer, Processes};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,7 +36,7 @@ impl Processes for KernelProcesses {
         })
     }
 
-    fn reopen(&self, key: &ProcessKey) -> Option<Arc<LocalPeer>> {
+    fn reopen(&self, key: &ProcessKey) -> Result<Option<Arc<LocalPeer>>, AttestError> {
         let found = kernel::reopen(key).and_then(|pidfd| {
             let Some(pidfd) = pidfd else {
                 return Ok(None);
@@ -50,9 +50,10 @@ impl Processes for KernelProcesses {
                 image: now.image,
             })))
         });
-        found.unwrap_or_else(|error| {
-            tracing::warn!(%error, "a process could not be pinned again");
-            None
-        })
+        match found {
+            // It exited between the two looks.
+            Err(KernelError::Gone) => Ok(None),
+            found => found.map_err(|error| AttestError::Unavailable(error.to_string())),
+        }
     }
 }

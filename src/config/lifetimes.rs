@@ -19,7 +19,7 @@ pub struct TokenConfig {
     pub ttl: Duration,
     /// Life of a query token; at most 10 s.
     pub query_ttl: Duration,
-    /// How long after `fresh` an effect may still begin and end; at most 60 s.
+    /// How long after `fresh` an effect may still begin; at most 60 s.
     pub act_by: Duration,
     /// How long after `act_by` the outcome of a step is still awaited before it is unknown.
     pub act_by_grace: Duration,

@@ -66,8 +66,8 @@ limits! {
     connections: usize = 1024,
     /// Open connections of one user ID.
     connections_per_uid: usize = 256,
-    /// Open TCP connections of one SPIFFE ID.
-    connections_per_spiffe_id: usize = 64,
+    /// Open TCP connections of one network address.
+    connections_per_address: usize = 64,
     /// Handshakes in flight, all listeners together.
     handshakes: usize = 64,
     /// Streams open at once on one connection, `Hold` included.
@@ -103,7 +103,7 @@ limits! {
     folded_denials_per_uid: usize = 64,
     /// `Hold` streams of one leg.
     holds_per_leg: usize = 4,
-    /// Notices waiting in one `Hold` stream before it is ended.
+    /// Notices waiting in one `Hold` stream; beyond it a notice is lost, the stream stays.
     hold_notices: usize = 32,
 
     /// Commits waiting for the ledger's writer.

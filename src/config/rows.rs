@@ -6,7 +6,7 @@
 
 use super::refusal::ConfigError;
 use super::table::Table;
-use crate::domain::evidence::{ProcessKey, Required};
+use crate::domain::evidence::Required;
 use crate::domain::id::{Digest, SpiffeId};
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -16,27 +16,13 @@ use std::hash::Hash;
 pub struct WorkloadRow {
     /// Whom the row is about.
     pub spiffe_id: SpiffeId,
-    /// What it must show; the process is added by [`WorkloadRow::required`].
+    /// What it must show; the process is added when the role is taken.
     pub evidence: Required,
     /// Whether one live process is pinned.
     pub process: bool,
 }
 
 impl WorkloadRow {
-    /// What the role requires, copied into a task. `live` is the process to pin.
-    ///
-    /// `None` where the row pins a process and none is known: the role cannot be filled then.
-    #[must_use]
-    pub fn required(&self, live: Option<ProcessKey>) -> Option<Required> {
-        if !self.process {
-            return Some(self.evidence.clone());
-        }
-        live.map(|process| Required {
-            process: Some(process),
-            ..self.evidence.clone()
-        })
-    }
-
     /// Whether the executable's digest is needed to judge this row.
     #[must_use]
     pub fn needs_executable(&self) -> bool {

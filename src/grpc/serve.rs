@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 
-/// Limits of one listener. Each field is the configuration key of the same name.
+/// Limits of one listener.
 #[derive(Clone, Copy, Debug)]
 pub struct ServeLimits {
     /// Open connections of this listener; beyond it nothing is accepted.

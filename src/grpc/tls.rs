@@ -51,9 +51,17 @@ pub(super) async fn accept(
 /// A resumed session was not checked by the verifier of today (RFC 8446 §2.2 skips the
 /// certificates).
 fn is_fit(connection: &ServerConnection) -> bool {
-    connection.handshake_kind() == Some(HandshakeKind::Full)
+    is_full(connection.handshake_kind())
         && connection.protocol_version() == Some(ProtocolVersion::TLSv1_3)
         && connection.alpn_protocol() == Some(ALPN)
+}
+
+/// A `HelloRetryRequest` (RFC 8446 §4.1.4) only asks for another key share: certificates follow.
+fn is_full(kind: Option<HandshakeKind>) -> bool {
+    match kind {
+        Some(HandshakeKind::Full | HandshakeKind::FullWithHelloRetryRequest) => true,
+        Some(HandshakeKind::Resumed) | None => false,
+    }
 }
 
 /// The one SPIFFE ID of a leaf certificate (X509-SVID §2: exactly one URI SAN) and its `notAfter`.

@@ -26,6 +26,8 @@ const SPIRE_AGENT_PREFIX: &str = "/spire/agent/";
 pub enum AgentRule {
     /// Any SPIRE agent of the trust domain. A node's SPIRE agent gets a new ID when it joins again.
     AnySpireAgent,
+    /// Any whose path begins so; the prefix ends with `/`.
+    Below(String),
     /// Exactly this ID.
     Exact(SpiffeId),
 }
@@ -59,10 +61,19 @@ impl AgentRule {
     pub fn admits(&self, own: &TrustDomain, peer: &SpiffeId) -> bool {
         peer.is_member_of(own)
             && match self {
-                Self::AnySpireAgent => peer.path().starts_with(SPIRE_AGENT_PREFIX),
+                Self::AnySpireAgent => is_below(peer.path(), SPIRE_AGENT_PREFIX),
+                Self::Below(prefix) => is_below(peer.path(), prefix),
                 Self::Exact(expected) => peer == expected,
             }
     }
+}
+
+/// Whether something follows the prefix, which must end a segment: `/a` would take in `/ab`.
+fn is_below(path: &str, prefix: &str) -> bool {
+    prefix.ends_with('/')
+        && path
+            .strip_prefix(prefix)
+            .is_some_and(|rest| !rest.is_empty())
 }
 
 impl Identity {
@@ -163,7 +174,15 @@ mod tests {
     fn only_an_agent_of_the_own_trust_domain_is_admitted() {
         let own = TrustDomain::new("a.test").unwrap();
         let exact = AgentRule::Exact(SpiffeId::new("spiffe://a.test/spire/agent/x").unwrap());
+        let below = AgentRule::Below("/spire/agent/join_token/".to_owned());
+        let half = AgentRule::Below("/spire/agent/join".to_owned());
         for (rule, peer, expected) in [
+            (&below, "spiffe://a.test/spire/agent/join_token/x", true),
+            (&below, "spiffe://a.test/spire/agent/k8s_psat/x", false),
+            (&below, "spiffe://a.test/spire/agent/join_tokens/x", false),
+            (&below, "spiffe://a.test/spire/agent/join_token", false),
+            (&below, "spiffe://b.test/spire/agent/join_token/x", false),
+            (&half, "spiffe://a.test/spire/agent/join_token/x", false),
             (
                 &AgentRule::AnySpireAgent,
                 "spiffe://a.test/spire/agent/x",

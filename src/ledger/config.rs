@@ -1,4 +1,4 @@
-//! The ledger's limits. Each has a name, and so a configuration value.
+//! The ledger's limits. Refusals name the configuration's key, where there is one.
 
 use super::open::OpenError;
 use std::path::{Path, PathBuf};
@@ -70,12 +70,12 @@ impl LedgerConfig {
                 Ok(())
             }
         };
-        least("queue_len_max", self.queue_len_max)?;
-        least("batch_max", self.batch_max)?;
+        least("limits.ledger_queue", self.queue_len_max)?;
+        least("limits.ledger_batch", self.batch_max)?;
         least("pending_notes_max", self.pending_notes_max)?;
         if self.max_bytes < MAX_BYTES_LEAST {
             return Err(OpenError::Config {
-                key: "max_bytes",
+                key: "limits.ledger_bytes",
                 least: MAX_BYTES_LEAST,
             });
         }

@@ -44,6 +44,9 @@ use store::{ReadError, TABLE, Trouble};
 use tokio::sync::oneshot;
 use writer::{Order, Reply, Shared};
 
+/// How many audit records are read to learn the time that an earlier run had reached.
+const NEWEST_RECORDS: usize = 1024;
+
 /// The embedded ledger. Dropping it writes what waits and closes the file.
 #[derive(Debug)]
 pub struct RedbLedger {
@@ -93,6 +96,28 @@ impl RedbLedger {
     #[must_use]
     pub fn newest(&self) -> RecordNumber {
         self.shared.waiting.newest()
+    }
+
+    /// The latest time that the newest durable audit records tell; `None` in a new ledger.
+    ///
+    /// Several are read: a folded record is written later than it happened.
+    ///
+    /// # Errors
+    /// [`LedgerError::Corrupt`] where one of them cannot be read, [`LedgerError::Failed`].
+    pub fn newest_time(&self) -> Result<Option<Time>, LedgerError> {
+        self.read(|table| {
+            let (from, to) = keys::audit_from(RecordNumber(0));
+            let mut latest = None;
+            for entry in table
+                .range(from.as_slice()..to.as_slice())?
+                .rev()
+                .take(NEWEST_RECORDS)
+            {
+                let (key, row) = entry?;
+                latest = latest.max(Some(record(key.value(), row.value())?.event.at));
+            }
+            Ok(latest)
+        })
     }
 
     fn database(&self) -> &Database {
@@ -212,8 +237,7 @@ impl Ledger for RedbLedger {
                     .take(limit)
                     .map(|entry| {
                         let (key, row) = entry?;
-                        chain::open(key.value(), row.value())
-                            .map_err(|error| ReadError::Corrupt(format!("audit record: {error}")))
+                        record(key.value(), row.value())
                     })
                     .collect()
             })
@@ -247,6 +271,10 @@ impl Ledger for RedbLedger {
             reply,
         })
     }
+}
+
+fn record(key: &[u8], row: &[u8]) -> Result<ChainedEvent, ReadError> {
+    chain::open(key, row).map_err(|error| ReadError::Corrupt(format!("audit record: {error}")))
 }
 
 /// One page of tasks; `next` is set where at least one more follows.

@@ -155,7 +155,8 @@ impl Continuation {
                     decision_id: self.decision_id(claims.number()),
                 })
             }
-            Decision::Recorded(_) => Err(Failure::Internal("a query changed a row".to_owned())),
+            // The first one claims the task, durably.
+            Decision::Recorded(claims) => self.sign(&claims),
             Decision::Denied(denied) => Err(self.refuse(denied)),
         }
     }

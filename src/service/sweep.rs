@@ -13,12 +13,19 @@ use crate::domain::lineage::{Load, Locator, Transition};
 use crate::domain::role::{AsPerformer, Held};
 use crate::domain::task::TaskState;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// Tasks read at a time when all are walked.
 const PAGE: usize = 256;
 /// Legs whose holders are asked about at a time.
 const REATTEST_AT_ONCE: usize = 16;
+
+/// How often the kernel is asked for a process that a leg names, before the start fails.
+const REOPEN_ATTEMPTS: u32 = 5;
+
+/// The pause between two of these attempts.
+const REOPEN_PAUSE: Duration = Duration::from_millis(200);
 
 /// Why a leg ended without its holder's word.
 #[derive(Clone, Copy, Debug)]
@@ -96,14 +103,15 @@ impl Continuation {
     /// Finds the legs that an earlier run left, and pins their processes again.
     ///
     /// # Errors
-    /// The ledger could not be read.
+    /// The ledger could not be read, or the kernel could not say whether a process lives: a leg never
+    /// ends on that.
     pub async fn recover(&self) -> Result<(), Failure> {
         let mut after = None;
         loop {
             let page = self.ports.ledger.tasks(after, PAGE).await?;
             for task in page.tasks {
                 let Some(leg) = task.leg else { continue };
-                match self.ports.processes.reopen(&leg.holder) {
+                match self.reopen(&leg.holder).await? {
                     Some(peer) => self.up(task.id, leg.number, peer, true),
                     None => self.lose(task.id, leg.number, Lost::Exited).await,
                 }
@@ -112,6 +120,22 @@ impl Continuation {
                 Some(next) => Some(next),
                 None => return Ok(()),
             };
+        }
+    }
+
+    /// Pins a process again. While the kernel does not answer, its leg is neither up nor over.
+    async fn reopen(&self, holder: &ProcessKey) -> Result<Option<Arc<LocalPeer>>, Failure> {
+        let mut attempt = 1_u32;
+        loop {
+            match self.ports.processes.reopen(holder) {
+                Ok(found) => return Ok(found),
+                Err(error) if attempt >= REOPEN_ATTEMPTS => {
+                    return Err(Failure::Unavailable(error.to_string()));
+                }
+                Err(error) => tracing::warn!(%error, attempt, "a process was not pinned again"),
+            }
+            attempt = attempt.saturating_add(1);
+            tokio::time::sleep(REOPEN_PAUSE).await;
         }
     }
 

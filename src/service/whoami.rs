@@ -38,11 +38,12 @@ impl Continuation {
             format!("unix:uid:{}", observed.uid),
             format!("unix:gid:{}", observed.gid),
         ];
+        // Only the caller's word for a file: nothing in it may reach a terminal as it is.
         selectors.extend(
             observed
                 .executable_path
                 .iter()
-                .map(|path| format!("unix:path:{path}")),
+                .map(|path| format!("unix:path:{}", path.escape_debug())),
         );
         let (evidence, hints) = match self.ports.attestor.attest(peer, Freshness::Now).await {
             Ok(workload) => (
@@ -76,10 +77,19 @@ impl Continuation {
     }
 }
 
+/// A word for the shell: quoted where anything in it could mean more than itself.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=".contains(c);
+    if word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
 fn no_entry(selectors: &[String]) -> Vec<String> {
     let flags: Vec<String> = selectors
         .iter()
-        .map(|selector| format!("-selector {selector}"))
+        .map(|selector| format!("-selector {}", quoted(selector)))
         .collect();
     vec![
         "no registration entry matches this process; to make one:".to_owned(),

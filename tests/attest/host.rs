@@ -1,7 +1,10 @@
 //! What the kernel room says about processes and about the node.
 
 use crate::again;
+use handfast::attest::KernelProcesses;
 use handfast::kernel::{self, KernelError, NodeWants, Snapshot};
+use handfast::service::ports::{AttestError, Processes as _};
+use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use std::os::fd::AsFd;
 use std::process::{Child, Command, Stdio};
@@ -100,6 +103,26 @@ fn a_process_is_found_again_by_its_key_until_it_ends() {
     assert!(kernel::reopen(&key).unwrap().is_none());
     child.wait().unwrap();
     assert!(kernel::reopen(&key).unwrap().is_none());
+}
+
+#[test]
+fn a_process_that_cannot_be_looked_at_is_not_gone() {
+    if !again::is_inside() {
+        return again::run("host::a_process_that_cannot_be_looked_at_is_not_gone", &[]);
+    }
+    let own = i32::try_from(std::process::id()).unwrap();
+    let pidfd = kernel::open(own).unwrap();
+    let seen = Snapshot::take(pidfd.as_fd(), own).unwrap();
+    let key = kernel::process_key(pidfd.as_fd(), own, seen.start_ticks).unwrap();
+    let processes = KernelProcesses::default();
+    assert!(processes.reopen(&key).unwrap().is_some());
+    // No descriptor is left.
+    setrlimit(Resource::RLIMIT_NOFILE, 0, 0).unwrap();
+    let refused = processes.reopen(&key).map(|found| found.is_some());
+    assert!(
+        matches!(refused, Err(AttestError::Unavailable(_))),
+        "{refused:?}"
+    );
 }
 
 #[test]

@@ -7,6 +7,7 @@ use handfast::domain::denial::Reason;
 use handfast::domain::grant::{Grant, Permission};
 use handfast::domain::id::{Digest, Epoch, Fence, Jti, TaskId};
 use handfast::domain::lineage::{CreateTerms, Lineage};
+use handfast::domain::task::TaskState;
 use handfast::domain::time::Time;
 use std::time::Duration;
 
@@ -128,7 +129,13 @@ fn a61_a_name_belongs_to_one_task_and_a_repeat_returns_it() {
     };
     let moved = create::register(&used, &renamed, &[], &world.now()).unwrap();
     assert_eq!(moved.writes.bind, Some(Digest([4; 32])));
-    assert_eq!(moved.writes.release, Some(Digest([3; 32])));
+    assert_eq!(moved.writes.release, None, "the old name stays this task's");
+    let mut over = used.clone();
+    over.task.as_mut().unwrap().state = TaskState::Cancelled;
+    assert_eq!(
+        create::register(&over, &renamed, &[], &world.now()),
+        Err(Reason::Handle)
+    );
     let claimed = Lineage {
         task: Some(task()),
         ..used

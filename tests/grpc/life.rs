@@ -2,6 +2,9 @@
 
 use crate::world::{Caller, OWNER, SERVER, TOOL, WORKER, World, call, certificate, proof};
 use handfast::proto::v1;
+use handfast::service::Failure;
+use handfast::service::ports::Ledger as _;
+use std::sync::atomic::Ordering;
 use v1::check_response::Answer;
 use v1::enforcement_client::EnforcementClient;
 use v1::hold_event::Kind;
@@ -291,4 +294,24 @@ async fn a_hold_stream_ends_with_its_connection() {
     let told = events.message().await.expect("goes on").expect("was told");
     assert_eq!(told.kind(), Kind::Holding);
     assert!(events.message().await.expect("ends well").is_none());
+}
+
+#[tokio::test]
+async fn a_leg_never_ends_because_the_kernel_does_not_answer() {
+    let world = World::new().await;
+    let created = create(&world).await;
+    start(&world, &created).await;
+    let is_up = async || {
+        let page = world.ledger.tasks(None, 10).await.expect("can be read");
+        page.tasks.iter().any(|task| task.leg.is_some())
+    };
+
+    world.processes.silent.store(true, Ordering::SeqCst);
+    let recovered = world.continuation.recover().await;
+    assert!(matches!(recovered, Err(Failure::Unavailable(_))));
+    assert!(is_up().await, "nothing is known about its process");
+
+    world.processes.silent.store(false, Ordering::SeqCst);
+    assert!(world.continuation.recover().await.is_ok());
+    assert!(!is_up().await, "its process is gone for certain");
 }

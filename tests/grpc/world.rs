@@ -25,6 +25,7 @@ use handfast::token::certificate::CertificateCheck;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -107,17 +108,23 @@ impl Attestor for ByUser {
     }
 }
 
-/// Processes that never exit.
-#[derive(Debug)]
-struct Immortal;
+/// Processes that never exit, and of which none is found again.
+#[derive(Debug, Default)]
+pub(crate) struct Immortal {
+    /// The kernel does not answer.
+    pub(crate) silent: AtomicBool,
+}
 
 impl Processes for Immortal {
     fn exited(&self, _peer: Arc<LocalPeer>) -> BoxFuture<'static, ()> {
         Box::pin(std::future::pending())
     }
 
-    fn reopen(&self, _key: &ProcessKey) -> Option<Arc<LocalPeer>> {
-        None
+    fn reopen(&self, _key: &ProcessKey) -> Result<Option<Arc<LocalPeer>>, AttestError> {
+        if self.silent.load(Ordering::SeqCst) {
+            return Err(AttestError::Unavailable("no descriptor left".to_owned()));
+        }
+        Ok(None)
     }
 }
 
@@ -139,7 +146,9 @@ pub(crate) struct World {
     pub(crate) local: Routes,
     pub(crate) remote: Routes,
     pub(crate) operator: Routes,
-    ledger: Arc<RedbLedger>,
+    pub(crate) ledger: Arc<RedbLedger>,
+    pub(crate) continuation: Arc<Continuation>,
+    pub(crate) processes: Arc<Immortal>,
     _folder: tempfile::TempDir,
 }
 
@@ -159,6 +168,7 @@ impl World {
         let keys = Keys::derive(&file, Arc::clone(&entropy)).expect("can be derived");
         let agent = id("spiffe://example.test/handfast");
         let signer = EpochKey::generate(opened.epoch, agent).expect("can be made");
+        let processes = Arc::new(Immortal::default());
         let ports = Ports {
             attestor: Arc::new(ByUser),
             certificates: Arc::new(CertificateCheck::default()),
@@ -167,11 +177,12 @@ impl World {
             ledger: Arc::<RedbLedger>::clone(&ledger),
             names: Arc::new(keys),
             policy: Arc::new(CedarPolicy::load(PolicySource::default()).expect("is good")),
-            processes: Arc::new(Immortal),
+            processes: Arc::<Immortal>::clone(&processes),
             signer: Arc::new(signer),
         };
+        let continuation = Arc::new(Continuation::new(ports, settings()));
         let api = Arc::new(Api {
-            continuation: Arc::new(Continuation::new(ports, settings())),
+            continuation: Arc::clone(&continuation),
             clock,
             forms: Forms::default(),
             limits: MESSAGES,
@@ -183,6 +194,8 @@ impl World {
             remote: routes::remote_routes(&api, &health),
             operator: routes::operator_routes(&api, &health, Arc::new(NotReady)),
             ledger,
+            continuation,
+            processes,
             _folder: folder,
         }
     }

@@ -96,6 +96,8 @@ async fn a_provider_with_another_id_is_refused() {
     for (agent, answers) in [
         (AgentRule::Exact(own), true),
         (AgentRule::Exact(id("/spire/agent/other")), false),
+        (AgentRule::Below("/spire/agent/".to_owned()), true),
+        (AgentRule::Below("/spire/agent/k8s_psat/".to_owned()), false),
         (AgentRule::Exact(id("/handfast")), false),
         (AgentRule::AnySpireAgent, true),
     ] {

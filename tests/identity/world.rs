@@ -194,8 +194,7 @@ where
                 return;
             }
             last = Some(answer);
-            // poll: the other side of a socket has no way to say that it is done.
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            tokio::time::sleep(Duration::from_millis(10)).await; // poll: `ask` until `expected`
         }
     });
     assert!(polled.await.is_ok(), "never {expected:?}, last {last:?}");

@@ -1,6 +1,7 @@
 //! The file: made whole, held by one agent, refused where it is something else.
 
 use crate::support::{File, create, event, id, of_task, task, until, work};
+use handfast::domain::event::Event;
 use handfast::domain::id::Epoch;
 use handfast::domain::lineage::{Lineage, Writes};
 use handfast::domain::time::Time;
@@ -132,6 +133,22 @@ fn a_ledger_that_others_can_read_is_refused() {
         refused,
         Err(OpenError::Permissions { mode: 0o640, .. })
     ));
+}
+
+#[tokio::test]
+async fn the_time_that_a_run_had_reached_is_known_in_the_next() {
+    let file = File::new();
+    let ledger = file.open();
+    assert_eq!(ledger.newest_time(), Ok(None));
+    for at in [7, 9, 8] {
+        let event = Event {
+            at: Time(at),
+            ..event("note")
+        };
+        ledger.note(event).unwrap();
+    }
+    drop(ledger);
+    assert_eq!(file.open().newest_time(), Ok(Some(Time(9))));
 }
 
 #[test]

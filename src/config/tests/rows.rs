@@ -1,8 +1,6 @@
 //! `[[workload]]` and `[[audience]]`.
 
-use super::{id, parse, refusal};
-use crate::domain::evidence::{Assurance, Evidence, Mismatch, ProcessKey};
-use crate::domain::time::Time;
+use super::{parse, refusal};
 
 /// A workload row with the given further lines.
 fn row(lines: &str) -> String {
@@ -70,33 +68,4 @@ fn workload_rows_are_checked() {
         let lines = audience.replace("https://s.test/mcp", url);
         assert!(refusal(&lines).starts_with("`audience[0].url` is"), "{url}");
     }
-}
-
-#[test]
-fn a_row_that_pins_a_process_needs_one() {
-    let config = parse(&row("process = true\n")).expect("a row");
-    let row = config
-        .workload(&id("spiffe://example.org/worker"))
-        .expect("its row");
-    assert!(row.required(None).is_none());
-    let live = ProcessKey {
-        boot_id: [1; 16],
-        pidfd_inode: 7,
-        pid: 42,
-        start_ticks: 99,
-    };
-    let required = row.required(Some(live)).expect("pinned");
-    let evidence = |process| Evidence {
-        spiffe_ids: vec![id("spiffe://example.org/worker")],
-        assurance: Assurance::Process,
-        process: Some(process),
-        uid: Some(1),
-        cgroup: None,
-        executable: None,
-        traced: false,
-        attested_at: Time(0),
-    };
-    assert_eq!(required.matches(&evidence(live)), Ok(()));
-    let twin = ProcessKey { pid: 43, ..live };
-    assert_eq!(required.matches(&evidence(twin)), Err(Mismatch::Process));
 }

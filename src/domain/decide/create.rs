@@ -255,7 +255,7 @@ fn repeat(
     if task.name == ask.name {
         return Ok(Transition::unchanged(answer));
     }
-    if task.claimed_at.is_some() || named.is_some() {
+    if task.claimed_at.is_some() || named.is_some() || answer.state.is_terminal() {
         return Err(Reason::Handle);
     }
     let renamed = Task {
@@ -264,8 +264,8 @@ fn repeat(
     };
     let writes = Writes {
         task: Some(renamed),
+        // The name given before stays this task's: a freed one could become somebody else's.
         bind: Some(ask.name),
-        release: Some(task.name),
         ..Writes::default()
     };
     Ok(Transition {

@@ -21,7 +21,8 @@ pub struct AskOwner {
     pub certificate_ends: Time,
 }
 
-/// Issues a query token: read only, short, without a record of its own.
+/// Issues a query token: read only, short, without a record of its own. The first one is written down as the
+/// owner's claim of the task.
 ///
 /// # Errors
 /// [`Reason::Unknown`] for an owner that is a principal alone (it asks through its server).
@@ -36,14 +37,29 @@ pub fn issue_query(
         .time
         .after(now.limits.query_ttl)
         .min(ask.certificate_ends);
-    claims(
+    let claims = claims(
         task,
         held,
         ask,
         (Operation::Query, Fence(0), expires_at),
         now,
-    )
-    .map(Transition::unchanged)
+    )?;
+    if task.claimed_at.is_some() || task.state_at(now.time).is_terminal() {
+        return Ok(Transition::unchanged(claims));
+    }
+    // Whoever asks about the task has its handle: from now on that is fixed.
+    let next = Task {
+        claimed_at: Some(now.time),
+        ..task.clone()
+    };
+    let writes = Writes {
+        task: Some(next),
+        ..Writes::default()
+    };
+    Ok(Transition {
+        writes,
+        effect: claims,
+    })
 }
 
 /// Issues a cancel token. A task that has ended gets one too: its use is acknowledged without change.
@@ -58,6 +74,7 @@ pub fn issue_cancel(
     now: &Now<'_>,
 ) -> Result<Transition<TokenClaims>, Reason> {
     let mut next = task.clone();
+    next.claimed_at = next.claimed_at.or(Some(now.time));
     // Counted by the life of a token: an owner whose server is down for a day can still cancel after it.
     if now
         .time

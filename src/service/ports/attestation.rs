@@ -157,6 +157,9 @@ pub trait Processes: Send + Sync + std::fmt::Debug {
     /// Completes when the pinned process has exited.
     fn exited(&self, peer: Arc<LocalPeer>) -> BoxFuture<'static, ()>;
 
-    /// Pins a process again by its key; `None` if that instance is gone.
-    fn reopen(&self, key: &ProcessKey) -> Option<Arc<LocalPeer>>;
+    /// Pins a process again by its key; `None` only if that instance is gone for certain.
+    ///
+    /// # Errors
+    /// [`AttestError::Unavailable`] where the kernel did not answer: nothing is known either way.
+    fn reopen(&self, key: &ProcessKey) -> Result<Option<Arc<LocalPeer>>, AttestError>;
 }
