@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_clock_set_back_is_held_and_then_refused() {
+    fn a20_a_clock_set_back_is_held_and_then_refused() {
         let clock = SystemClock::new(Duration::from_secs(2));
         assert_eq!(clock.hold(Time(10_000)), Some(Time(10_000)));
         assert_eq!(clock.hold(Time(8_000)), Some(Time(10_000)));
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_earlier_run_saw_pass_stays_past() {
+    fn a20_what_an_earlier_run_saw_pass_stays_past() {
         let clock = SystemClock::new(Duration::from_secs(2));
         clock.not_before(Time(10_000));
         assert_eq!(clock.hold(Time(9_000)), Some(Time(10_000)));

@@ -4,6 +4,7 @@
 //! "unavailable" until SPIRE has given one. The one thing to know: the re-attachment window of suspended
 //! legs starts at readiness, not at start.
 
+mod drain;
 mod late;
 mod limits;
 mod log;
@@ -36,8 +37,6 @@ use late::LateDirectory;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::task::JoinHandle;
-use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 
 /// Exit status after a failed write or sync: the supervisor starts a fresh process (`EX_IOERR`).
@@ -167,41 +166,13 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), AppE
         if let Some(listener) = listener {
             sockets::drained(listener.await);
         }
-        end(sweeps, drained_by).await;
+        drain::end(sweeps, drained_by).await;
     }
     watch.abort();
     room.abort();
-    flush(&parts.ledger, deadline).await;
+    drain::flush(&parts.ledger, deadline).await;
     tracing::info!("stopped");
     Ok(())
-}
-
-/// Waits for the sweeps, but no longer than the drain takes.
-async fn end(mut sweeps: JoinHandle<()>, drained_by: Sleep) {
-    tokio::select! {
-        biased;
-        ended = &mut sweeps => {
-            if let Err(error) = ended {
-                tracing::warn!(%error, "the sweeps did not end well");
-            }
-        }
-        () = drained_by => {
-            tracing::warn!("the sweeps were cut at the drain deadline");
-            sweeps.abort();
-        }
-    }
-}
-
-/// Waits for the last audit records. Behind a disk that hangs, even closing the ledger would wait.
-async fn flush(ledger: &RedbLedger, deadline: Duration) {
-    match tokio::time::timeout(deadline, ledger.flush()).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::error!(%error, "the last audit records are not on the disk"),
-        Err(_elapsed) => {
-            tracing::error!("the disk does not answer: stopping without the last audit records");
-            std::process::exit(EXIT_LEDGER_FAILED);
-        }
-    }
 }
 
 /// Opens everything that needs no SPIRE.

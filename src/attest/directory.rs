@@ -48,7 +48,7 @@ impl DirectoryConfig {
         names: impl ExactSizeIterator<Item = String>,
     ) -> Result<Vec<SpiffeId>, DirectoryError> {
         if names.len() > self.identities_max {
-            return Err(unavailable("more identities than identities_max"));
+            return Err(unavailable("too many identities in one answer"));
         }
         let mut ids = names
             .map(|name| {

@@ -62,13 +62,14 @@ limits! {
     /// Rows in one answer to `ListTasks`.
     page_rows: usize = 500,
 
-    /// Open connections, all listeners together. Keep it 256 below the limit of open files.
+    /// Open connections of each listener (workloads, operator, network). Keep three times it 256 below
+    /// the limit of open files.
     connections: usize = 1024,
     /// Open connections of one user ID.
     connections_per_uid: usize = 256,
     /// Open TCP connections of one network address.
     connections_per_address: usize = 64,
-    /// Handshakes in flight, all listeners together.
+    /// TLS handshakes in flight.
     handshakes: usize = 64,
     /// Streams open at once on one connection, `Hold` included.
     streams: u32 = 64,

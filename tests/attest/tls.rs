@@ -5,8 +5,9 @@ use crate::port::{Authority, Client, OWN, Port, provider, said, server_config};
 use handfast::domain::time::Time;
 use handfast::grpc::observe::ConnectionEvent;
 use handfast::service::ports::{Clock, Peer};
-use rustls::ClientConfig;
 use rustls::client::WebPkiServerVerifier;
+use rustls::server::WebPkiClientVerifier;
+use rustls::{ClientConfig, ServerConfig};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
@@ -156,6 +157,32 @@ async fn a04_resumed_session_is_refused() {
     );
     assert!(said(&mut second).await.is_empty());
     port.until(ConnectionEvent::TlsUnfit, 1).await;
+}
+
+/// A client that guessed another key share is asked again, and shows its certificate all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handshake_with_another_key_share_is_full() {
+    let port = Port::open().await;
+    let mut server = provider().as_ref().clone();
+    server.kx_groups = vec![rustls::crypto::aws_lc_rs::kx_group::SECP384R1];
+    let verifier = WebPkiClientVerifier::builder_with_provider(port.authority.roots(), provider());
+    let (chain, key) = port.authority.issue(&[], port.end());
+    let mut config = ServerConfig::builder_with_provider(Arc::new(server))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .with_client_cert_verifier(verifier.build().unwrap())
+        .with_single_cert(chain, key)
+        .unwrap();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    config.send_tls13_tickets = 0;
+    *port.config.lock().unwrap() = Some(Arc::new(config));
+
+    let stream = port.own(&[OWN]).await.unwrap();
+    let kind = stream.get_ref().1.handshake_kind();
+    let retried = rustls::HandshakeKind::FullWithHelloRetryRequest;
+    assert_eq!(kind, Some(retried), "the first share was not one of ours");
+    let mut client = Client::over(stream).await.unwrap();
+    assert_eq!(client.call("/now").await.unwrap(), OWN);
 }
 
 #[tokio::test(flavor = "multi_thread")]
