@@ -54,13 +54,19 @@ fn measure() -> Result<(), Error> {
         let mut node = Node::start(&handfast, &provider)?;
         runtime.block_on(with_development(&mut node, &size))?;
     }
-    let Some(programs) = spire::programs() else {
-        return Ok(());
-    };
-    for figure in fresh::measure(&runtime, &programs, &handfast, &size)? {
-        figure.print()?;
+    if let Some(programs) = spire::programs() {
+        for figure in fresh::measure(&runtime, &programs, &handfast, &size)? {
+            figure.print()?;
+        }
     }
-    Ok(())
+    // Last, because it takes minutes; on a ledger of its own.
+    let provider = Provider::development(&handfast)?;
+    let mut node = Node::start(&handfast, &provider)?;
+    runtime.block_on(async {
+        node.wait_until_ready().await?;
+        let load = Load::prepare(&node).await?;
+        denied::ledger_mib(&node, &load, &size).await?.print()
+    })
 }
 
 /// Everything that needs no SPIRE: how it answers is not what is measured.
@@ -77,8 +83,7 @@ async fn with_development(node: &mut Node, size: &Size) -> Result<(), Error> {
                Start always asks anew, here the development provider in the same machine's memory, \
                so nothing is cached but SPIRE's own work is left out";
     let started: Figure = load.start("start_cached_p50_ms", how, size).await?;
-    started.print()?;
-    denied::ledger_mib(node, &load, size).await?.print()
+    started.print()
 }
 
 /// An error with its causes on one line.
