@@ -7,12 +7,11 @@ use super::{Continuation, Failure, Vouched};
 use crate::domain::claims::Operation;
 use crate::domain::decide::Presented;
 use crate::domain::decide::check::{self, FreshStep, OwnerChecked, StepChecked};
-use crate::domain::decide::report::{self, Outcome};
 use crate::domain::decide::step;
 use crate::domain::denial::Reason;
 use crate::domain::evidence::{Assurance, Evidence};
 use crate::domain::grant::ToolCall;
-use crate::domain::id::{Fence, Jti, SpiffeId, StepNumber, TaskId, Thumbprint};
+use crate::domain::id::{Jti, SpiffeId, TaskId, Thumbprint};
 use crate::domain::lineage::{Load, Locator, Now, Transition};
 use crate::domain::policy::{Action, CallFacts};
 use crate::domain::role::{AsAudience, AsOwner, AsServer, Held};
@@ -96,25 +95,9 @@ pub enum CheckAnswer {
     Repeat(StepState, TaskView),
 }
 
-/// A tool reports what became of an effect.
-#[derive(Clone, Copy, Debug)]
-pub struct ReportAsk {
-    /// The task.
-    pub task: TaskId,
-    /// The step.
-    pub step: StepNumber,
-    /// The fence of the token.
-    pub fence: Fence,
-    /// The `jti` of the token.
-    pub jti: Jti,
-    /// What became of it.
-    pub outcome: Outcome,
-}
-
 const QUERY: &str = "Enforcement.Check(query)";
 const CANCEL: &str = "Enforcement.Check(cancel)";
 const STEP: &str = "Enforcement.Check(step)";
-const REPORT: &str = "Enforcement.Report";
 
 impl Continuation {
     /// Checks an owner's query or cancel for its server.
@@ -325,54 +308,10 @@ impl Continuation {
             })
         })
     }
-
-    /// Records what became of an effect.
-    ///
-    /// # Errors
-    /// See [`Failure`].
-    pub async fn report(
-        &self,
-        peer: &Peer,
-        ask: ReportAsk,
-    ) -> Result<(StepState, String), Failure> {
-        let caller = self.attest(peer, Freshness::Recent).await?;
-        let load = Load {
-            step: Some(ask.step),
-            record: Some(ask.fence),
-            ..Load::of(Locator::Task(ask.task))
-        };
-        let settings = std::sync::Arc::clone(&self.settings);
-        let judge = self.judge(REPORT, caller.evidence(), move |scene| {
-            scene.fact("fence", &ask.fence.0);
-            scene.fact("outcome", &format!("{:?}", ask.outcome).to_lowercase());
-            let record = scene.lineage.record.as_ref().ok_or(Reason::Unknown)?;
-            let row = settings.row(&record.audience, scene.evidence);
-            let task = scene.lineage.task.as_ref();
-            let pending = task.and_then(|task| task.pending.as_ref());
-            let step = pending.into_iter().chain(&scene.lineage.step);
-            let step = step.into_iter().find(|step| step.number == ask.step);
-            let demanded = match (task, step) {
-                (Some(task), Some(step)) => demanded(task, &step.call, &scene.now),
-                (None, _) | (_, None) => Assurance::Svid,
-            };
-            let audience = Held::<AsAudience>::check(
-                &record.audience,
-                row.as_ref(),
-                demanded,
-                scene.evidence,
-            )?;
-            report::report(scene.lineage, &audience, ask.jti, ask.outcome, &scene.now)
-        });
-        match self.decide(load, judge).await? {
-            Decision::Recorded(done) => Ok((*done.effect(), self.decision_id(done.number()))),
-            Decision::Noted(done) => Ok((*done.effect(), self.decision_id(done.number()))),
-            Decision::Denied(denied) => Err(self.refuse(denied)),
-        }
-    }
 }
 
 /// How strongly the audience of this call must be identified: what the grant says that permits it.
-fn demanded(task: &Task, call: &ToolCall, now: &Now<'_>) -> Assurance {
+pub(super) fn demanded(task: &Task, call: &ToolCall, now: &Now<'_>) -> Assurance {
     step::authority(task, call, now).map_or(Assurance::Svid, |(_, grant)| {
         grant.audience_assurance.into()
     })

@@ -11,6 +11,7 @@ mod notes;
 mod operator;
 pub mod ports;
 mod rate;
+mod report;
 mod requests;
 mod roles;
 mod scene;
@@ -19,12 +20,11 @@ mod sweep;
 mod tasks;
 mod whoami;
 
-pub use enforcement::{
-    CheckAnswer, CheckOwner, CheckStep, OwnerOperation, Proofs, ReportAsk, TaskView,
-};
+pub use enforcement::{CheckAnswer, CheckOwner, CheckStep, OwnerOperation, Proofs, TaskView};
 pub use leases::{HoldKind, HoldStream};
 pub use legs::{EndAsk, IssuedStep, LegStarted, StartAsk, StepAsk};
 pub use operator::{StatusView, TaskSummary};
+pub use report::ReportAsk;
 pub use requests::{CreateAsk, IssuedToken, NameAsk};
 pub use settings::{Settings, Vouched, WorkloadRow};
 pub use tasks::{RegisterAsk, RegisteredTask, ServerView};
