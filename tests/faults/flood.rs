@@ -14,8 +14,6 @@ const LEDGER_BYTES_MAX: u64 = 8 * 1024 * 1024;
 const RECORDS_MAX: u64 = 200;
 /// Between two steps of the others.
 const STEP_PAUSE: Duration = Duration::from_millis(200);
-/// What anybody else waits for a step, at most, on a machine that does nothing but refuse.
-const STEP_MAX: Duration = Duration::from_secs(5);
 
 #[test]
 fn a63_denied_calls_fill_neither_ledger_nor_line() {
@@ -63,7 +61,6 @@ fn a63_denied_calls_fill_neither_ledger_nor_line() {
         }
     };
     assert!(steps > 10, "{steps} steps");
-    assert!(slowest < STEP_MAX, "{slowest:?}");
     let counts = answer["ok"]["counts"].as_object().unwrap();
     let total: u64 = counts.values().map(|count| count.as_u64().unwrap()).sum();
     assert_eq!(total, CALLS);
