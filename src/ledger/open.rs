@@ -208,18 +208,15 @@ pub(super) fn database_error(path: &Path, error: DatabaseError) -> OpenError {
             path: path.to_owned(),
         };
     }
-    match error {
+    if let DatabaseError::Storage(redb::StorageError::Io(source)) = error {
         // How the store says that the bytes are not its own.
-        DatabaseError::Storage(redb::StorageError::Io(source))
-            if source.kind() == io::ErrorKind::InvalidData =>
-        {
+        return if source.kind() == io::ErrorKind::InvalidData {
             not_a_ledger(path, source)
-        }
-        DatabaseError::Storage(redb::StorageError::Io(source)) => {
+        } else {
             io_error(path, "read or write it")(source)
-        }
-        other => not_a_ledger(path, other),
+        };
     }
+    not_a_ledger(path, error)
 }
 
 /// Opens an existing ledger file. An empty one is refused: the store would fill it as if it were new.

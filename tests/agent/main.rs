@@ -21,6 +21,8 @@ mod principals;
 #[cfg(test)]
 mod races;
 #[cfg(test)]
+mod remote;
+#[cfg(test)]
 mod strangers;
 #[cfg(test)]
 mod tokens;
