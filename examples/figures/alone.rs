@@ -118,6 +118,7 @@ fn task(worker: &SpiffeId) -> Result<Task, Error> {
     Ok(Task {
         id: TaskId([5; 16]),
         txn: TaskId([5; 16]),
+        parent: None,
         created_at: NOW,
         owner: Owner {
             workload: Some(role(&id("assistant")?, 10)),

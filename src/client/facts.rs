@@ -27,6 +27,8 @@ pub enum TaskState {
     Expired,
     /// Ended by server or worker without success.
     Failed,
+    /// Waits for an answer before its next step.
+    InputRequired,
     /// Being carried out, or waiting for a worker.
     Working,
 }
@@ -106,6 +108,7 @@ impl TaskState {
             Ok(proto::TaskState::Completed) => Ok(Self::Completed),
             Ok(proto::TaskState::Expired) => Ok(Self::Expired),
             Ok(proto::TaskState::Failed) => Ok(Self::Failed),
+            Ok(proto::TaskState::InputRequired) => Ok(Self::InputRequired),
             Ok(proto::TaskState::Working) => Ok(Self::Working),
             Ok(proto::TaskState::Unspecified) | Err(_) => Err(ClientError::Reply("task state")),
         }

@@ -27,6 +27,8 @@ pub enum Reason {
         /// When asking again may help.
         retry_after: Duration,
     },
+    /// The task waits for an answer; a new step has to wait with it.
+    InputRequired,
     /// A named limit was reached.
     Limit(&'static str),
     /// No leg of the caller is up.
@@ -101,6 +103,7 @@ impl Reason {
             Self::Grant => "grant",
             Self::Handle => "handle",
             Self::Held { .. } => "held",
+            Self::InputRequired => "input_required",
             Self::Limit(_) => "limit",
             Self::NoLeg => "no_leg",
             Self::NotHeld(why) => match why {
@@ -123,6 +126,7 @@ impl Reason {
                 TaskState::Completed => "completed",
                 TaskState::Expired => "expired",
                 TaskState::Failed => "failed",
+                TaskState::InputRequired => "input_required",
                 TaskState::Working => "working",
             },
             Self::TokenExpired => "token_expired",
@@ -146,6 +150,7 @@ impl Reason {
             | Self::Policy(_) => Public::Named(Kind::Permission),
             Self::Fence
             | Self::Held { .. }
+            | Self::InputRequired
             | Self::NoLeg
             | Self::NotUsed
             | Self::OutcomeDiffers

@@ -4,9 +4,13 @@ use super::grant::{Grant, ToolCall};
 use super::id::{Digest, Epoch, Fence, Jti, NameHash, SpiffeId, TaskId, Thumbprint};
 use super::role::Role;
 use super::step::{Step, TokenRecord};
-use super::task::Task;
+use super::task::{Task, TaskState};
 use super::time::Time;
+use std::borrow::Cow;
 use std::time::Duration;
+
+/// The most ancestors of a task. A chain that is longer, or broken, is dead.
+pub const DEPTH_MAX: usize = 16;
 
 /// Names the task whose rows a decision reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +56,8 @@ pub struct Lineage {
     pub id: Option<TaskId>,
     /// The task.
     pub task: Option<Task>,
+    /// The tasks that it descends from, nearest first: at most [`DEPTH_MAX`] and as far as they exist.
+    pub ancestors: Vec<Task>,
     /// The terms of its create token.
     pub terms: Option<CreateTerms>,
     /// The settled step asked for.
@@ -60,6 +66,46 @@ pub struct Lineage {
     pub record: Option<TokenRecord>,
     /// Who has the name asked for.
     pub named: Option<TaskId>,
+}
+
+impl Lineage {
+    /// The rows as the whole line makes them: a task whose ancestor has ended, or is missing, is cancelled
+    /// from that moment on, whatever its own row says (a dead ancestor is a dead child).
+    ///
+    /// Every decision is made on this view, so ending a tree writes one row, however large the tree is.
+    #[must_use]
+    pub fn as_of(&self, now: Time) -> Cow<'_, Self> {
+        let Some(dead_since) = self.dead_since(now) else {
+            return Cow::Borrowed(self);
+        };
+        let task = self.task.as_ref().map(|task| Task {
+            state: TaskState::Cancelled,
+            ended_at: Some(dead_since),
+            leg: None,
+            ..task.clone()
+        });
+        Cow::Owned(Self {
+            task,
+            ..self.clone()
+        })
+    }
+
+    /// Since when a runnable task is dead by its line.
+    fn dead_since(&self, now: Time) -> Option<Time> {
+        let task = self
+            .task
+            .as_ref()
+            .filter(|task| !task.state_at(now).is_terminal())?;
+        let ended = self
+            .ancestors
+            .iter()
+            .filter_map(|ancestor| ancestor.ended_by(now))
+            .min();
+        let last = self.ancestors.last().unwrap_or(task);
+        // Forgotten, or further away than any task may be: nobody knows since when.
+        let broken = last.parent.is_some().then_some(now);
+        ended.or(broken)
+    }
 }
 
 /// What the owner asked for in `Requests.Issue(create)`: the create token's record.

@@ -18,6 +18,8 @@ pub enum TaskState {
     Expired,
     /// Terminal: finished badly.
     Failed,
+    /// Runnable, but waits for an answer: no new step is issued. Shows as MCP `input_required`.
+    InputRequired,
     /// Runnable.
     Working,
 }
@@ -26,7 +28,7 @@ impl TaskState {
     /// Whether nothing may act any more.
     #[must_use]
     pub fn is_terminal(self) -> bool {
-        self != Self::Working
+        !matches!(self, Self::InputRequired | Self::Working)
     }
 }
 
@@ -37,6 +39,8 @@ pub struct Task {
     pub id: TaskId,
     /// Root of the task tree (`txn`); equal to `id` for a root.
     pub txn: TaskId,
+    /// The task that it was spawned from; `None` for a root.
+    pub parent: Option<TaskId>,
     /// When `Tasks.Create` was committed.
     pub created_at: Time,
     /// For whom it was created.
@@ -93,6 +97,18 @@ impl Task {
             TaskState::Cancelled
         } else {
             self.state
+        }
+    }
+
+    /// When it ended, if it has by now: as written, or at the moment that the clock decided.
+    #[must_use]
+    pub fn ended_by(&self, now: Time) -> Option<Time> {
+        match self.state_at(now) {
+            TaskState::InputRequired | TaskState::Working => None,
+            TaskState::Expired => Some(self.ended_at.unwrap_or(self.deadline)),
+            TaskState::Cancelled | TaskState::Completed | TaskState::Failed => {
+                Some(self.ended_at.unwrap_or(self.claim_by))
+            }
         }
     }
 

@@ -3,7 +3,8 @@
 use super::keys;
 use super::rows::{self, Row, RowError, wire};
 use crate::domain::id::{Digest, TaskId};
-use crate::domain::lineage::{Lineage, Load, Locator};
+use crate::domain::lineage::{DEPTH_MAX, Lineage, Load, Locator};
+use crate::domain::task::Task;
 use crate::service::ports::LedgerError;
 use prost::Message;
 use redb::{ReadableTable, StorageError, TableDefinition};
@@ -104,9 +105,11 @@ pub(super) fn lineage(table: &impl Rows, load: &Load) -> Result<Lineage, ReadErr
         Locator::Task(id) => Some(id),
     };
     let at = id.unwrap_or(keys::ABSENT);
+    let task: Option<Task> = read(table, &keys::task(at), "task")?;
     Ok(Lineage {
         id,
-        task: read(table, &keys::task(at), "task")?,
+        ancestors: ancestors(table, task.as_ref())?,
+        task,
         terms: read(table, &keys::terms(at), "create terms")?,
         step: load
             .step
@@ -124,6 +127,20 @@ pub(super) fn lineage(table: &impl Rows, load: &Load) -> Result<Lineage, ReadErr
             .transpose()?
             .flatten(),
     })
+}
+
+/// Follows a task's line as far as it exists.
+fn ancestors(table: &impl Rows, task: Option<&Task>) -> Result<Vec<Task>, ReadError> {
+    let mut line: Vec<Task> = Vec::new();
+    let mut parent = task.and_then(|task| task.parent);
+    while let Some(id) = parent.filter(|_| line.len() < DEPTH_MAX) {
+        let Some(ancestor) = read::<Task>(table, &keys::task(id), "task")? else {
+            break;
+        };
+        parent = ancestor.parent;
+        line.push(ancestor);
+    }
+    Ok(line)
 }
 
 /// The end of the audit chain and the size of the rows, as of some commit.

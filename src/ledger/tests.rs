@@ -184,6 +184,7 @@ fn task(number: u8) -> Task {
     Task {
         id: TaskId([number; 16]),
         txn: TaskId([number; 16]),
+        parent: None,
         created_at: Time(1),
         owner: Owner {
             workload: None,

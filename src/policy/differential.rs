@@ -62,6 +62,7 @@ fn task() -> impl Strategy<Value = TaskFacts> {
         TaskState::Completed,
         TaskState::Expired,
         TaskState::Failed,
+        TaskState::InputRequired,
         TaskState::Working,
     ];
     (

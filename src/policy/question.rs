@@ -300,6 +300,7 @@ fn state_name(state: TaskState) -> &'static str {
         TaskState::Completed => "completed",
         TaskState::Expired => "expired",
         TaskState::Failed => "failed",
+        TaskState::InputRequired => "input_required",
         TaskState::Working => "working",
     }
 }

@@ -37,6 +37,7 @@ pub(super) fn explain(reason: &Reason, task: Option<&Task>, evidence: &Evidence)
             ),
             None => "another process holds the leg".to_owned(),
         },
+        Reason::InputRequired => "the task waits for an answer before its next step".to_owned(),
         Reason::Limit(limit) => format!("the limit {limit} is reached"),
         Reason::NoLeg => "the caller has no live leg of this number: start one first".to_owned(),
         Reason::NotHeld(why) => not_held(*why, task, evidence),

@@ -266,7 +266,7 @@ impl Continuation {
             let task = scene.lineage.known(&scene.now)?;
             let held = Held::<AsPerformer>::check(task, scene.evidence)?;
             match task.state_at(scene.now.time) {
-                TaskState::Working => {}
+                TaskState::InputRequired | TaskState::Working => {}
                 TaskState::Cancelled => {
                     return Ok(Transition::unchanged(Some(HoldKind::Cancelled)));
                 }

@@ -81,11 +81,11 @@ impl Continuation {
         limit: usize,
     ) -> Result<(Vec<TaskSummary>, Option<TaskId>), Failure> {
         let page = self.ports.ledger.tasks(after, limit).await?;
-        let tasks = page
-            .tasks
-            .into_iter()
-            .map(|task| self.summary(task))
-            .collect::<Result<_, _>>()?;
+        let now = self.now()?;
+        let mut tasks = Vec::with_capacity(page.tasks.len());
+        for task in page.tasks {
+            tasks.push(self.summary(self.seen(task, now).await?)?);
+        }
         Ok((tasks, page.next))
     }
 
@@ -99,7 +99,8 @@ impl Continuation {
             .ledger
             .load(Load::of(Locator::Task(task)))
             .await?;
-        lineage.task.map(|task| self.summary(task)).transpose()
+        let seen = lineage.as_of(self.now()?).into_owned();
+        seen.task.map(|task| self.summary(task)).transpose()
     }
 
     /// Opens a decision ID. `None` for one that is not ours or whose record is not durable yet.

@@ -17,8 +17,10 @@ use std::sync::Arc;
 
 /// One decision in progress.
 pub(super) struct Scene<'a> {
-    /// The rows.
+    /// The rows as the task's line makes them: what rules judge.
     pub(super) lineage: &'a Lineage,
+    /// The rows as they are.
+    pub(super) rows: &'a Lineage,
     /// Time, epoch and limits.
     pub(super) now: Now<'a>,
     /// The caller.
@@ -222,12 +224,15 @@ impl Continuation {
 impl Bench {
     fn run<E>(
         &self,
-        lineage: &Lineage,
+        rows: &Lineage,
         rule: &dyn Fn(&mut Scene<'_>) -> Result<Transition<E>, Reason>,
     ) -> Result<Judged<E>, Box<Denied>> {
         let time = self.clock.now();
+        let seen = rows.as_of(time.unwrap_or_default());
+        let lineage = seen.as_ref();
         let mut scene = Scene {
             lineage,
+            rows,
             now: Now {
                 time: time.unwrap_or_default(),
                 epoch: self.epoch,

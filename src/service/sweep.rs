@@ -11,7 +11,8 @@ use crate::domain::evidence::{Assurance, Evidence, ProcessKey};
 use crate::domain::id::{LegNumber, TaskId};
 use crate::domain::lineage::{Load, Locator, Transition};
 use crate::domain::role::{AsPerformer, Held};
-use crate::domain::task::TaskState;
+use crate::domain::task::{Task, TaskState};
+use crate::domain::time::Time;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -235,7 +236,7 @@ impl Continuation {
         loop {
             let page = self.ports.ledger.tasks(after, PAGE).await?;
             for task in page.tasks {
-                let state = task.state_at(now);
+                let state = self.seen(task.clone(), now).await?.state_at(now);
                 if state != task.state {
                     self.expire(task.id).await;
                 } else if state == TaskState::Working
@@ -261,12 +262,19 @@ impl Continuation {
         self.ports.ledger.forget_terms(now, PAGE).await.map(drop)
     }
 
+    /// A task as its whole line makes it.
+    pub(super) async fn seen(&self, task: Task, now: Time) -> Result<Task, LedgerError> {
+        if task.parent.is_none() || task.state.is_terminal() {
+            return Ok(task);
+        }
+        let load = Load::of(Locator::Task(task.id));
+        let rows = self.ports.ledger.load(load).await?;
+        Ok(rows.as_of(now).task.clone().unwrap_or(task))
+    }
+
     async fn expire(&self, task: TaskId) {
         let judge = self.judge("task.swept", &agent_evidence(None), |scene| {
-            match &scene.lineage.task {
-                Some(task) => Ok(end::sweep(task, &scene.now)),
-                None => Ok(Transition::unchanged(TaskState::Expired)),
-            }
+            Ok(end::sweep(scene.rows, &scene.now))
         });
         match self.decide(Load::of(Locator::Task(task)), judge).await {
             Ok(Decision::Recorded(ended)) => {
@@ -275,6 +283,7 @@ impl Continuation {
                     TaskState::Completed
                     | TaskState::Expired
                     | TaskState::Failed
+                    | TaskState::InputRequired
                     | TaskState::Working => HoldKind::Finished,
                 };
                 self.leases.end(task, kind);
@@ -284,7 +293,7 @@ impl Continuation {
         }
     }
 
-    fn agent_event(&self, operation: &str, at: crate::domain::time::Time, task: TaskId) -> Event {
+    fn agent_event(&self, operation: &str, at: Time, task: TaskId) -> Event {
         Event {
             at,
             operation: operation.to_owned(),
@@ -309,6 +318,6 @@ pub(super) fn agent_evidence(process: Option<ProcessKey>) -> Evidence {
         cgroup: None,
         executable: None,
         traced: false,
-        attested_at: crate::domain::time::Time(0),
+        attested_at: Time(0),
     }
 }

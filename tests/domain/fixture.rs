@@ -91,6 +91,7 @@ pub(crate) fn task() -> Task {
     Task {
         id: TaskId([5; 16]),
         txn: TaskId([5; 16]),
+        parent: None,
         created_at: START,
         owner: Owner {
             workload: Some(role("assistant", 10)),

@@ -115,9 +115,9 @@ fn a_task_ended_at_its_moment_however_late_that_is_written() {
     let mut world = World::new();
     let deadline = world.task().deadline;
     world.time = Time(deadline.0 + 1_000_000);
-    let swept = end::sweep(world.task(), &world.now());
+    let swept = end::sweep(&world.lineage, &world.now());
     assert_eq!(swept.effect, TaskState::Expired);
     assert_eq!(swept.writes.task.unwrap().ended_at, Some(deadline));
     world.time = Time(deadline.0 - 1);
-    assert!(end::sweep(world.task(), &world.now()).writes.is_empty());
+    assert!(end::sweep(&world.lineage, &world.now()).writes.is_empty());
 }

@@ -9,6 +9,8 @@ mod fixture;
 #[cfg(test)]
 mod lasting;
 #[cfg(test)]
+mod lines;
+#[cfg(test)]
 mod roles;
 #[cfg(test)]
 mod rules;

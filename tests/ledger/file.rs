@@ -5,7 +5,7 @@ use handfast::domain::event::Event;
 use handfast::domain::id::Epoch;
 use handfast::domain::lineage::{Lineage, Writes};
 use handfast::domain::time::Time;
-use handfast::ledger::{LedgerConfig, OpenError, RedbLedger, verify_chain};
+use handfast::ledger::{LedgerConfig, OpenError, RedbLedger, SCHEMA_VERSION, verify_chain};
 use handfast::service::ports::ledger::{Prepared, Work};
 use handfast::service::ports::{Ledger, LedgerError};
 use redb::TableDefinition;
@@ -81,18 +81,17 @@ fn another_schema_version_is_refused() {
     let txn = database.begin_write().unwrap();
     txn.open_table(TABLE)
         .unwrap()
-        .insert(b"\x00schema".as_slice(), 2_u64.to_be_bytes().as_slice())
+        .insert(
+            b"\x00schema".as_slice(),
+            (SCHEMA_VERSION - 1).to_be_bytes().as_slice(),
+        )
         .unwrap();
     txn.commit().unwrap();
     drop(database);
     let refused = open(&file.config);
-    assert!(matches!(refused, Err(OpenError::Schema { found: 2, .. })));
-    assert!(
-        refused
-            .unwrap_err()
-            .to_string()
-            .contains("schema version 2")
-    );
+    assert!(matches!(refused, Err(OpenError::Schema { found, .. }) if found == SCHEMA_VERSION - 1));
+    let older = format!("schema version {}", SCHEMA_VERSION - 1);
+    assert!(refused.unwrap_err().to_string().contains(&older));
 }
 
 #[test]

@@ -60,6 +60,7 @@ mod redb {
             a_renewed_handle_replaces_the_first,
         );
         on_a_fresh_file!(skew:
+            a_changed_ancestor_is_decided_again,
             changed_rows_are_decided_again,
             an_outdated_policy_is_decided_again,
             refused_again_writes_nothing,

@@ -6,7 +6,7 @@ use crate::support::{
 use handfast::domain::denial::Reason;
 use handfast::domain::id::{Fence, RecordNumber, StepNumber};
 use handfast::domain::lineage::{Lineage, Load, Locator, Transition, Writes};
-use handfast::domain::task::Task;
+use handfast::domain::task::{Task, TaskState};
 use handfast::service::ports::Ledger;
 use handfast::service::ports::ledger::{
     Again, Applied, Decision, Denied, Judge, Judged, Prepared, Work, decide,
@@ -75,6 +75,47 @@ pub(crate) async fn changed_rows_are_decided_again(ledger: &dyn Ledger) {
     assert_eq!(seen[0].task, Some(with_fence(1, 2)));
     let now = ledger.load(of_task(1)).await.unwrap();
     assert_eq!(now.task, Some(with_fence(1, 3)));
+}
+
+/// A child's step and its root's end must not both win: the child's commit stands on its whole line.
+pub(crate) async fn a_changed_ancestor_is_decided_again(ledger: &dyn Ledger) {
+    for (number, parent) in [(1, None), (2, Some(id(1))), (3, Some(id(2)))] {
+        create(ledger, number).await;
+        let line = Task {
+            parent,
+            ..task(number)
+        };
+        let rows = ledger.load(of_task(number)).await.unwrap();
+        let write = work(of_task(number), rows, only_task(line));
+        ledger.apply(write).await.unwrap();
+    }
+    let old = ledger.load(of_task(3)).await.unwrap();
+    let line: Vec<_> = old.ancestors.iter().map(|task| task.id).collect();
+    assert_eq!(line, [id(2), id(1)]);
+
+    let root = ledger.load(of_task(1)).await.unwrap();
+    let ended = Task {
+        state: TaskState::Cancelled,
+        ..task(1)
+    };
+    let cancel = work(of_task(1), root, only_task(ended));
+    ledger.apply(cancel).await.unwrap();
+
+    let seen = Arc::default();
+    let step = Task {
+        parent: Some(id(2)),
+        ..with_fence(3, 99)
+    };
+    let late = Work {
+        again: shown(&seen, || Err(denied())),
+        ..work(of_task(3), old, only_task(step))
+    };
+    let applied = ledger.apply(late).await.unwrap();
+    assert!(matches!(applied, Applied::Denied(_)));
+    let seen: Vec<Lineage> = std::mem::take(&mut *seen.lock().unwrap());
+    assert_eq!(seen[0].ancestors[1].state, TaskState::Cancelled);
+    let child = ledger.load(of_task(3)).await.unwrap();
+    assert_eq!(child.task.unwrap().fence, Fence(1));
 }
 
 pub(crate) async fn an_outdated_policy_is_decided_again(ledger: &dyn Ledger) {

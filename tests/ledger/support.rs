@@ -88,6 +88,7 @@ pub(crate) fn task(number: u64) -> Task {
     Task {
         id: id(number),
         txn: id(number),
+        parent: None,
         created_at: Time(1),
         owner: Owner {
             workload: Some(role("owner")),

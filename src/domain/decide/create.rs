@@ -312,6 +312,7 @@ fn new_task(
     Ok(Task {
         id,
         txn: id,
+        parent: None,
         created_at: now.time,
         owner: Owner {
             workload: terms.map(|terms| terms.owner.clone()),

@@ -2,7 +2,7 @@
 
 use crate::domain::denial::Reason;
 use crate::domain::id::{Fence, LegNumber};
-use crate::domain::lineage::{Now, Transition, Writes};
+use crate::domain::lineage::{Lineage, Now, Transition, Writes};
 use crate::domain::policy::Permit;
 use crate::domain::role::{AsPerformer, AsServer, Held};
 use crate::domain::step::StepState;
@@ -88,7 +88,7 @@ pub fn end(
             };
             Ok(Transition {
                 writes,
-                effect: TaskState::Working,
+                effect: task.state,
             })
         }
         LegEnding::Task(ending) => {
@@ -118,19 +118,20 @@ pub fn revoke(task: &Task, now: &Now<'_>) -> Transition<TaskState> {
     end_with(task, TaskState::Cancelled, now)
 }
 
-/// Writes down what the clock has already decided.
+/// Writes down what the clock, or the line of a task, has already decided. Takes the rows as they are.
 #[must_use]
-pub fn sweep(task: &Task, now: &Now<'_>) -> Transition<TaskState> {
+pub fn sweep(rows: &Lineage, now: &Now<'_>) -> Transition<TaskState> {
+    let Some(written) = &rows.task else {
+        return Transition::unchanged(TaskState::Expired);
+    };
+    let seen = rows.as_of(now.time);
+    let task = seen.task.as_ref().unwrap_or(written);
     let state = task.state_at(now.time);
-    if state == task.state {
+    if state == written.state {
         return Transition::unchanged(state);
     }
     // It ended at its moment, however late that is written: retention counts from there.
-    let at = match state {
-        TaskState::Expired => task.deadline,
-        TaskState::Cancelled => task.claim_by,
-        TaskState::Completed | TaskState::Failed | TaskState::Working => now.time,
-    };
+    let at = task.ended_by(now.time).unwrap_or(now.time);
     let mut next = task.clone();
     next.finish(state, at.min(now.time));
     Transition {

@@ -77,14 +77,8 @@ impl Task {
     /// Whether its retention is over: then it answers like a task that never was.
     #[must_use]
     pub fn forgotten(&self, now: &Now<'_>) -> bool {
-        let ended = match self.state_at(now.time) {
-            TaskState::Working => None,
-            TaskState::Expired => Some(self.ended_at.unwrap_or(self.deadline)),
-            TaskState::Cancelled | TaskState::Completed | TaskState::Failed => {
-                Some(self.ended_at.unwrap_or(self.claim_by))
-            }
-        };
-        ended.is_some_and(|at| now.time.reached(at.after(now.limits.retention)))
+        self.ended_by(now.time)
+            .is_some_and(|at| now.time.reached(at.after(now.limits.retention)))
     }
 
     /// The circumstances in which this task's steps are judged.
@@ -108,7 +102,7 @@ impl Task {
     /// Refuses whatever needs a runnable task.
     fn runnable(&self, now: Time) -> Result<(), Reason> {
         match self.state_at(now) {
-            TaskState::Working => Ok(()),
+            TaskState::InputRequired | TaskState::Working => Ok(()),
             ended @ (TaskState::Cancelled
             | TaskState::Completed
             | TaskState::Expired

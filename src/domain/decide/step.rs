@@ -8,7 +8,7 @@ use crate::domain::lineage::{Lineage, Now, Transition, Writes};
 use crate::domain::policy::{Action, Permit};
 use crate::domain::role::{AsPerformer, Held};
 use crate::domain::step::{Purpose, Step, StepState, TokenRecord};
-use crate::domain::task::{Leg, Task};
+use crate::domain::task::{Leg, Task, TaskState};
 use crate::domain::time::Time;
 
 /// What the holder of a leg asks for.
@@ -115,6 +115,9 @@ pub fn issue(
             None => return Ok(Transition::unchanged(StepAsked::Repeat(state))),
         },
     };
+    if task.state_at(now.time) == TaskState::InputRequired {
+        return Err(Reason::InputRequired);
+    }
     let mut next = task.clone();
     let mut writes = Writes::default();
     set_aside(&mut next, ask.number, &mut writes, now)?;

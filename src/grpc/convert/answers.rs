@@ -36,6 +36,7 @@ pub(in crate::grpc) fn task_state(state: TaskState) -> i32 {
         TaskState::Completed => v1::TaskState::Completed,
         TaskState::Expired => v1::TaskState::Expired,
         TaskState::Failed => v1::TaskState::Failed,
+        TaskState::InputRequired => v1::TaskState::InputRequired,
         TaskState::Working => v1::TaskState::Working,
     };
     state.into()

@@ -184,6 +184,7 @@ fn denied(reason: &Reason) -> Told {
         | Reason::Fence
         | Reason::Grant
         | Reason::Handle
+        | Reason::InputRequired
         | Reason::NoLeg
         | Reason::NotHeld(_)
         | Reason::NotUsed
@@ -237,6 +238,7 @@ fn sentence(reason: &Reason) -> Cow<'static, str> {
         Reason::Grant => "neither the owner's grant nor the server's own permits this call",
         Reason::Handle => "the handle cannot be the name of this task",
         Reason::Held { .. } => "another process holds the leg",
+        Reason::InputRequired => "the task waits for an answer: no new step before it is there",
         Reason::Limit(limit) => return limit_reached(limit),
         Reason::NoLeg => "the calling process has no such leg: start one",
         Reason::NotHeld(_) | Reason::Unknown => UNKNOWN_TASK,

@@ -22,7 +22,8 @@ fn next(reason: &Reason) -> Option<Reason> {
         Reason::Handle => Reason::Held {
             retry_after: Duration::from_secs(2),
         },
-        Reason::Held { .. } => Reason::Limit("limits.performers"),
+        Reason::Held { .. } => Reason::InputRequired,
+        Reason::InputRequired => Reason::Limit("limits.performers"),
         Reason::Limit(_) => Reason::NoLeg,
         Reason::NoLeg => Reason::Fence,
         Reason::Fence => Reason::NotHeld(NotHeld::NoRole),
@@ -44,8 +45,10 @@ fn next(reason: &Reason) -> Option<Reason> {
         Reason::Terminal(TaskState::Cancelled) => Reason::Terminal(TaskState::Completed),
         Reason::Terminal(TaskState::Completed) => Reason::Terminal(TaskState::Expired),
         Reason::Terminal(TaskState::Expired) => Reason::Terminal(TaskState::Failed),
-        // A working task is never refused for its state.
-        Reason::Terminal(TaskState::Failed | TaskState::Working) => Reason::TokenExpired,
+        // A task that has not ended is never refused as one that has.
+        Reason::Terminal(TaskState::Failed | TaskState::InputRequired | TaskState::Working) => {
+            Reason::TokenExpired
+        }
         Reason::TokenExpired => Reason::TokenVoid,
         Reason::TokenVoid => Reason::TokenInvalid(HIDDEN),
         Reason::TokenInvalid(_) => Reason::Unknown,

@@ -59,6 +59,7 @@ impl Row for Task {
         let Self {
             id,
             txn,
+            parent,
             created_at,
             owner: Owner {
                 workload,
@@ -87,6 +88,7 @@ impl Row for Task {
         wire::Task {
             id: id.0.to_vec(),
             txn: txn.0.to_vec(),
+            parent: parent.map(|parent| parent.0.to_vec()),
             created_at: created_at.0,
             owner_workload: workload.as_ref().map(Row::to_wire),
             owner_principal: digest_bytes(*principal),
@@ -116,6 +118,10 @@ impl Row for Task {
         Ok(Self {
             id: task_id(&wire.id, "id")?,
             txn: task_id(&wire.txn, "txn")?,
+            parent: wire
+                .parent
+                .map(|parent| task_id(&parent, "parent"))
+                .transpose()?,
             created_at: Time(wire.created_at),
             owner: Owner {
                 workload: row_if(wire.owner_workload)?,
@@ -151,6 +157,7 @@ fn state_number(state: TaskState) -> i32 {
         TaskState::Expired => 3,
         TaskState::Failed => 4,
         TaskState::Working => 5,
+        TaskState::InputRequired => 6,
     }
 }
 
@@ -161,6 +168,7 @@ fn state(number: i32) -> Result<TaskState, RowError> {
         3 => TaskState::Expired,
         4 => TaskState::Failed,
         5 => TaskState::Working,
+        6 => TaskState::InputRequired,
         _ => return Err(RowError::Field("state")),
     })
 }

@@ -165,23 +165,25 @@ fn task() -> impl Strategy<Value = Task> {
         TaskState::Completed,
         TaskState::Expired,
         TaskState::Failed,
+        TaskState::InputRequired,
         TaskState::Working,
     ]);
     let who = (of(role()), of(digest()), role(), vec(role(), 0..3));
     let what = (call(), grant(), grant(), digest());
     let when = (time(), time(), time(), of(time()), of(time()), time());
-    let numbers = any::<([u8; 16], [u8; 16], u64, u32, u32, u32)>();
+    let numbers = any::<([u8; 16], [u8; 16], Option<[u8; 16]>, u64, u32, u32, u32)>();
     let progress = (of(leg()), of(step()), vec(any::<u32>(), 0..5));
     (who, what, when, numbers, progress, state).prop_map(
         |(who, what, when, numbers, progress, state)| {
             let (workload, principal, server, performers) = who;
             let (call, asked, own, name) = what;
             let (created_at, deadline, claim_by, claimed_at, ended_at, owner_tokens_from) = when;
-            let (id, txn, fence, legs, last_step, owner_tokens) = numbers;
+            let (id, txn, parent, fence, legs, last_step, owner_tokens) = numbers;
             let (leg, pending, open_steps) = progress;
             Task {
                 id: TaskId(id),
                 txn: TaskId(txn),
+                parent: parent.map(TaskId),
                 created_at,
                 owner: Owner {
                     workload,

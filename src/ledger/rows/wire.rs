@@ -165,7 +165,7 @@ pub(crate) struct Task {
     pub asked: Option<Grant>,
     #[prost(message, optional, tag = "10")]
     pub own: Option<Grant>,
-    /// 1 cancelled, 2 completed, 3 expired, 4 failed, 5 working.
+    /// 1 cancelled, 2 completed, 3 expired, 4 failed, 5 working, 6 input required.
     #[prost(int32, tag = "11")]
     pub state: i32,
     #[prost(uint64, tag = "12")]
@@ -194,6 +194,8 @@ pub(crate) struct Task {
     pub owner_tokens: u32,
     #[prost(uint64, tag = "24")]
     pub owner_tokens_from: u64,
+    #[prost(bytes = "vec", optional, tag = "25")]
+    pub parent: Option<Vec<u8>>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
