@@ -198,7 +198,8 @@ fn assemble(config: Arc<Config>) -> Result<Parts, AppError> {
         .newest_time()
         .map_err(|error| AppError::Recover(error.to_string()))?;
     let clock = continued(clock, reached);
-    let signer = EpochKey::generate(opened.epoch, config.agent.spiffe_id.clone())
+    let remembered = config.limits.verified_signatures;
+    let signer = EpochKey::remembering(opened.epoch, config.agent.spiffe_id.clone(), remembered)
         .map_err(|error| AppError::Keys(error.to_string()))?;
     let directory = Arc::new(LateDirectory::new(config.spiffe.deadline));
     let asked: Arc<dyn ProcessDirectory> = Arc::<LateDirectory>::clone(&directory);
@@ -210,9 +211,10 @@ fn assemble(config: Arc<Config>) -> Result<Parts, AppError> {
     let service = Continuation::new(
         Ports {
             attestor: Arc::<KernelAttestor>::clone(&attestor),
-            certificates: Arc::new(CertificateCheck {
-                limits: CertificateLimits::default(),
-            }),
+            certificates: Arc::new(CertificateCheck::new(
+                CertificateLimits::default(),
+                remembered,
+            )),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
             ledger: Arc::<RedbLedger>::clone(&ledger),

@@ -126,6 +126,8 @@ limits! {
     executable_digests: usize = 1_024,
     /// Bytes of an executable that is digested; a larger one has no digest.
     executable_bytes: u64 = 512 * 1024 * 1024,
+    /// Leg and hand certificates, and query tokens, each, whose signature is not verified again.
+    verified_signatures: usize = 4_096,
     /// X.509-SVIDs that the Workload API may deliver to the agent.
     svids: usize = 16,
     /// Trust bundles that the Workload API may deliver.

@@ -4,6 +4,7 @@
 //! possession of its key (RFC 8705 §2.2), and that only at the far end of a TLS handshake. The check here
 //! keeps other kinds of certificates out, so that none of them can be bound by mistake.
 
+use super::found::Found;
 use crate::canonical::sha256;
 use crate::domain::id::Thumbprint;
 use crate::domain::time::Time;
@@ -82,15 +83,55 @@ pub enum CertificateError {
 }
 
 /// Checks certificates under limits: the [`Certificates`] port.
-#[derive(Clone, Copy, Debug, Default)]
+///
+/// A process presents one certificate with each of its requests; what does not depend on the time is checked once.
+#[derive(Debug)]
 pub struct CertificateCheck {
-    /// The limits.
-    pub limits: CertificateLimits,
+    limits: CertificateLimits,
+    found: Found<Validity>,
+}
+
+/// From when until when a certificate is valid; the end is exclusive.
+#[derive(Clone, Copy, Debug)]
+struct Validity {
+    starts: Time,
+    ends: Time,
+}
+
+impl CertificateCheck {
+    /// Checks under these limits and remembers at most `remembered` good certificates.
+    #[must_use]
+    pub fn new(limits: CertificateLimits, remembered: usize) -> Self {
+        Self {
+            limits,
+            found: Found::new(remembered),
+        }
+    }
+}
+
+impl Default for CertificateCheck {
+    /// Usual limits; remembers nothing.
+    fn default() -> Self {
+        Self::new(CertificateLimits::default(), 0)
+    }
 }
 
 impl Certificates for CertificateCheck {
     fn check(&self, der: &[u8], now: Time) -> Result<BoundCertificate, String> {
-        check(der, now, &self.limits).map_err(|error| error.to_string())
+        let checked = || {
+            check_size(der, &self.limits)?;
+            let thumbprint = thumbprint(der);
+            let validity = if let Some(validity) = self.found.get(&thumbprint) {
+                validity
+            } else {
+                let validity = check_form(der, &self.limits)?;
+                self.found.put(thumbprint, validity);
+                validity
+            };
+            let ends = validity.check(now)?;
+            Ok(BoundCertificate { thumbprint, ends })
+        };
+        checked().map_err(|error: CertificateError| error.to_string())
     }
 }
 
@@ -109,11 +150,25 @@ pub fn check(
     now: Time,
     limits: &CertificateLimits,
 ) -> Result<BoundCertificate, CertificateError> {
+    check_size(der, limits)?;
+    let ends = check_form(der, limits)?.check(now)?;
+    Ok(BoundCertificate {
+        thumbprint: thumbprint(der),
+        ends,
+    })
+}
+
+fn check_size(der: &[u8], limits: &CertificateLimits) -> Result<(), CertificateError> {
     if der.len() > limits.bytes_max {
         return Err(CertificateError::Size {
             bytes_max: limits.bytes_max,
         });
     }
+    Ok(())
+}
+
+/// Everything that does not depend on the time.
+fn check_form(der: &[u8], limits: &CertificateLimits) -> Result<Validity, CertificateError> {
     let (rest, certificate) =
         X509Certificate::from_der(der).map_err(|_opaque| CertificateError::Form)?;
     if !rest.is_empty() || certificate.version() != X509Version::V3 {
@@ -121,15 +176,12 @@ pub fn check(
     }
     check_signature(&certificate)?;
     check_extensions(&certificate)?;
-    let ends = check_validity(&certificate, now, limits.lifetime_max)?;
+    let validity = validity(&certificate, limits.lifetime_max)?;
     // The parser of the TLS stack, where the certificate has to pass too; it is strict where the other is not
     // (tag classes of what the signature does not cover).
     ParsedCertificate::try_from(&CertificateDer::from(der))
         .map_err(|_opaque| CertificateError::Form)?;
-    Ok(BoundCertificate {
-        thumbprint: thumbprint(der),
-        ends,
-    })
+    Ok(validity)
 }
 
 fn check_signature(certificate: &X509Certificate<'_>) -> Result<(), CertificateError> {
@@ -205,11 +257,10 @@ fn is_spiffe(name: &GeneralName<'_>) -> bool {
         if uri.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("spiffe:")))
 }
 
-fn check_validity(
+fn validity(
     certificate: &X509Certificate<'_>,
-    now: Time,
     lifetime_max: Duration,
-) -> Result<Time, CertificateError> {
+) -> Result<Validity, CertificateError> {
     let validity = certificate.validity();
     let time = |seconds: i64| {
         u64::try_from(seconds)
@@ -223,12 +274,19 @@ fn check_validity(
     if ends > starts.after(lifetime_max) {
         return Err(CertificateError::Lifetime { lifetime_max });
     }
-    if now < starts {
-        return Err(CertificateError::NotYet);
+    Ok(Validity { starts, ends })
+}
+
+impl Validity {
+    /// The end, if `now` lies within.
+    fn check(self, now: Time) -> Result<Time, CertificateError> {
+        if now < self.starts {
+            return Err(CertificateError::NotYet);
+        }
+        // RFC 5280 §4.1.2.5 includes `notAfter` itself; ends are exclusive here.
+        if now.reached(self.ends) {
+            return Err(CertificateError::Expired);
+        }
+        Ok(self.ends)
     }
-    // RFC 5280 §4.1.2.5 includes `notAfter` itself; ends are exclusive here.
-    if now.reached(ends) {
-        return Err(CertificateError::Expired);
-    }
-    Ok(ends)
 }

@@ -3,6 +3,7 @@
 //! Names `domain` and `service::ports`. The one thing to know: outside this room a token can be signed only
 //! through the [`Signer`] port, which takes a value that the ledger has recorded.
 
+use super::found::Found;
 use super::{TOKEN_BYTES_MAX, TokenError, check_form, wire};
 use crate::canonical::sha256;
 use crate::domain::claims::{Operation, TokenClaims};
@@ -33,6 +34,8 @@ pub struct EpochKey {
     kid: String,
     pair: EcdsaKeyPair,
     public: ParsedPublicKey,
+    /// Claims of query tokens, by the digest of the token: a client polls with one token for its few seconds.
+    found: Found<TokenClaims>,
 }
 
 /// Claims whose token was verified: form, header, signature, epoch and times. Only [`EpochKey`] makes one.
@@ -63,6 +66,18 @@ impl EpochKey {
     /// # Errors
     /// [`TokenError::Key`].
     pub fn generate(epoch: Epoch, issuer: SpiffeId) -> Result<Self, TokenError> {
+        Self::remembering(epoch, issuer, 0)
+    }
+
+    /// As [`EpochKey::generate`]; remembers at most `remembered` verified query tokens.
+    ///
+    /// # Errors
+    /// [`TokenError::Key`].
+    pub fn remembering(
+        epoch: Epoch,
+        issuer: SpiffeId,
+        remembered: usize,
+    ) -> Result<Self, TokenError> {
         let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)
             .map_err(|_unspecified| TokenError::Key)?;
         let point = pair.public_key().as_ref();
@@ -77,6 +92,7 @@ impl EpochKey {
             kid,
             pair,
             public,
+            found: Found::new(remembered),
         })
     }
 
@@ -94,6 +110,27 @@ impl EpochKey {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(TokenError::Size);
         }
+        let digest = sha256(token.as_bytes());
+        let claims = if let Some(claims) = self.found.get(&digest) {
+            claims
+        } else {
+            let claims = self.authentic(token)?;
+            if claims.operation == Operation::Query {
+                self.found.put(digest, claims.clone());
+            }
+            claims
+        };
+        if now < claims.issued_at {
+            return Err(TokenError::IssuedLater);
+        }
+        if now.reached(claims.expires_at) {
+            return Err(TokenError::Expired);
+        }
+        Ok(Verified { claims })
+    }
+
+    /// Everything that does not depend on the time: form, header, signature and epoch.
+    fn authentic(&self, token: &str) -> Result<TokenClaims, TokenError> {
         let (signed, signature) = token.rsplit_once('.').ok_or(TokenError::Parts)?;
         let (header, payload) = signed.split_once('.').ok_or(TokenError::Parts)?;
         if payload.contains('.') {
@@ -116,13 +153,7 @@ impl EpochKey {
             return Err(TokenError::Epoch);
         }
         check_form(&claims)?;
-        if now < claims.issued_at {
-            return Err(TokenError::IssuedLater);
-        }
-        if now.reached(claims.expires_at) {
-            return Err(TokenError::Expired);
-        }
-        Ok(Verified { claims })
+        Ok(claims)
     }
 
     /// Signs claims. Private: see the module.

@@ -6,6 +6,7 @@
 //! looked up, and no other parser can read something else into it (A45, A46, A47).
 
 pub mod certificate;
+mod found;
 mod key;
 mod wire;
 

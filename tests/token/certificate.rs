@@ -72,6 +72,29 @@ fn validity_is_from_the_start_and_excludes_the_end() {
 }
 
 #[test]
+fn what_is_remembered_of_a_certificate_is_no_longer_good_than_it() {
+    let remembering = CertificateCheck::new(CertificateLimits::default(), 16);
+    let der = leg(|_| ());
+    let end = START.after(DAY);
+    assert!(remembering.check(&der, Time(START.0 - 1)).is_err());
+    for _ in 0..2 {
+        let bound = remembering.check(&der, START).expect("is accepted");
+        assert_eq!((bound.thumbprint, bound.ends), (thumbprint(&der), end));
+    }
+    assert!(remembering.check(&der, end).is_err());
+    assert!(remembering.check(&der, Time(START.0 - 1)).is_err());
+    for at in 0..der.len() {
+        let mut other = der.clone();
+        other[at] ^= 1;
+        assert!(remembering.check(&other, START).is_err(), "byte {at}");
+        assert!(
+            remembering.check(&other, START).is_err(),
+            "byte {at}, again"
+        );
+    }
+}
+
+#[test]
 fn both_sides_of_the_limits() {
     let longest = leg(|params| params.not_after = date_time_ymd(2030, 1, 2));
     assert!(at(&longest, START).is_ok());
