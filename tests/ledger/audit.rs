@@ -60,7 +60,7 @@ fn broken_at(file: &File, number: u64) {
 }
 
 #[tokio::test]
-async fn a_flipped_bit_names_its_record() {
+async fn a35_a_flipped_bit_names_its_record() {
     let file = written().await;
     for number in [1, 2, 17, RECORDS] {
         let mut length = 0;
@@ -82,7 +82,7 @@ async fn a_flipped_bit_names_its_record() {
 }
 
 #[tokio::test]
-async fn a_cut_record_is_missed() {
+async fn a35_a_cut_record_is_missed() {
     for number in [1, 2, 17, RECORDS - 1, RECORDS] {
         let file = written().await;
         tamper(&file, |table| {
@@ -93,7 +93,7 @@ async fn a_cut_record_is_missed() {
 }
 
 #[tokio::test]
-async fn a_cut_tail_is_missed() {
+async fn a35_a_cut_tail_is_missed() {
     let file = written().await;
     tamper(&file, |table| {
         for number in 30..=RECORDS {
@@ -104,7 +104,7 @@ async fn a_cut_tail_is_missed() {
 }
 
 #[tokio::test]
-async fn swapped_records_are_found() {
+async fn a35_swapped_records_are_found() {
     for (one, other) in [(1, 2), (16, 17), (3, RECORDS)] {
         let file = written().await;
         tamper(&file, |table| {
@@ -121,7 +121,7 @@ async fn swapped_records_are_found() {
 }
 
 #[tokio::test]
-async fn an_added_record_is_found() {
+async fn a35_an_added_record_is_found() {
     let file = written().await;
     tamper(&file, |table| {
         let copy = row(table, RECORDS);
@@ -133,7 +133,7 @@ async fn an_added_record_is_found() {
 }
 
 #[tokio::test]
-async fn a_record_from_another_chain_is_found() {
+async fn a35_a_record_from_another_chain_is_found() {
     let file = written().await;
     let other = File::new();
     let ledger = other.open();
@@ -151,7 +151,7 @@ async fn a_record_from_another_chain_is_found() {
 
 /// The store's checksums are not asked when a file is read, so the chain itself must notice.
 #[tokio::test]
-async fn a_bit_flipped_in_the_file_names_its_record() {
+async fn a35_a_bit_flipped_in_the_file_names_its_record() {
     let file = written().await;
     let bytes = std::fs::read(file.path()).unwrap();
     let needle = b"note-7-of-many";
