@@ -78,6 +78,7 @@ impl fmt::Debug for v1::check_request::Operation {
             Self::Query(name) => f.debug_tuple("Query").field(name).finish(),
             Self::Cancel(name) => f.debug_tuple("Cancel").field(name).finish(),
             Self::Step(call) => f.debug_tuple("Step").field(call).finish(),
+            Self::Update(name) => f.debug_tuple("Update").field(name).finish(),
         }
     }
 }

@@ -133,6 +133,7 @@ fn task(worker: &SpiffeId) -> Result<Task, Error> {
         },
         own: Grant::default(),
         state: TaskState::Working,
+        inputs: Vec::new(),
         deadline: LATER,
         claim_by: LATER,
         claimed_at: Some(NOW),

@@ -35,6 +35,8 @@ pub(super) fn of(config: &Config) -> Settings {
         legs_max: limits.legs,
         holds_per_leg_max: limits.holds_per_leg,
         hold_queue_max: limits.hold_notices,
+        watches_max: limits.watches,
+        watches_per_uid_max: limits.watches_per_uid,
         fold_denials_per_uid_max: limits.folded_denials_per_uid,
     }
 }

@@ -141,6 +141,8 @@ fn api(parts: &Parts) -> Arc<Api> {
             },
             certificate_bytes: limits.certificate_bytes,
             handle_bytes: limits.handle_bytes,
+            inputs: limits.inputs,
+            input_key_bytes: limits.input_key_bytes,
             principal_bytes: limits.principal_bytes,
             request_id_bytes: limits.request_id_bytes,
             reason_bytes: limits.outcome_bytes,

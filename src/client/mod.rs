@@ -22,6 +22,7 @@ pub mod pool;
 mod register;
 mod server;
 mod socket;
+mod task_watch;
 #[cfg(test)]
 mod tests;
 pub mod tls;
@@ -38,8 +39,11 @@ pub use header::{HANDFAST_TOKEN, Token, TokenHeaderError, token_from_headers};
 pub use owner::{Create, Issued, Owner};
 pub use peer::PeerProof;
 pub use register::{Register, Registered, mint_handle};
-pub use server::{Caller, CancelChecked, Ended, Principal, QueryChecked, Server, ServerView};
+pub use server::{
+    Caller, CancelChecked, Ended, Principal, QueryChecked, Server, ServerView, UpdateChecked,
+};
 pub use socket::SocketError;
+pub use task_watch::{Input, TaskEvent, TaskWatch};
 pub use tool::{Checked, Fresh, Outcome, Tool};
 pub use worker::{
     EndedLeg, Hold, HoldEvent, HoldKind, Leg, OpenStep, StepIssued, StepToken, Worker,

@@ -131,6 +131,22 @@ impl Owner {
         self.issue(hand, request_id, operation).await
     }
 
+    /// Asks for a token for `tasks/update` of a handle at the server that gave it: for one answer to what the
+    /// task waits for.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; a handle that is not the caller's is an unknown task.
+    pub async fn issue_update(
+        &self,
+        hand: &Hand,
+        server: impl Into<String>,
+        handle: impl Into<String>,
+    ) -> Result<Issued, ClientError> {
+        let operation = Operation::Update(ask_name(server, handle));
+        let request_id = RequestId::or_random(None)?;
+        self.issue(hand, request_id, operation).await
+    }
+
     async fn issue(
         &self,
         hand: &Hand,

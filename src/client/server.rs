@@ -9,6 +9,7 @@ use super::facts::{Refused, TaskFacts, TaskState};
 use super::header::Token;
 use super::peer::PeerProof;
 use super::register::{Register, Registered};
+use super::task_watch::{Input, TaskWatch};
 use super::tool::proof_of;
 use crate::proto::v1 as proto;
 use crate::proto::v1::check_request::Operation;
@@ -69,6 +70,17 @@ pub enum CancelChecked {
     Ended(TaskFacts),
 }
 
+/// The answer to [`Server::check_update`].
+#[derive(Clone, Debug)]
+pub enum UpdateChecked {
+    /// No; answer with what it says and nothing else.
+    Denied(Refused),
+    /// The task waits for no answer: acknowledge and take nothing.
+    Settled(TaskFacts),
+    /// Take the answer; the task no longer waits for one.
+    Taken(TaskFacts),
+}
+
 /// How a server ends a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
@@ -83,6 +95,8 @@ pub enum Ended {
 pub struct ServerView {
     /// State now.
     pub state: TaskState,
+    /// What it waits for; empty unless the state is `InputRequired`.
+    pub inputs: Vec<Input>,
     /// When it ends, in milliseconds since the Unix epoch.
     pub deadline_ms: u64,
     /// The number of the live leg, if one is up.
@@ -174,6 +188,7 @@ impl Server {
         let reply = self.tasks.clone().get(request).await?.into_inner();
         Ok(ServerView {
             state: TaskState::read(reply.state)?,
+            inputs: Input::read_all(reply.inputs)?,
             deadline_ms: reply.deadline_ms,
             leg: reply.leg_live.then_some(reply.leg),
             last_step: reply.last_step,
@@ -217,6 +232,58 @@ impl Server {
             (Answer::Repeat(repeat), _) => TaskFacts::read(repeat.task).map(CancelChecked::Ended),
             (Answer::Denied(no), id) => Ok(CancelChecked::Denied(Refused::read(no, id))),
         }
+    }
+
+    /// Asks whether `caller` may answer what the task behind a handle waits for; if so, it waits no longer.
+    ///
+    /// # Errors
+    /// See [`ClientError`]: there was no decision, and no answer may be taken. A refusal is not an error.
+    pub async fn check_update(
+        &self,
+        caller: Caller,
+        handle: impl Into<String>,
+    ) -> Result<UpdateChecked, ClientError> {
+        let handle = handle.into();
+        let operation = Operation::Update(proto::CheckName { handle });
+        match self.check(caller, operation).await? {
+            (Answer::Fresh(done), _) => TaskFacts::read(done.task).map(UpdateChecked::Taken),
+            (Answer::Read(read), _) => TaskFacts::read(read.task).map(UpdateChecked::Settled),
+            (Answer::Repeat(repeat), _) => TaskFacts::read(repeat.task).map(UpdateChecked::Settled),
+            (Answer::Denied(no), id) => Ok(UpdateChecked::Denied(Refused::read(no, id))),
+        }
+    }
+
+    /// Makes a task wait for answers of its owner, by the server's own names for them: show it as MCP
+    /// `input_required`. With the fence of the last start while a leg lives.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn require_input(
+        &self,
+        task_id: impl Into<String>,
+        keys: Vec<String>,
+        leg_fence: Option<u64>,
+    ) -> Result<TaskState, ClientError> {
+        let request = proto::RequireInputRequest {
+            task_id: task_id.into(),
+            keys,
+            leg_fence,
+            request_id: RequestId::or_random(None)?,
+        };
+        let reply = self.tasks.clone().require_input(request).await?;
+        TaskState::read(reply.into_inner().state)
+    }
+
+    /// Watches a task: its state now, and every change until it has ended.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn watch(&self, task_id: impl Into<String>) -> Result<TaskWatch, ClientError> {
+        let request = proto::WatchTaskRequest {
+            task_id: task_id.into(),
+        };
+        let reply = self.tasks.clone().watch(request).await?;
+        Ok(TaskWatch::new(reply.into_inner()))
     }
 
     async fn check(

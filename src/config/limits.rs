@@ -107,6 +107,15 @@ limits! {
     /// Notices waiting in one `Hold` stream; beyond it a notice is lost, the stream stays.
     hold_notices: usize = 32,
 
+    /// Answers and decisions that one task waits for at a time.
+    inputs: usize = 16,
+    /// Bytes of a server's name for an answer.
+    input_key_bytes: usize = 128,
+    /// Open `Watch` streams.
+    watches: usize = 1_024,
+    /// Open `Watch` streams of one user ID.
+    watches_per_uid: usize = 64,
+
     /// Commits waiting for the ledger's writer.
     ledger_queue: usize = 8_192,
     /// Commits in one durable batch.

@@ -139,6 +139,7 @@ impl Config {
             performers_max: self.limits.performers,
             permissions_max: self.limits.grant_pairs,
             owner_tokens_max: self.tasks.owner_tokens_max,
+            inputs_max: self.limits.inputs,
         }
     }
 

@@ -17,6 +17,8 @@ pub enum Operation {
     Retry,
     /// Carry out a step.
     Step,
+    /// Answer what the task waits for.
+    Update,
 }
 
 impl Operation {
@@ -29,6 +31,7 @@ impl Operation {
             Self::Query => "query",
             Self::Retry => "retry",
             Self::Step => "step",
+            Self::Update => "update",
         }
     }
 
@@ -41,6 +44,7 @@ impl Operation {
             Self::Query,
             Self::Retry,
             Self::Step,
+            Self::Update,
         ]
         .into_iter()
         .find(|operation| operation.name() == name)

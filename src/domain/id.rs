@@ -46,23 +46,26 @@ impl TaskId {
     /// Parses the 32 lower-case hexadecimal digits that `Display` writes.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let bytes = text.as_bytes();
-        if bytes.len() != 32 {
+        from_hex(text).map(Self)
+    }
+}
+
+/// Reads exactly `N` bytes as lower-case hexadecimal.
+fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let mut bytes = [0_u8; N];
+    let mut pairs = text.as_bytes().chunks_exact(2);
+    for slot in &mut bytes {
+        let digits = std::str::from_utf8(pairs.next()?).ok()?;
+        if digits
+            .bytes()
+            .any(|b| !matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+        {
             return None;
         }
-        let mut id = [0_u8; 16];
-        for (slot, pair) in id.iter_mut().zip(bytes.chunks_exact(2)) {
-            let digits = std::str::from_utf8(pair).ok()?;
-            if digits
-                .bytes()
-                .any(|b| !matches!(b, b'0'..=b'9' | b'a'..=b'f'))
-            {
-                return None;
-            }
-            *slot = u8::from_str_radix(digits, 16).ok()?;
-        }
-        Some(Self(id))
+        *slot = u8::from_str_radix(digits, 16).ok()?;
     }
+    let nothing_left = pairs.next().is_none() && pairs.remainder().is_empty();
+    nothing_left.then_some(bytes)
 }
 
 /// The `jti` of a continuation token: 128 random bits.
@@ -98,6 +101,67 @@ pub struct StepNumber(pub u32);
 /// The number of a leg within its task, counted from 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LegNumber(pub u32);
+
+/// Names one request for a person's consent: the step that it is about, and 96 random bits, so that a request
+/// asked anew has another name. Not secret, grants nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ApprovalId {
+    /// The task.
+    pub task: TaskId,
+    /// The step.
+    pub step: StepNumber,
+    /// Random.
+    pub serial: [u8; 12],
+}
+
+impl ApprovalId {
+    /// Bytes of an identifier: the task, the step in big-endian, the serial.
+    const LEN: usize = 32;
+
+    /// The identifier as bytes.
+    #[must_use]
+    pub fn bytes(self) -> [u8; Self::LEN] {
+        let mut bytes = [0_u8; Self::LEN];
+        let step = self.step.0.to_be_bytes();
+        let parts = self.task.0.iter().chain(&step).chain(&self.serial);
+        bytes
+            .iter_mut()
+            .zip(parts)
+            .for_each(|(slot, byte)| *slot = *byte);
+        bytes
+    }
+
+    /// Reads what [`ApprovalId::bytes`] writes.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8; Self::LEN]) -> Self {
+        let part = |from: usize, to: usize| bytes.get(from..to).unwrap_or_default();
+        Self {
+            task: TaskId(part(0, 16).try_into().unwrap_or_default()),
+            step: StepNumber(u32::from_be_bytes(
+                part(16, 20).try_into().unwrap_or_default(),
+            )),
+            serial: part(20, 32).try_into().unwrap_or_default(),
+        }
+    }
+
+    /// Parses the 64 lower-case hexadecimal digits that `Display` writes.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        from_hex(text).as_ref().map(Self::from_bytes)
+    }
+}
+
+impl fmt::Display for ApprovalId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Hex(&self.bytes()).fmt(f)
+    }
+}
+
+impl fmt::Debug for ApprovalId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
 
 /// The number of an audit record in the chain, counted from 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]

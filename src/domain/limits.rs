@@ -29,8 +29,10 @@ pub struct Limits {
     pub performers_max: usize,
     /// The most permissions in one grant.
     pub permissions_max: usize,
-    /// The most cancel tokens of a task.
+    /// The most cancel and update tokens of a task within the life of one.
     pub owner_tokens_max: u32,
+    /// The most answers and decisions that a task waits for at a time.
+    pub inputs_max: usize,
 }
 
 impl Default for Limits {
@@ -49,6 +51,7 @@ impl Default for Limits {
             performers_max: 16,
             permissions_max: 64,
             owner_tokens_max: 256,
+            inputs_max: 16,
         }
     }
 }

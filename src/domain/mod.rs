@@ -11,6 +11,7 @@ pub mod event;
 pub mod evidence;
 pub mod grant;
 pub mod id;
+pub mod input;
 pub mod limits;
 pub mod lineage;
 pub mod policy;

@@ -24,28 +24,34 @@ pub enum Action {
     Grant,
     /// Read a task. Resource: the task.
     Query,
+    /// Make a task wait for its owner's answer, as its server. Resource: the task.
+    RequireInput,
     /// Issue or use a token for a step that was found not done. Resource: the tool.
     Retry,
     /// Start or take up a leg. Resource: the task.
     Start,
     /// Issue or use a token for a step. Resource: the tool.
     Step,
+    /// Answer what a task waits for. Resource: the task.
+    Update,
     /// Vouch, as a server, for a principal of an issuer. Resource: the server's tool.
     Vouch,
 }
 
 impl Action {
     /// Every action, in the order of their names.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Cancel,
         Self::Create,
         Self::End,
         Self::Finish,
         Self::Grant,
         Self::Query,
+        Self::RequireInput,
         Self::Retry,
         Self::Start,
         Self::Step,
+        Self::Update,
         Self::Vouch,
     ];
 
@@ -59,9 +65,11 @@ impl Action {
             Self::Finish => "finish",
             Self::Grant => "grant",
             Self::Query => "query",
+            Self::RequireInput => "require_input",
             Self::Retry => "retry",
             Self::Start => "start",
             Self::Step => "step",
+            Self::Update => "update",
             Self::Vouch => "vouch",
         }
     }

@@ -102,6 +102,8 @@ pub enum Purpose {
     Cancel,
     /// Carry out the step with this number.
     Step(StepNumber),
+    /// Answer what the task waits for; its use is the transition.
+    Update,
 }
 
 /// The row without which a signature is an alarm (invariant 5). Keyed by (task, fence).

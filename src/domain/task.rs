@@ -3,6 +3,7 @@
 use super::evidence::ProcessKey;
 use super::grant::{Grant, ToolCall};
 use super::id::{Epoch, Fence, LegNumber, NameHash, SpiffeId, StepNumber, TaskId, Thumbprint};
+use super::input::Input;
 use super::role::{Owner, Role};
 use super::step::Step;
 use super::time::Time;
@@ -57,6 +58,8 @@ pub struct Task {
     pub own: Grant,
     /// State as last written. Ask [`Task::state_at`], which also judges the clocks.
     pub state: TaskState,
+    /// What the task waits for. `InputRequired` while one of them is open.
+    pub inputs: Vec<Input>,
     /// When it stops being runnable.
     pub deadline: Time,
     /// Cancelled at this time unless its owner asked about it before.
@@ -95,9 +98,24 @@ impl Task {
             TaskState::Expired
         } else if self.claimed_at.is_none() && now.reached(self.claim_by) {
             TaskState::Cancelled
+        } else if self.inputs.iter().any(|input| input.is_open(now)) {
+            TaskState::InputRequired
         } else {
-            self.state
+            TaskState::Working
         }
+    }
+
+    /// Waits for one more thing.
+    pub(super) fn wait_for(&mut self, input: Input, now: Time) {
+        self.inputs.push(input);
+        self.wait_on(now, |_| true);
+    }
+
+    /// Goes on waiting for what is open and kept, and for nothing else.
+    pub(super) fn wait_on(&mut self, now: Time, keep: impl Fn(&Input) -> bool) {
+        self.inputs
+            .retain(|input| input.is_open(now) && keep(input));
+        self.state = self.state_at(now);
     }
 
     /// When it ended, if it has by now: as written, or at the moment that the clock decided.

@@ -47,6 +47,8 @@ const METHODS: &[&str] = &[
     "/handfast.v1.Tasks/Create",
     "/handfast.v1.Tasks/Finish",
     "/handfast.v1.Tasks/Get",
+    "/handfast.v1.Tasks/RequireInput",
+    "/handfast.v1.Tasks/Watch",
 ];
 
 /// In the extensions of a reply: what its access event says of it.

@@ -24,4 +24,5 @@ mod metered;
 mod requests;
 mod tasks;
 mod tls;
+mod watch;
 mod whoami;

@@ -27,6 +27,7 @@ impl Api {
             IssueAsk::Cancel(ask) => service.issue_cancel(&peer, ask).await?,
             IssueAsk::Create(ask) => service.issue_create(&peer, *ask).await?,
             IssueAsk::Query(ask) => service.issue_query(&peer, ask).await?,
+            IssueAsk::Update(ask) => service.issue_update(&peer, ask).await?,
         };
         Ok(convert::issued(&issued))
     }

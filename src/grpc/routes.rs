@@ -108,7 +108,7 @@ pub fn operator_routes(api: &Arc<Api>, health: &Health, source: Arc<dyn StatusSo
 pub fn is_stream(path: &str) -> bool {
     matches!(
         path,
-        "/handfast.v1.Legs/Hold" | "/grpc.health.v1.Health/Watch"
+        "/handfast.v1.Legs/Hold" | "/handfast.v1.Tasks/Watch" | "/grpc.health.v1.Health/Watch"
     )
 }
 
@@ -157,7 +157,7 @@ macro_rules! undecided {
 
 decided! {
     CreateResponse EndResponse FinishResponse GetResponse IssueResponse IssueStepResponse ReportResponse
-    RevokeResponse StartResponse
+    RequireInputResponse RevokeResponse StartResponse
 }
 
 undecided! {

@@ -201,6 +201,7 @@ fn task(number: u8) -> Task {
         asked: Grant::default(),
         own: Grant::default(),
         state: TaskState::Working,
+        inputs: Vec::new(),
         deadline: Time(9),
         claim_by: Time(9),
         claimed_at: None,

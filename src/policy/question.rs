@@ -116,9 +116,13 @@ impl Vocabulary {
         let task = || input.task.as_ref().ok_or_else(|| missing("a task"));
         let call = || input.call.as_ref().ok_or_else(|| missing("a tool"));
         let resource = match input.action {
-            Action::Cancel | Action::End | Action::Finish | Action::Query | Action::Start => {
-                entities.task(task()?, input)?
-            }
+            Action::Cancel
+            | Action::End
+            | Action::Finish
+            | Action::Query
+            | Action::RequireInput
+            | Action::Start
+            | Action::Update => entities.task(task()?, input)?,
             Action::Create => entities.tool(call()?)?,
             Action::Grant => {
                 let call = call()?;
@@ -186,11 +190,12 @@ fn evidence_of_actor(input: &PolicyInput) -> Option<&Evidence> {
 /// A principal without a workload asks about its own task only.
 fn principal_alone(input: &PolicyInput) -> Option<PrincipalHash> {
     match input.action {
-        Action::Cancel | Action::Query => input.task.as_ref()?.principal,
+        Action::Cancel | Action::Query | Action::Update => input.task.as_ref()?.principal,
         Action::Create
         | Action::End
         | Action::Finish
         | Action::Grant
+        | Action::RequireInput
         | Action::Retry
         | Action::Start
         | Action::Step
@@ -201,13 +206,14 @@ fn principal_alone(input: &PolicyInput) -> Option<PrincipalHash> {
 /// Whether the actor is always the caller, so that its evidence is known.
 fn needs_evidence(action: Action) -> bool {
     match action {
-        Action::End | Action::Finish | Action::Start | Action::Vouch => true,
+        Action::End | Action::Finish | Action::RequireInput | Action::Start | Action::Vouch => true,
         Action::Cancel
         | Action::Create
         | Action::Grant
         | Action::Query
         | Action::Retry
-        | Action::Step => false,
+        | Action::Step
+        | Action::Update => false,
     }
 }
 

@@ -36,6 +36,8 @@ pub enum OwnerOperation {
     Cancel,
     /// `tasks/get`.
     Query,
+    /// `tasks/update`.
+    Update,
 }
 
 /// `Check` by an MCP server.
@@ -97,10 +99,11 @@ pub enum CheckAnswer {
 
 const QUERY: &str = "Enforcement.Check(query)";
 const CANCEL: &str = "Enforcement.Check(cancel)";
+const UPDATE: &str = "Enforcement.Check(update)";
 const STEP: &str = "Enforcement.Check(step)";
 
 impl Continuation {
-    /// Checks an owner's query or cancel for its server.
+    /// Checks an owner's query, cancel or update for its server.
     ///
     /// # Errors
     /// See [`Failure`]: no decision was possible. A refusal is an answer.
@@ -125,6 +128,7 @@ impl Continuation {
         let (name, action) = match ask.operation {
             OwnerOperation::Cancel => (CANCEL, Action::Cancel),
             OwnerOperation::Query => (QUERY, Action::Query),
+            OwnerOperation::Update => (UPDATE, Action::Update),
         };
         let token = match &ask.proofs {
             None => None,
@@ -147,7 +151,12 @@ impl Continuation {
             record: token.as_ref().map(|presented| presented.claims.fence),
             ..Load::of(Locator::Name(handle))
         };
-        let judge = self.owner_judge(evidence, (name, action), token, ask.principal);
+        let judge = self.owner_judge(
+            evidence,
+            (name, ask.operation, action),
+            token,
+            ask.principal,
+        );
         let (answer, number) = match self.decide(load, judge).await? {
             Decision::Recorded(done) => {
                 let number = done.number();
@@ -161,8 +170,10 @@ impl Continuation {
         };
         let (checked, task) = answer;
         let answer = match checked {
-            OwnerChecked::Cancelled => {
-                self.leases.end(task.id, HoldKind::Cancelled);
+            OwnerChecked::Cancelled | OwnerChecked::Updated(_) => {
+                if checked == OwnerChecked::Cancelled {
+                    self.leases.end(task.id, HoldKind::Cancelled);
+                }
                 CheckAnswer::Fresh {
                     act_by: now.after(self.settings.limits.act_by),
                     task,
@@ -177,7 +188,7 @@ impl Continuation {
     fn owner_judge(
         &self,
         evidence: &Evidence,
-        (name, action): (&'static str, Action),
+        (name, operation, action): (&'static str, OwnerOperation, Action),
         token: Option<Presented>,
         vouched: Option<Vouched>,
     ) -> std::sync::Arc<super::ports::ledger::Judge<(OwnerChecked, TaskView)>> {
@@ -195,10 +206,11 @@ impl Continuation {
             }
             let permit = scene.permit(action, actor)?;
             let roles = (&server, &owner);
-            let transition = if action == Action::Cancel {
-                check::cancel(scene.lineage, roles, token.as_ref(), &permit, &scene.now)?
-            } else {
-                check::query(task, roles, token.as_ref(), &permit, &scene.now)?
+            let (token, now) = (token.as_ref(), &scene.now);
+            let transition = match operation {
+                OwnerOperation::Cancel => check::cancel(scene.lineage, roles, token, &permit, now)?,
+                OwnerOperation::Query => check::query(task, roles, token, &permit, now)?,
+                OwnerOperation::Update => check::update(scene.lineage, roles, token, &permit, now)?,
             };
             let after = transition.writes.task.as_ref().unwrap_or(task);
             let view = view(after, scene.now.time);
@@ -286,9 +298,11 @@ impl Continuation {
             let audience = held(demanded(task, &call, &scene.now))?;
             let action = match claims.operation {
                 Operation::Retry => Action::Retry,
-                Operation::Cancel | Operation::Create | Operation::Query | Operation::Step => {
-                    Action::Step
-                }
+                Operation::Cancel
+                | Operation::Create
+                | Operation::Query
+                | Operation::Step
+                | Operation::Update => Action::Step,
             };
             let owner_authority =
                 task.owner.workload.is_some() && task.asked.permits(&call, scene.now.time);

@@ -18,6 +18,8 @@ mod scene;
 mod settings;
 mod sweep;
 mod tasks;
+mod views;
+mod watch;
 mod whoami;
 
 pub use enforcement::{CheckAnswer, CheckOwner, CheckStep, OwnerOperation, Proofs, TaskView};
@@ -27,7 +29,9 @@ pub use operator::{StatusView, TaskSummary};
 pub use report::ReportAsk;
 pub use requests::{CreateAsk, IssuedToken, NameAsk};
 pub use settings::{Settings, Vouched, WorkloadRow};
-pub use tasks::{RegisterAsk, RegisteredTask, ServerView};
+pub use tasks::{RegisterAsk, RegisteredTask};
+pub use views::{InputAsk, ServerView};
+pub use watch::WatchStream;
 pub use whoami::WhoAmI;
 
 use crate::domain::denial::Reason;
@@ -39,7 +43,7 @@ use ports::{
     AttestError, AttestedWorkload, Attestor, Certificates, Clock, Entropy, Freshness, Ledger,
     LedgerError, Names, Peer, Policy, Processes, Signer,
 };
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// What the service runs on.
 #[derive(Clone, Debug)]
@@ -72,6 +76,7 @@ pub struct Continuation {
     leases: Arc<leases::Leases>,
     notes: Arc<notes::FoldedNotes>,
     rates: Arc<rate::Rates>,
+    watchers: Arc<watch::Watchers>,
     started: std::time::Duration,
 }
 
@@ -132,6 +137,7 @@ impl Continuation {
                 &settings,
             )),
             rates: Arc::new(rate::Rates::new(Arc::clone(&ports.clock), &settings)),
+            watchers: Arc::new(watch::Watchers::new(&settings)),
             started: ports.clock.monotonic(),
             settings,
             ports,
@@ -214,6 +220,20 @@ impl Continuation {
         let current = move || policy.generation() == generation;
         let notes: &dyn ports::ledger::Notes = self.notes.as_ref();
         let ports = (self.ports.ledger.as_ref(), notes);
-        Ok(ports::ledger::decide(ports, load, judge, current).await?)
+        let about = Arc::new(Mutex::new(None));
+        let decided = {
+            let about = Arc::clone(&about);
+            let judge: Arc<ports::ledger::Judge<E>> = Arc::new(move |rows| {
+                let judged = judge(rows)?;
+                *about.lock().unwrap_or_else(PoisonError::into_inner) = judged.event.task;
+                Ok(judged)
+            });
+            ports::ledger::decide(ports, load, judge, current).await?
+        };
+        let about = *about.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (Decision::Recorded(_), Some(task)) = (&decided, about) {
+            self.watchers.touch(task);
+        }
+        Ok(decided)
     }
 }

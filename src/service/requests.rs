@@ -9,9 +9,10 @@ use crate::domain::decide::owner::{self, AskOwner};
 use crate::domain::denial::Reason;
 use crate::domain::grant::{Grant, ToolCall};
 use crate::domain::id::{SpiffeId, TaskId};
-use crate::domain::lineage::{Load, Locator};
-use crate::domain::policy::{Action, CallFacts};
+use crate::domain::lineage::{Load, Locator, Now, Transition};
+use crate::domain::policy::{Action, CallFacts, Permit};
 use crate::domain::role::{AsOwnerPrincipalDue, Held};
+use crate::domain::task::Task;
 use crate::domain::time::Time;
 use secrecy::{ExposeSecret, SecretString};
 use std::time::Duration;
@@ -33,7 +34,7 @@ pub struct CreateAsk {
     pub lifetime: Duration,
 }
 
-/// A query or cancel token is asked for.
+/// A query, cancel or update token is asked for.
 #[derive(Clone, Debug)]
 pub struct NameAsk {
     /// DER of the hand certificate.
@@ -58,6 +59,16 @@ pub struct IssuedToken {
 const CREATE: &str = "Requests.Issue(create)";
 const QUERY: &str = "Requests.Issue(query)";
 const CANCEL: &str = "Requests.Issue(cancel)";
+const UPDATE: &str = "Requests.Issue(update)";
+
+/// A rule of [`owner`] that issues a token with a record.
+type IssueOwner = fn(
+    &Task,
+    &Held<AsOwnerPrincipalDue>,
+    &AskOwner,
+    &Permit,
+    &Now<'_>,
+) -> Result<Transition<TokenClaims>, Reason>;
 
 impl Continuation {
     /// Issues a create token.
@@ -166,17 +177,39 @@ impl Continuation {
     /// # Errors
     /// See [`Failure`].
     pub async fn issue_cancel(&self, peer: &Peer, ask: NameAsk) -> Result<IssuedToken, Failure> {
+        let how = (CANCEL, Action::Cancel);
+        self.issue_effectful(peer, ask, how, owner::issue_cancel)
+            .await
+    }
+
+    /// Issues an update token: for the answer to what a task waits for.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub async fn issue_update(&self, peer: &Peer, ask: NameAsk) -> Result<IssuedToken, Failure> {
+        let how = (UPDATE, Action::Update);
+        self.issue_effectful(peer, ask, how, owner::issue_update)
+            .await
+    }
+
+    async fn issue_effectful(
+        &self,
+        peer: &Peer,
+        ask: NameAsk,
+        (name, action): (&'static str, Action),
+        issue: IssueOwner,
+    ) -> Result<IssuedToken, Failure> {
         let caller = self.attest(peer, Freshness::Now).await?;
         let (load, ask) = self.name_ask(&ask)?;
-        let judge = self.judge(CANCEL, caller.evidence(), move |scene| {
+        let judge = self.judge(name, caller.evidence(), move |scene| {
             let task = scene.lineage.known(&scene.now)?;
             let held = Held::<AsOwnerPrincipalDue>::check(task, scene.evidence)?;
-            let permit = scene.permit(Action::Cancel, held.spiffe_id.as_ref())?;
-            owner::issue_cancel(task, &held, &ask, &permit, &scene.now)
+            let permit = scene.permit(action, held.spiffe_id.as_ref())?;
+            issue(task, &held, &ask, &permit, &scene.now)
         });
         match self.decide(load, judge).await? {
             Decision::Recorded(claims) => self.sign(&claims),
-            Decision::Noted(_) => Err(Failure::Internal("a cancel token has no row".to_owned())),
+            Decision::Noted(_) => Err(Failure::Internal("an owner's token has no row".to_owned())),
             Decision::Denied(denied) => Err(self.refuse(denied)),
         }
     }

@@ -63,6 +63,10 @@ pub struct Settings {
     pub holds_per_leg_max: usize,
     /// Events that wait in one `Hold` stream before it is closed.
     pub hold_queue_max: usize,
+    /// The most `Watch` streams.
+    pub watches_max: usize,
+    /// The most `Watch` streams of one user.
+    pub watches_per_uid_max: usize,
     /// Refusals of one user that are told apart by process and task at a time.
     pub fold_denials_per_uid_max: usize,
 }

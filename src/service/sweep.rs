@@ -239,7 +239,7 @@ impl Continuation {
                 let state = self.seen(task.clone(), now).await?.state_at(now);
                 if state != task.state {
                     self.expire(task.id).await;
-                } else if state == TaskState::Working
+                } else if !state.is_terminal()
                     && now
                         .after(self.settings.deadline_notice)
                         .reached(task.deadline)
@@ -277,17 +277,14 @@ impl Continuation {
             Ok(end::sweep(scene.rows, &scene.now))
         });
         match self.decide(Load::of(Locator::Task(task)), judge).await {
-            Ok(Decision::Recorded(ended)) => {
-                let kind = match ended.effect() {
-                    TaskState::Cancelled => HoldKind::Cancelled,
-                    TaskState::Completed
-                    | TaskState::Expired
-                    | TaskState::Failed
-                    | TaskState::InputRequired
-                    | TaskState::Working => HoldKind::Finished,
-                };
-                self.leases.end(task, kind);
-            }
+            Ok(Decision::Recorded(swept)) => match swept.effect() {
+                TaskState::Cancelled => self.leases.end(task, HoldKind::Cancelled),
+                TaskState::Completed | TaskState::Expired | TaskState::Failed => {
+                    self.leases.end(task, HoldKind::Finished);
+                }
+                // Only what it waited for has lapsed.
+                TaskState::InputRequired | TaskState::Working => {}
+            },
             Ok(Decision::Denied(_) | Decision::Noted(_)) => {}
             Err(error) => tracing::warn!(%task, ?error, "a task's end could not be written"),
         }

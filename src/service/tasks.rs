@@ -11,7 +11,7 @@ use crate::domain::denial::Reason;
 use crate::domain::evidence::Evidence;
 use crate::domain::grant::{Grant, Permission, ToolCall};
 use crate::domain::id::{Fence, PrincipalHash, SpiffeId, TaskId, Thumbprint};
-use crate::domain::lineage::{Load, Locator, Transition};
+use crate::domain::lineage::{Load, Locator};
 use crate::domain::policy::{Action, CallFacts};
 use crate::domain::role::{AsServer, Held};
 use crate::domain::task::TaskState;
@@ -55,22 +55,6 @@ pub struct RegisteredTask {
 
 const CREATE: &str = "Tasks.Create";
 const FINISH: &str = "Tasks.Finish";
-const GET: &str = "Tasks.Get";
-
-/// What a server sees of its task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ServerView {
-    /// State now.
-    pub state: TaskState,
-    /// When it stops being runnable.
-    pub deadline: Time,
-    /// Whether a leg is up.
-    pub leg_live: bool,
-    /// How many legs there have been.
-    pub legs: u32,
-    /// Highest step issued.
-    pub last_step: u32,
-}
 
 impl Continuation {
     /// Registers a task: burns the create token, or takes the principal vouched for.
@@ -224,33 +208,6 @@ impl Continuation {
             Ok(answer)
         })
         .await
-    }
-
-    /// What a server sees of its task.
-    ///
-    /// # Errors
-    /// See [`Failure`].
-    pub async fn get(&self, peer: &Peer, task: TaskId) -> Result<(ServerView, String), Failure> {
-        let caller = self.attest(peer, Freshness::Recent).await?;
-        let judge = self.judge(GET, caller.evidence(), move |scene| {
-            let task = scene.lineage.known(&scene.now)?;
-            let held = Held::<AsServer>::check(task, scene.evidence)?;
-            scene.permit(Action::Query, held.spiffe_id.as_ref())?;
-            let state = task.state_at(scene.now.time);
-            Ok(Transition::unchanged(ServerView {
-                state,
-                deadline: task.deadline,
-                // The sweep writes a passed deadline down later: no leg outlives the task.
-                leg_live: !state.is_terminal() && task.live_leg(scene.now.epoch).is_some(),
-                legs: task.legs.0,
-                last_step: task.last_step.0,
-            }))
-        });
-        match self.decide(Load::of(Locator::Task(task)), judge).await? {
-            Decision::Recorded(seen) => Ok((*seen.effect(), self.decision_id(seen.number()))),
-            Decision::Noted(seen) => Ok((*seen.effect(), self.decision_id(seen.number()))),
-            Decision::Denied(denied) => Err(self.refuse(denied)),
-        }
     }
 
     /// Commits a decision whose answer is the task's state.

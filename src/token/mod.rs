@@ -110,7 +110,11 @@ fn check_form(claims: &TokenClaims) -> Result<(), TokenError> {
     }
     let longest = match claims.operation {
         Operation::Query => QUERY_TTL_MAX,
-        Operation::Cancel | Operation::Create | Operation::Retry | Operation::Step => TTL_MAX,
+        Operation::Cancel
+        | Operation::Create
+        | Operation::Retry
+        | Operation::Step
+        | Operation::Update => TTL_MAX,
     };
     if claims.expires_at > claims.issued_at.after(longest) {
         return Err(TokenError::Lifetime);

@@ -11,6 +11,8 @@ mod creation;
 #[cfg(test)]
 mod endings;
 #[cfg(test)]
+mod inputs;
+#[cfg(test)]
 mod job;
 #[cfg(test)]
 mod methods;

@@ -24,7 +24,10 @@ fn answers(job: &Job, names: &Names) -> Vec<(String, Value)> {
     let ops = [
         owner("issue_query"),
         owner("issue_cancel"),
+        owner("issue_update"),
         json!({ "op": "get", "task_id": task }),
+        json!({ "op": "require_input", "task_id": task, "keys": ["amount"] }),
+        json!({ "op": "watch", "task_id": task }),
         json!({ "op": "finish", "task_id": task, "completed": true, "request_id": "f" }),
         json!({ "op": "start", "work_reference": reference, "hand": "own", "request_id": "s" }),
         json!({

@@ -69,7 +69,7 @@ fn assert_twin(job: &Job, refused: &Value) {
 
 fn requests_issue(cast: &mut Cast) {
     let task = cast.task();
-    for op in ["issue_query", "issue_cancel"] {
+    for op in ["issue_query", "issue_update", "issue_cancel"] {
         let op = json!({
             "op": op, "request_id": op, "hand": "client", "server": SERVER, "handle": task.handle,
         });
@@ -102,6 +102,20 @@ fn tasks_finish(cast: &mut Cast) {
     let op = json!({ "op": "finish", "task_id": id, "completed": true, "request_id": "f" });
     assert_twin(&cast.job, &cast.server.err(&op));
     assert_eq!(cast.job.server.ok(&op)["state"], "completed");
+}
+
+fn tasks_require_input(cast: &mut Cast) {
+    let id = cast.task().id;
+    let op = json!({ "op": "require_input", "task_id": id, "keys": ["amount"] });
+    assert_twin(&cast.job, &cast.server.err(&op));
+    assert_eq!(cast.job.server.ok(&op)["state"], "input_required");
+}
+
+fn tasks_watch(cast: &mut Cast) {
+    let op = json!({ "op": "watch", "task_id": cast.task().id });
+    assert_twin(&cast.job, &cast.server.err(&op));
+    cast.job.server.ok(&op);
+    assert_eq!(cast.job.server.event()["notice"]["state"], "working");
 }
 
 fn legs_start(cast: &mut Cast) {
@@ -138,7 +152,7 @@ fn enforcement_check(cast: &mut Cast) {
     let op = check_op(&leg, &token);
     assert_twin(&cast.job, &cast.tool.ok(&op));
     assert_eq!(cast.job.tool.ok(&op)["answer"], "fresh");
-    for (operation, answer) in [("query", "read"), ("cancel", "fresh")] {
+    for (operation, answer) in [("query", "read"), ("update", "read"), ("cancel", "fresh")] {
         let op = cast.job.owner_op(operation, &leg.task.handle);
         assert_twin(&cast.job, &cast.server.ok(&op));
         assert_eq!(cast.job.server.ok(&op)["answer"], answer);
@@ -200,6 +214,8 @@ const ROWS: &[Row] = &[
     (&["Tasks.Create"], tasks_create),
     (&["Tasks.Get"], tasks_get),
     (&["Tasks.Finish"], tasks_finish),
+    (&["Tasks.RequireInput"], tasks_require_input),
+    (&["Tasks.Watch"], tasks_watch),
     (&["Legs.Start"], legs_start),
     (&["Legs.Issue"], legs_issue),
     (&["Legs.Hold"], legs_hold),

@@ -107,6 +107,7 @@ pub(crate) fn task() -> Task {
         asked: grant(),
         own: Grant::default(),
         state: TaskState::Working,
+        inputs: Vec::new(),
         deadline: Time(START.0 + 3_600_000),
         claim_by: Time(START.0 + 300_000),
         claimed_at: Some(START),

@@ -4,6 +4,7 @@ use crate::fixture::{START, World, id, task, worker};
 use handfast::domain::decide::end;
 use handfast::domain::denial::Reason;
 use handfast::domain::id::TaskId;
+use handfast::domain::input::Input;
 use handfast::domain::lineage::{DEPTH_MAX, Lineage};
 use handfast::domain::role::{AsPerformer, Held};
 use handfast::domain::task::{Task, TaskState};
@@ -131,12 +132,13 @@ fn a_sweep_writes_down_what_the_line_decided() {
 fn a_task_that_waits_for_an_answer_is_alive_but_takes_no_new_step() {
     let mut world = World::new();
     world.start(&worker()).unwrap();
-    world.lineage.task.as_mut().unwrap().state = TaskState::InputRequired;
+    let waits = |world: &mut World, inputs| world.lineage.task.as_mut().unwrap().inputs = inputs;
+    waits(&mut world, vec![Input::Server("amount".to_owned())]);
     assert_eq!(
         world.issue(&worker(), (1, 1), (1, 1)),
         Err(Reason::InputRequired)
     );
-    world.lineage.task.as_mut().unwrap().state = TaskState::Working;
+    waits(&mut world, Vec::new());
     world.issue(&worker(), (1, 1), (1, 1)).unwrap();
     assert_eq!(
         world.task().owner.workload.as_ref().unwrap().spiffe_id,

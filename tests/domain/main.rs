@@ -16,3 +16,5 @@ mod roles;
 mod rules;
 #[cfg(test)]
 mod tables;
+#[cfg(test)]
+mod task_table;

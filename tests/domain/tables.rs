@@ -2,144 +2,19 @@
 //!
 //! `UPDATE_DOCS=1` writes the page; without it a stale page fails.
 
-use crate::fixture::{
-    PRINCIPAL, World, id, owner, owner_claims, permit, present, second_worker, server, tool, twin,
-    worker,
-};
-use handfast::domain::claims::Operation;
-use handfast::domain::decide::check::{self, OwnerChecked, StepChecked};
+use crate::fixture::{World, permit, second_worker, tool, twin, worker};
+use crate::task_table::{self, Cell, finished, table, waiting};
+use handfast::domain::decide::check::StepChecked;
 use handfast::domain::decide::end::{self, Ending, LegEnding};
-use handfast::domain::decide::owner::{self as ask, AskOwner};
 use handfast::domain::decide::report::Outcome;
 use handfast::domain::decide::step::StepAsked;
 use handfast::domain::denial::Reason;
 use handfast::domain::evidence::Evidence;
-use handfast::domain::id::{Digest, Epoch, Fence, Jti, LegNumber};
-use handfast::domain::lineage::Lineage;
-use handfast::domain::role::{AsOwner, AsOwnerPrincipalDue, AsPerformer, AsServer, Held};
+use handfast::domain::id::{Epoch, LegNumber};
+use handfast::domain::role::{AsPerformer, Held};
 use handfast::domain::step::StepState;
-use handfast::domain::time::Time;
-use std::fmt::Write as _;
 
-type Cell = fn(&mut World) -> Result<String, Reason>;
-
-fn table(title: &str, columns: &[(&str, World)], rows: &[(&str, Cell)]) -> String {
-    let mut text = format!("## {title}\n\n| command |");
-    for (name, _) in columns {
-        write!(text, " {name} |").unwrap();
-    }
-    text.push_str("\n|---|");
-    text.push_str(&"---|".repeat(columns.len()));
-    text.push('\n');
-    for (name, cell) in rows {
-        write!(text, "| {name} |").unwrap();
-        for (_, world) in columns {
-            let answer = match cell(&mut world.clone()) {
-                Ok(answer) => answer,
-                Err(Reason::Unknown | Reason::NotHeld(_)) => "U".to_owned(),
-                Err(reason) => format!("refused `{}`", reason.name()),
-            };
-            write!(text, " {answer} |").unwrap();
-        }
-        text.push('\n');
-    }
-    text.push('\n');
-    text
-}
-
-fn absent() -> World {
-    let mut world = World::new();
-    world.lineage = Lineage::default();
-    world
-}
-
-fn ended() -> World {
-    let mut world = World::new();
-    let revoked = end::revoke(world.task(), &world.now());
-    world.apply(revoked);
-    world
-}
-
-fn forgotten() -> World {
-    let mut world = ended();
-    world.later(u64::try_from(world.limits.retention.as_millis()).unwrap());
-    world
-}
-
-fn owner_ask() -> AskOwner {
-    AskOwner {
-        jti: Jti([7; 16]),
-        certificate: Digest([8; 32]),
-        certificate_ends: Time(u64::MAX),
-    }
-}
-
-fn asked(world: &mut World, who: &Evidence, cancel: bool) -> Result<String, Reason> {
-    let task = world.lineage.known(&world.now())?;
-    let held = Held::<AsOwnerPrincipalDue>::check(task, who)?;
-    let ask = owner_ask();
-    let issue = if cancel {
-        ask::issue_cancel
-    } else {
-        ask::issue_query
-    };
-    issue(task, &held, &ask, &permit(), &world.now()).map(|_| "token".to_owned())
-}
-
-fn checked(world: &mut World, principal: Digest, cancel: bool) -> Result<String, Reason> {
-    if cancel && world.lineage.task.is_some() {
-        asked_and_applied(world)?;
-    }
-    let rows = world.rows(None, world.lineage.task.as_ref().map(|task| task.fence));
-    let task = rows.known(&world.now())?;
-    let operation = if cancel {
-        Operation::Cancel
-    } else {
-        Operation::Query
-    };
-    let token = present(owner_claims(world, operation, task.fence));
-    let held = Held::<AsServer>::check(task, &server())?;
-    let owner = Held::<AsOwner>::with_principal(task, Some(&id("assistant")), Some(principal))?;
-    let answer = if cancel {
-        check::cancel(
-            &rows,
-            (&held, &owner),
-            Some(&token),
-            &permit(),
-            &world.now(),
-        )?
-    } else {
-        check::query(task, (&held, &owner), Some(&token), &permit(), &world.now())?
-    };
-    Ok(match answer.effect {
-        OwnerChecked::Cancelled => "cancelled; leg ends, issued tokens void".to_owned(),
-        OwnerChecked::Ended(_) => "acknowledged, no change".to_owned(),
-        OwnerChecked::Read(_) => "read".to_owned(),
-    })
-}
-
-fn asked_and_applied(world: &mut World) -> Result<(), Reason> {
-    let held = Held::<AsOwnerPrincipalDue>::check(world.task(), &owner())?;
-    let ask = owner_ask();
-    let issued = ask::issue_cancel(world.task(), &held, &ask, &permit(), &world.now())?;
-    world.apply(issued);
-    Ok(())
-}
-
-fn finished(world: &mut World, fence: Option<Fence>) -> Result<String, Reason> {
-    let task = world.lineage.known(&world.now())?;
-    let held = Held::<AsServer>::check(task, &server())?;
-    end::finish(
-        task,
-        &held,
-        (Ending::Completed, fence),
-        &permit(),
-        &world.now(),
-    )
-    .map(|done| format!("{:?}", done.effect).to_lowercase())
-}
-
-fn started(world: &mut World, who: &Evidence) -> Result<String, Reason> {
+pub(crate) fn started(world: &mut World, who: &Evidence) -> Result<String, Reason> {
     world.start(who).map(|started| {
         if started.reattached {
             format!("re-attach: same leg, fence {}", started.fence.0)
@@ -168,12 +43,8 @@ fn step(world: &mut World, who: &Evidence, number: u32, rest: (u8, u8)) -> Resul
 fn ended_by_holder(world: &mut World, ending: LegEnding) -> Result<String, Reason> {
     let task = world.lineage.known(&world.now())?;
     let held = Held::<AsPerformer>::check(task, &worker())?;
-    end::end(task, &held, (LegNumber(1), ending), &permit(), &world.now()).map(|done| {
-        format!(
-            "leg ends, task {}",
-            format!("{:?}", done.effect).to_lowercase()
-        )
-    })
+    end::end(task, &held, (LegNumber(1), ending), &permit(), &world.now())
+        .map(|done| format!("leg ends, task {}", task_table::word(done.effect)))
 }
 
 fn word(state: StepState) -> &'static str {
@@ -252,40 +123,12 @@ fn reported(world: &mut World, outcome: Outcome) -> Result<String, Reason> {
         .map(|state| word(state).to_owned())
 }
 
-fn task_table() -> String {
-    let columns = [
-        ("none", absent()),
-        ("working", World::new()),
-        ("terminal", ended()),
-        ("forgotten", forgotten()),
-    ];
-    let rows: [(&str, Cell); 12] = [
-        ("Issue(query)", |w| asked(w, &owner(), false)),
-        ("Check(query)", |w| checked(w, PRINCIPAL, false)),
-        ("Issue(cancel)", |w| asked(w, &owner(), true)),
-        ("Check(cancel)", |w| checked(w, PRINCIPAL, true)),
-        ("Finish(completed), no leg", |w| finished(w, None)),
-        ("Start by a performer", |w| started(w, &worker())),
-        ("Issue(query) by a thief", |w| asked(w, &worker(), false)),
-        ("Issue(cancel) by a thief", |w| asked(w, &worker(), true)),
-        ("Check(query), other principal", |w| {
-            checked(w, Digest([1; 32]), false)
-        }),
-        ("Check(cancel), other principal", |w| {
-            checked(w, Digest([1; 32]), true)
-        }),
-        ("Start by a twin without the evidence", |w| {
-            started(w, &twin())
-        }),
-        ("Start by anybody else", |w| started(w, &owner())),
-    ];
-    table("Task", &columns, &rows)
-}
-
 fn leg_table() -> String {
     let columns = [
         ("no leg", World::new()),
+        ("no leg, input_required", waiting(World::new())),
         ("live", leg_up()),
+        ("live, input_required", waiting(leg_up())),
         ("suspended", suspended()),
         ("task terminal", ended_after_leg()),
     ];
@@ -329,10 +172,14 @@ fn step_table() -> String {
         ("unknown", step_in(StepState::Unknown)),
         ("expired", step_in(StepState::Void)),
     ];
-    let rows: [(&str, Cell); 17] = [
+    let rows: [(&str, Cell); 18] = [
         ("Check, all right", |w| at_tool(w, &tool(), 1)),
         ("Check, other arguments", |w| at_tool(w, &tool(), 2)),
         ("Check by another caller", |w| at_tool(w, &worker(), 1)),
+        ("Check while the task waits for input", |w| {
+            *w = waiting(w.clone());
+            at_tool(w, &tool(), 1)
+        }),
         ("Check after cancel", |w| {
             let revoked = end::revoke(w.task(), &w.now());
             w.apply(revoked);
@@ -387,7 +234,7 @@ fn the_tables_in_the_docs_are_what_the_rules_decide() {
         "# States\n\nWritten by `tests/domain/tables.rs` (`UPDATE_DOCS=1 cargo test --test domain`): \
          each cell is what the rules answered.\nU = \"unknown task\", alike for unknown, foreign and \
          forgotten.\n\n{}{}{}",
-        task_table(),
+        task_table::task_table(),
         leg_table(),
         step_table()
     );

@@ -340,6 +340,8 @@ fn settings() -> Settings {
         legs_max: 10,
         holds_per_leg_max: 2,
         hold_queue_max: 8,
+        watches_max: 4,
+        watches_per_uid_max: 2,
         fold_denials_per_uid_max: 64,
     }
 }

@@ -100,6 +100,7 @@ pub(crate) fn task(number: u64) -> Task {
         asked: Grant::default(),
         own: Grant::default(),
         state: TaskState::Working,
+        inputs: Vec::new(),
         deadline: Time(1_000_000),
         claim_by: Time(1_000_000),
         claimed_at: None,

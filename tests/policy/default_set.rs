@@ -42,7 +42,7 @@ fn every_action_is_refused_to_the_same_path_of_another_trust_domain() {
 #[test]
 fn owners_act_on_their_own_tasks_only() {
     let policy = default_set();
-    for action in [Action::Query, Action::Cancel] {
+    for action in [Action::Query, Action::Update, Action::Cancel] {
         refused(&policy, &by(WORKER, ordinary(action)));
         refused(&policy, &by(MAILER, ordinary(action)));
         let nobodys = TaskFacts {
@@ -69,7 +69,7 @@ fn a_server_reads_and_finishes_its_own_tasks_and_cancels_none() {
 #[test]
 fn a_principal_alone_reads_and_cancels_its_own_task() {
     let policy = default_set();
-    for action in [Action::Query, Action::Cancel] {
+    for action in [Action::Query, Action::Update, Action::Cancel] {
         let users = PolicyInput {
             actor: None,
             evidence: None,
@@ -108,7 +108,7 @@ fn a_principal_alone_does_nothing_else() {
             ..ordinary(action)
         };
         let permitted = policy.evaluate(&input).is_ok();
-        let expected = matches!(action, Action::Query | Action::Cancel);
+        let expected = matches!(action, Action::Query | Action::Cancel | Action::Update);
         assert_eq!(permitted, expected, "{action:?}");
     }
 }
@@ -140,6 +140,7 @@ fn what_is_checked_by_somebody_else_needs_no_evidence() {
         Action::Query,
         Action::Retry,
         Action::Step,
+        Action::Update,
     ] {
         let input = PolicyInput {
             evidence: None,
@@ -152,7 +153,13 @@ fn what_is_checked_by_somebody_else_needs_no_evidence() {
 #[test]
 fn what_only_the_caller_does_needs_evidence() {
     let policy = default_set();
-    for action in [Action::End, Action::Finish, Action::Start, Action::Vouch] {
+    for action in [
+        Action::End,
+        Action::Finish,
+        Action::RequireInput,
+        Action::Start,
+        Action::Vouch,
+    ] {
         let input = PolicyInput {
             evidence: None,
             ..ordinary(action)

@@ -69,11 +69,11 @@ pub(crate) fn call(audience: &str, tool: &str) -> CallFacts {
 /// What the agent asks when the right workload does the ordinary thing.
 pub(crate) fn ordinary(action: Action) -> PolicyInput {
     let (actor, task, call, issuer) = match action {
-        Action::Cancel | Action::Query => (OWNER, Some(task()), None, None),
+        Action::Cancel | Action::Query | Action::Update => (OWNER, Some(task()), None, None),
         Action::Create => (OWNER, None, Some(call(SERVER, "render")), None),
         Action::Grant => (OWNER, None, Some(call(MAILER, "send")), None),
         Action::End | Action::Start => (WORKER, Some(task()), None, None),
-        Action::Finish => (SERVER, Some(task()), None, None),
+        Action::Finish | Action::RequireInput => (SERVER, Some(task()), None, None),
         Action::Retry | Action::Step => (WORKER, Some(task()), Some(call(MAILER, "send")), None),
         Action::Vouch => {
             let issuer = "https://login.example.org".to_owned();

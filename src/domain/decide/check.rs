@@ -5,6 +5,7 @@ use crate::domain::claims::{Operation, Subject};
 use crate::domain::denial::Reason;
 use crate::domain::grant::ToolCall;
 use crate::domain::id::{Digest, Fence, SpiffeId, StepNumber};
+use crate::domain::input::Input;
 use crate::domain::lineage::{Lineage, Now, Transition, Writes};
 use crate::domain::policy::Permit;
 use crate::domain::role::{AsAudience, AsOwner, AsServer, Held};
@@ -12,7 +13,7 @@ use crate::domain::step::{Purpose, StepState, TokenRecord};
 use crate::domain::task::{Task, TaskState};
 use crate::domain::time::Time;
 
-/// The answer to an owner's query or cancel.
+/// The answer to an owner's query, cancel or update.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OwnerChecked {
     /// The task is cancelled now, by this call.
@@ -21,6 +22,8 @@ pub enum OwnerChecked {
     Ended(TaskState),
     /// The task may be read.
     Read(TaskState),
+    /// The owner's answer is taken, by this call; what the server waited for is settled.
+    Updated(TaskState),
 }
 
 /// Lets the owner read. Its first query is written down: from then on the handle is fixed.
@@ -65,24 +68,11 @@ pub fn cancel(
 ) -> Result<Transition<OwnerChecked>, Reason> {
     let task = lineage.known(now)?;
     owner_token(task, roles.0, token, Operation::Cancel, now)?;
-    let mut writes = Writes::default();
-    if let Some(token) = token {
-        let record = record_of(lineage, token)?;
-        if record.purpose != Purpose::Cancel {
-            return Err(Reason::TokenInvalid("operation"));
-        }
-        if record.used_at.is_some() {
-            // Used before: the task is cancelled, or had ended when it was used.
-            return Ok(Transition::unchanged(OwnerChecked::Ended(
-                task.state_at(now.time),
-            )));
-        }
-        writes.records.push(TokenRecord {
-            used_at: Some(now.time),
-            ..record.clone()
-        });
-    }
     let state = task.state_at(now.time);
+    let Some(mut writes) = burn(lineage, token, Purpose::Cancel, now)? else {
+        // Used before: the task is cancelled, or had ended when it was used.
+        return Ok(Transition::unchanged(OwnerChecked::Ended(state)));
+    };
     if state.is_terminal() {
         return Ok(Transition {
             writes,
@@ -96,6 +86,65 @@ pub fn cancel(
         writes,
         effect: OwnerChecked::Cancelled,
     })
+}
+
+/// Takes the owner's answer: the task no longer waits for its server. Consent to a step is another matter.
+///
+/// # Errors
+/// [`Reason::Terminal`] after the task's end, else the first rule that is broken.
+pub fn update(
+    lineage: &Lineage,
+    roles: (&Held<AsServer>, &Held<AsOwner>),
+    token: Option<&Presented>,
+    _permit: &Permit,
+    now: &Now<'_>,
+) -> Result<Transition<OwnerChecked>, Reason> {
+    let task = lineage.known(now)?;
+    owner_token(task, roles.0, token, Operation::Update, now)?;
+    task.runnable(now.time)?;
+    let Some(mut writes) = burn(lineage, token, Purpose::Update, now)? else {
+        let state = task.state_at(now.time);
+        return Ok(Transition::unchanged(OwnerChecked::Read(state)));
+    };
+    let mut next = task.clone();
+    next.claimed_at = next.claimed_at.or(Some(now.time));
+    next.wait_on(now.time, |input| !matches!(input, Input::Server(_)));
+    let state = next.state_at(now.time);
+    let answered = next.inputs.len() < task.inputs.len();
+    if next != *task {
+        writes.task = Some(next);
+    }
+    // Nothing was asked, or it was answered before: acknowledged, and no answer is taken.
+    let effect = if answered {
+        OwnerChecked::Updated(state)
+    } else {
+        OwnerChecked::Read(state)
+    };
+    Ok(Transition { writes, effect })
+}
+
+/// Burns an owner's token, if there is one; `None` for one that was used before.
+fn burn(
+    lineage: &Lineage,
+    token: Option<&Presented>,
+    purpose: Purpose,
+    now: &Now<'_>,
+) -> Result<Option<Writes>, Reason> {
+    let mut writes = Writes::default();
+    if let Some(token) = token {
+        let record = record_of(lineage, token)?;
+        if record.purpose != purpose {
+            return Err(Reason::TokenInvalid("operation"));
+        }
+        if record.used_at.is_some() {
+            return Ok(None);
+        }
+        writes.records.push(TokenRecord {
+            used_at: Some(now.time),
+            ..record.clone()
+        });
+    }
+    Ok(Some(writes))
 }
 
 fn owner_token(

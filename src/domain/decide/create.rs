@@ -324,6 +324,7 @@ fn new_task(
         asked,
         own: ask.own.clone(),
         state: TaskState::Working,
+        inputs: Vec::new(),
         deadline: now.time.after(lifetime),
         claim_by: now.time.after(now.limits.claim_by),
         claimed_at: None,

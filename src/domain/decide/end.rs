@@ -127,13 +127,16 @@ pub fn sweep(rows: &Lineage, now: &Now<'_>) -> Transition<TaskState> {
     let seen = rows.as_of(now.time);
     let task = seen.task.as_ref().unwrap_or(written);
     let state = task.state_at(now.time);
-    if state == written.state {
+    if state == written.state && written.inputs.iter().all(|it| it.is_open(now.time)) {
         return Transition::unchanged(state);
     }
     // It ended at its moment, however late that is written: retention counts from there.
-    let at = task.ended_by(now.time).unwrap_or(now.time);
     let mut next = task.clone();
-    next.finish(state, at.min(now.time));
+    match task.ended_by(now.time) {
+        Some(at) => next.finish(state, at.min(now.time)),
+        // Only what it waited for has lapsed.
+        None => next.wait_on(now.time, |_| true),
+    }
     Transition {
         writes: Writes {
             task: Some(next),

@@ -7,6 +7,7 @@
 pub mod check;
 pub mod create;
 pub mod end;
+pub mod input;
 pub mod leg;
 pub mod owner;
 pub mod report;
@@ -115,6 +116,7 @@ impl Task {
         self.state = state;
         self.ended_at = Some(at);
         self.leg = None;
+        self.inputs.clear();
     }
 
     /// Raises the fence and returns it.

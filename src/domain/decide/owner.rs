@@ -1,4 +1,4 @@
-//! Tokens for an owner's query and cancel.
+//! Tokens for an owner's query, cancel and update.
 
 use crate::domain::claims::{Operation, Subject, TokenClaims};
 use crate::domain::denial::Reason;
@@ -73,6 +73,31 @@ pub fn issue_cancel(
     _permit: &Permit,
     now: &Now<'_>,
 ) -> Result<Transition<TokenClaims>, Reason> {
+    effectful(task, held, ask, (Operation::Cancel, Purpose::Cancel), now)
+}
+
+/// Issues an update token: for one answer to what the task waits for, now or by the time of its use.
+///
+/// # Errors
+/// [`Reason::Terminal`] after the task's end, [`Reason::Limit`] as for a cancel token.
+pub fn issue_update(
+    task: &Task,
+    held: &Held<AsOwnerPrincipalDue>,
+    ask: &AskOwner,
+    _permit: &Permit,
+    now: &Now<'_>,
+) -> Result<Transition<TokenClaims>, Reason> {
+    task.runnable(now.time)?;
+    effectful(task, held, ask, (Operation::Update, Purpose::Update), now)
+}
+
+fn effectful(
+    task: &Task,
+    held: &Held<AsOwnerPrincipalDue>,
+    ask: &AskOwner,
+    (operation, purpose): (Operation, Purpose),
+    now: &Now<'_>,
+) -> Result<Transition<TokenClaims>, Reason> {
     let mut next = task.clone();
     next.claimed_at = next.claimed_at.or(Some(now.time));
     // Counted by the life of a token: an owner whose server is down for a day can still cancel after it.
@@ -92,12 +117,12 @@ pub fn issue_cancel(
         .time
         .after(now.limits.token_ttl)
         .min(ask.certificate_ends);
-    let claims = claims(task, held, ask, (Operation::Cancel, fence, expires_at), now)?;
+    let claims = claims(task, held, ask, (operation, fence, expires_at), now)?;
     let record = TokenRecord {
         task: task.id,
         fence,
         jti: ask.jti,
-        purpose: Purpose::Cancel,
+        purpose,
         audience: task.server.spiffe_id.clone(),
         certificate: ask.certificate,
         expires_at,

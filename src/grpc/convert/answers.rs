@@ -4,6 +4,7 @@ use crate::domain::claims::Subject;
 use crate::domain::decide::check::FreshStep;
 use crate::domain::evidence::{Assurance, Evidence};
 use crate::domain::id::{Jti, SpiffeId, StepNumber};
+use crate::domain::input::Input;
 use crate::domain::step::StepState;
 use crate::domain::task::TaskState;
 use crate::domain::time::Time;
@@ -121,8 +122,22 @@ pub(in crate::grpc) fn server_view((view, decision_id): (ServerView, String)) ->
         leg_live: view.leg_live,
         leg: view.legs,
         last_step: view.last_step,
+        inputs: inputs(&view.inputs),
         decision_id,
     }
+}
+
+/// What a task waits for.
+pub(in crate::grpc) fn inputs(inputs: &[Input]) -> Vec<v1::Input> {
+    use v1::input::Input as Wire;
+    let input = |input: &Input| {
+        let input = match input {
+            Input::Approval { id, .. } => Wire::ApprovalId(id.to_string()),
+            Input::Server(key) => Wire::Key(key.clone()),
+        };
+        v1::Input { input: Some(input) }
+    };
+    inputs.iter().map(input).collect()
 }
 
 /// `Legs.Start`.

@@ -9,8 +9,8 @@ use crate::domain::id::{Digest, Fence, Jti, LegNumber, SpiffeId, TaskId};
 use crate::domain::time::Time;
 use crate::proto::v1;
 use crate::service::{
-    CheckOwner, CheckStep, CreateAsk, EndAsk, NameAsk, OwnerOperation, Proofs, RegisterAsk,
-    ReportAsk, StartAsk, StepAsk, Vouched,
+    CheckOwner, CheckStep, CreateAsk, EndAsk, InputAsk, NameAsk, OwnerOperation, Proofs,
+    RegisterAsk, ReportAsk, StartAsk, StepAsk, Vouched,
 };
 use secrecy::SecretString;
 use std::time::Duration;
@@ -21,6 +21,7 @@ pub(in crate::grpc) enum IssueAsk {
     Cancel(NameAsk),
     Create(Box<CreateAsk>),
     Query(NameAsk),
+    Update(NameAsk),
 }
 
 /// `Enforcement.Check`.
@@ -67,6 +68,11 @@ impl Forms {
                 self.request_id(request_id).field("request_id")?;
                 let ask = self.ask_name(name, certificate);
                 Ok(IssueAsk::Cancel(ask.map_err(|it| it.within("cancel"))?))
+            }
+            Operation::Update(name) => {
+                self.request_id(request_id).field("request_id")?;
+                let ask = self.ask_name(name, certificate);
+                Ok(IssueAsk::Update(ask.map_err(|it| it.within("update"))?))
             }
         }
     }
@@ -136,6 +142,33 @@ impl Forms {
         })
     }
 
+    /// `Tasks.RequireInput`.
+    pub(in crate::grpc) fn input(&self, message: v1::RequireInputRequest) -> Formed<InputAsk> {
+        self.optional_request_id(message.request_id)
+            .field("request_id")?;
+        if message.keys.is_empty() {
+            return Err(FormError::Missing.at("keys"));
+        }
+        let max = self.inputs;
+        if message.keys.len() > max {
+            return Err(FormError::TooMany { max }.at("keys"));
+        }
+        let key = |(index, key)| {
+            let key = self.input_key(key);
+            key.map_err(|wrong| wrong.at(format!("keys[{index}]")))
+        };
+        Ok(InputAsk {
+            task: task(&message.task_id)?,
+            keys: message
+                .keys
+                .into_iter()
+                .enumerate()
+                .map(key)
+                .collect::<Formed<_>>()?,
+            leg_fence: message.leg_fence.map(Fence),
+        })
+    }
+
     /// `Legs.Start`.
     pub(in crate::grpc) fn start(&self, message: v1::StartRequest) -> Formed<StartAsk> {
         self.optional_request_id(message.request_id)
@@ -184,7 +217,7 @@ impl Forms {
         let (operation, name, within) = match required(message.operation).field("operation")? {
             Operation::Step(call) => {
                 if principal.is_some() {
-                    let wrong = FormError::OutOfPlace("of a query or cancel");
+                    let wrong = FormError::OutOfPlace("of an owner");
                     return Err(wrong.at("principal"));
                 }
                 return Ok(CheckAsk::Step(CheckStep {
@@ -194,6 +227,7 @@ impl Forms {
             }
             Operation::Query(name) => (OwnerOperation::Query, name, "query"),
             Operation::Cancel(name) => (OwnerOperation::Cancel, name, "cancel"),
+            Operation::Update(name) => (OwnerOperation::Update, name, "update"),
         };
         if proofs.is_none() && principal.is_none() {
             return Err(FormError::Missing.at("token or principal"));

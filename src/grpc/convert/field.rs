@@ -207,6 +207,16 @@ impl Forms {
         }
     }
 
+    /// A server's name for an answer. Printable ASCII: it is shown to people.
+    pub(super) fn input_key(&self, key: String) -> Result<String, FormError> {
+        let key = text(key, self.input_key_bytes)?;
+        if key.bytes().all(|b| b.is_ascii_graphic()) {
+            Ok(key)
+        } else {
+            Err(FormError::Characters)
+        }
+    }
+
     /// The digest of arguments.
     pub(super) fn arguments(&self, json: &[u8]) -> Result<Digest, FormError> {
         if json.is_empty() {

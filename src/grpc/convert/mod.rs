@@ -14,6 +14,7 @@ mod tests;
 
 pub use field::{FormError, InvalidField};
 
+pub(super) use answers::inputs;
 pub(super) use answers::{at_ms, check_answer, duration_ms, hold_kind, step_state, task_state};
 pub(super) use answers::{issued, leg_started, registered, server_view, step_issued, who_am_i};
 pub(super) use asks::{CheckAsk, FinishAsk, IssueAsk, hold, report, task};
@@ -54,6 +55,10 @@ pub struct Forms {
     pub certificate_bytes: usize,
     /// Bytes of a handle.
     pub handle_bytes: usize,
+    /// Names of answers in one request.
+    pub inputs: usize,
+    /// Bytes of a server's name for an answer.
+    pub input_key_bytes: usize,
     /// Bytes of an OAuth issuer or of a subject, each.
     pub principal_bytes: usize,
     /// Bytes of a work reference.
@@ -78,6 +83,8 @@ impl Default for Forms {
             },
             certificate_bytes: 4096,
             handle_bytes: 512,
+            inputs: 16,
+            input_key_bytes: 128,
             principal_bytes: 512,
             reference_bytes: 256,
             request_id_bytes: 64,

@@ -94,6 +94,7 @@ impl Row for TokenRecord {
         let (purpose, step) = match purpose {
             Purpose::Cancel => (1, 0),
             Purpose::Step(number) => (2, number.0),
+            Purpose::Update => (3, 0),
         };
         wire::TokenRecord {
             task: task.0.to_vec(),
@@ -116,6 +117,7 @@ impl Row for TokenRecord {
             purpose: match wire.purpose {
                 1 => Purpose::Cancel,
                 2 => Purpose::Step(StepNumber(wire.step)),
+                3 => Purpose::Update,
                 _ => return Err(RowError::Field("purpose")),
             },
             audience: spiffe_id(&wire.audience, "audience")?,

@@ -1,10 +1,11 @@
 //! Stored form of a task and its leg.
 
 use super::{
-    Row, RowError, digest, digest_bytes, digest_if, row, row_if, rows, spiffe_id, task_id, wire,
-    wires,
+    Row, RowError, array, digest, digest_bytes, digest_if, row, row_if, rows, spiffe_id, task_id,
+    wire, wires,
 };
-use crate::domain::id::{Epoch, Fence, LegNumber, StepNumber};
+use crate::domain::id::{ApprovalId, Epoch, Fence, LegNumber, StepNumber};
+use crate::domain::input::Input;
 use crate::domain::role::Owner;
 use crate::domain::task::{Leg, Task, TaskState};
 use crate::domain::time::Time;
@@ -52,6 +53,36 @@ impl Row for Leg {
     }
 }
 
+impl Row for Input {
+    type Wire = wire::Input;
+
+    fn to_wire(&self) -> Self::Wire {
+        match self {
+            Self::Approval { id, until } => wire::Input {
+                server: None,
+                approval: Some(id.bytes().to_vec()),
+                until: until.0,
+            },
+            Self::Server(key) => wire::Input {
+                server: Some(key.clone()),
+                approval: None,
+                until: 0,
+            },
+        }
+    }
+
+    fn from_wire(wire: Self::Wire) -> Result<Self, RowError> {
+        match (wire.server, wire.approval) {
+            (None, Some(id)) => Ok(Self::Approval {
+                id: ApprovalId::from_bytes(&array(&id, "approval")?),
+                until: Time(wire.until),
+            }),
+            (Some(key), None) => Ok(Self::Server(key)),
+            (None, None) | (Some(_), Some(_)) => Err(RowError::Field("inputs")),
+        }
+    }
+}
+
 impl Row for Task {
     type Wire = wire::Task;
 
@@ -71,6 +102,7 @@ impl Row for Task {
             asked,
             own,
             state,
+            inputs,
             deadline,
             claim_by,
             claimed_at,
@@ -98,6 +130,7 @@ impl Row for Task {
             asked: Some(asked.to_wire()),
             own: Some(own.to_wire()),
             state: state_number(*state),
+            inputs: wires(inputs),
             deadline: deadline.0,
             claim_by: claim_by.0,
             claimed_at: claimed_at.map(|time| time.0),
@@ -133,6 +166,7 @@ impl Row for Task {
             asked: row(wire.asked, "asked")?,
             own: row(wire.own, "own")?,
             state: state(wire.state)?,
+            inputs: rows(wire.inputs)?,
             deadline: Time(wire.deadline),
             claim_by: Time(wire.claim_by),
             claimed_at: wire.claimed_at.map(Time),

@@ -1,16 +1,21 @@
 //! Every row comes back as it went in, and no bytes make decoding panic.
 
+mod events;
+
 use super::Row;
-use crate::domain::event::{CallerFacts, Event, Verdict};
-use crate::domain::evidence::{Assurance, ProcessKey, Required};
+use crate::domain::event::Event;
+use crate::domain::evidence::{ProcessKey, Required};
 use crate::domain::grant::{ArgumentConstraint, AudienceAssurance, Grant, Permission, ToolCall};
-use crate::domain::id::{Digest, Epoch, Fence, Jti, LegNumber, SpiffeId, StepNumber, TaskId};
+use crate::domain::id::{
+    ApprovalId, Digest, Epoch, Fence, Jti, LegNumber, SpiffeId, StepNumber, TaskId,
+};
+use crate::domain::input::Input;
 use crate::domain::lineage::CreateTerms;
-use crate::domain::policy::PolicyGeneration;
 use crate::domain::role::{Owner, Role};
 use crate::domain::step::{Purpose, Step, StepState, TokenRecord};
 use crate::domain::task::{Leg, Task, TaskState};
 use crate::domain::time::Time;
+use events::event;
 use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::*;
@@ -159,6 +164,14 @@ fn leg() -> impl Strategy<Value = Leg> {
     )
 }
 
+fn input() -> impl Strategy<Value = Input> {
+    let approval = (any::<[u8; 32]>(), time()).prop_map(|(id, until)| Input::Approval {
+        id: ApprovalId::from_bytes(&id),
+        until,
+    });
+    prop_oneof![approval, ".{0,20}".prop_map(Input::Server)]
+}
+
 fn task() -> impl Strategy<Value = Task> {
     let state = select(vec![
         TaskState::Cancelled,
@@ -172,14 +185,19 @@ fn task() -> impl Strategy<Value = Task> {
     let what = (call(), grant(), grant(), digest());
     let when = (time(), time(), time(), of(time()), of(time()), time());
     let numbers = any::<([u8; 16], [u8; 16], Option<[u8; 16]>, u64, u32, u32, u32)>();
-    let progress = (of(leg()), of(step()), vec(any::<u32>(), 0..5));
+    let progress = (
+        of(leg()),
+        of(step()),
+        vec(any::<u32>(), 0..5),
+        vec(input(), 0..3),
+    );
     (who, what, when, numbers, progress, state).prop_map(
         |(who, what, when, numbers, progress, state)| {
             let (workload, principal, server, performers) = who;
             let (call, asked, own, name) = what;
             let (created_at, deadline, claim_by, claimed_at, ended_at, owner_tokens_from) = when;
             let (id, txn, parent, fence, legs, last_step, owner_tokens) = numbers;
-            let (leg, pending, open_steps) = progress;
+            let (leg, pending, open_steps, inputs) = progress;
             Task {
                 id: TaskId(id),
                 txn: TaskId(txn),
@@ -195,6 +213,7 @@ fn task() -> impl Strategy<Value = Task> {
                 asked,
                 own,
                 state,
+                inputs,
                 deadline,
                 claim_by,
                 claimed_at,
@@ -243,67 +262,6 @@ fn terms() -> impl Strategy<Value = CreateTerms> {
             }
         },
     )
-}
-
-fn event() -> impl Strategy<Value = Event> {
-    let verdict = of((".{0,10}", ".{0,40}")).prop_map(|denied| {
-        denied.map_or(Verdict::Allowed, |(reason, explanation)| Verdict::Denied {
-            reason,
-            explanation,
-        })
-    });
-    let assurance = of(select(vec![
-        Assurance::Principal,
-        Assurance::Svid,
-        Assurance::Process,
-    ]));
-    let caller = (
-        vec(spiffe_id(), 0..3),
-        assurance,
-        of(process()),
-        of(any::<u32>()),
-        of(".{0,20}"),
-        of(digest()),
-    )
-        .prop_map(
-            |(spiffe_ids, assurance, process, uid, cgroup, executable)| CallerFacts {
-                spiffe_ids,
-                assurance,
-                process,
-                uid,
-                cgroup,
-                executable,
-            },
-        );
-    let policy = (any::<u64>(), of(digest()), vec(".{0,10}", 0..3));
-    let facts = vec((select(vec!["step", "fence", "tool"]), ".{0,10}"), 0..3);
-    let task = of(any::<[u8; 16]>());
-    (
-        time(),
-        ".{0,20}",
-        verdict,
-        task,
-        caller,
-        policy,
-        facts,
-        any::<u64>(),
-    )
-        .prop_map(
-            |(at, operation, verdict, task, caller, policy, facts, count)| {
-                let (number, text, policies) = policy;
-                Event {
-                    at,
-                    operation,
-                    verdict,
-                    task: task.map(TaskId),
-                    caller,
-                    policy: PolicyGeneration { number, text },
-                    policies,
-                    facts,
-                    count,
-                }
-            },
-        )
 }
 
 /// Comes back as it went in; cut or changed at one place, it is a value or an error, never a panic.

@@ -105,7 +105,7 @@ pub(crate) struct TokenRecord {
     pub fence: u64,
     #[prost(bytes = "vec", tag = "3")]
     pub jti: Vec<u8>,
-    /// 1 cancel, 2 step.
+    /// 1 cancel, 2 step, 3 update.
     #[prost(int32, tag = "4")]
     pub purpose: i32,
     /// The step, where the purpose is one.
@@ -196,6 +196,19 @@ pub(crate) struct Task {
     pub owner_tokens_from: u64,
     #[prost(bytes = "vec", optional, tag = "25")]
     pub parent: Option<Vec<u8>>,
+    #[prost(message, repeated, tag = "26")]
+    pub inputs: Vec<Input>,
+}
+
+/// Either a server's own name, or an approval and its end.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Input {
+    #[prost(string, optional, tag = "1")]
+    pub server: Option<String>,
+    #[prost(bytes = "vec", optional, tag = "2")]
+    pub approval: Option<Vec<u8>>,
+    #[prost(uint64, tag = "3")]
+    pub until: u64,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

@@ -86,7 +86,7 @@ pub(crate) fn got(reply: &v1::GetResponse) -> Value {
     json!({
         "state": task_state(reply.state), "deadline_ms": reply.deadline_ms,
         "leg_live": reply.leg_live, "leg": reply.leg, "last_step": reply.last_step,
-        "decision_id": reply.decision_id,
+        "inputs": inputs(&reply.inputs), "decision_id": reply.decision_id,
     })
 }
 
@@ -113,6 +113,21 @@ pub(crate) fn step_issued(reply: &v1::IssueStepResponse) -> Value {
 
 pub(crate) fn event(event: &v1::HoldEvent) -> Value {
     json!({ "kind": plain(event.kind().as_str_name(), "KIND_"), "at_ms": event.at_ms })
+}
+
+/// What a task waits for: `{"key":…}` or `{"approval":…}` each.
+fn inputs(inputs: &[v1::Input]) -> Value {
+    use v1::input::Input;
+    let input = |input: &v1::Input| match &input.input {
+        Some(Input::Key(key)) => json!({ "key": key }),
+        Some(Input::ApprovalId(id)) => json!({ "approval": id }),
+        None => Value::Null,
+    };
+    inputs.iter().map(input).collect()
+}
+
+pub(crate) fn task_event(event: &v1::TaskEvent) -> Value {
+    json!({ "state": task_state(event.state), "inputs": inputs(&event.inputs) })
 }
 
 fn task(facts: Option<v1::TaskFacts>) -> Value {

@@ -134,6 +134,7 @@ impl Actor {
                 lifetime_ms: number(op, "lifetime_ms"),
             }),
             "issue_query" => issue_request::Operation::Query(name()),
+            "issue_update" => issue_request::Operation::Update(name()),
             _ => issue_request::Operation::Cancel(name()),
         };
         Ok(v1::IssueRequest {
@@ -175,6 +176,7 @@ impl Actor {
         let operation = match text(op, "op").as_str() {
             "check_query" => Some(check_request::Operation::Query(name())),
             "check_cancel" => Some(check_request::Operation::Cancel(name())),
+            "check_update" => Some(check_request::Operation::Update(name())),
             _ => call(op)?.map(check_request::Operation::Step),
         };
         Ok(v1::CheckRequest {
@@ -190,6 +192,15 @@ pub(crate) fn finish(op: &Value) -> v1::FinishRequest {
     v1::FinishRequest {
         task_id: text(op, "task_id"),
         completed: flag(op, "completed"),
+        leg_fence: op.get("leg_fence").and_then(Value::as_u64),
+        request_id: text(op, "request_id").into_bytes(),
+    }
+}
+
+pub(crate) fn require_input(op: &Value) -> v1::RequireInputRequest {
+    v1::RequireInputRequest {
+        task_id: text(op, "task_id"),
+        keys: names(op, "keys"),
         leg_fence: op.get("leg_fence").and_then(Value::as_u64),
         request_id: text(op, "request_id").into_bytes(),
     }

@@ -1,7 +1,7 @@
 //! A workload for the tests: reads one JSON object a line, asks the agent what it says, answers one a line.
 //!
 //! Speaks the generated gRPC stubs, so that it can send what no honest client would. The one thing to know:
-//! `{"op":…}` gives `{"ok":{…}}` or `{"err":{…}}`; notices of `hold` come between as `{"event":{…}}`.
+//! `{"op":…}` gives `{"ok":{…}}` or `{"err":{…}}`; notices of `hold` and `watch` come between as `{"event":{…}}`.
 
 mod answer;
 mod ask;
@@ -18,6 +18,7 @@ use std::io::{BufRead, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::task::{AbortHandle, JoinSet};
+use tonic::Streaming;
 
 /// What this process has: connections by name, certificates by name, open streams by number.
 #[derive(Clone, Default)]
@@ -74,7 +75,8 @@ impl Actor {
             }
             "burst" => self.burst(op).await,
             "repeat" => self.repeat(op).await,
-            "hold" => self.hold(op).await,
+            "hold" => Ok(self.follow(self.open_hold(op).await?, answer::event)),
+            "watch" => Ok(self.follow(self.open_watch(op).await?, answer::task_event)),
             "drop_hold" => self.drop_hold(op),
             _ => self.perform(op).await,
         }
@@ -177,14 +179,14 @@ impl Actor {
         Ok(json!({ "counts": counts }))
     }
 
-    async fn hold(&self, op: &Value) -> Result<Value, Failure> {
-        let mut events = self.open_hold(op).await?;
+    /// Reports every event of a stream, and its end.
+    fn follow<M: Send + 'static>(&self, mut events: Streaming<M>, shown: fn(&M) -> Value) -> Value {
         let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
         let number = streams.len();
         let reading = tokio::spawn(async move {
             loop {
                 let (event, last) = match events.message().await {
-                    Ok(Some(event)) => (answer::event(&event), false),
+                    Ok(Some(event)) => (shown(&event), false),
                     Ok(None) => (json!({ "ended": true }), true),
                     Err(status) => (json!({ "err": Failure::from(status).json() }), true),
                 };
@@ -195,7 +197,7 @@ impl Actor {
             }
         });
         streams.push(reading.abort_handle());
-        Ok(json!({ "stream": number }))
+        json!({ "stream": number })
     }
 
     fn drop_hold(&self, op: &Value) -> Result<Value, Failure> {

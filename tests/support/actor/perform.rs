@@ -8,7 +8,7 @@ use handfast::proto::v1::legs_client::LegsClient;
 use handfast::proto::v1::requests_client::RequestsClient;
 use handfast::proto::v1::self__client::Self_Client;
 use handfast::proto::v1::tasks_client::TasksClient;
-use handfast::proto::v1::{GetRequest, HoldEvent, WhoAmIRequest};
+use handfast::proto::v1::{GetRequest, HoldEvent, TaskEvent, WatchTaskRequest, WhoAmIRequest};
 use http::uri::PathAndQuery;
 use serde_json::{Value, json};
 use tonic::Streaming;
@@ -23,7 +23,7 @@ impl Actor {
         let mut legs = LegsClient::new(channel.clone());
         let mut enforcement = EnforcementClient::new(channel.clone());
         match ask::text(op, "op").as_str() {
-            "issue_create" | "issue_query" | "issue_cancel" => {
+            "issue_create" | "issue_query" | "issue_cancel" | "issue_update" => {
                 let reply = requests.issue(request(self.issue(op)?, op)?).await?;
                 Ok(answer::issued(&reply.into_inner()))
             }
@@ -34,6 +34,11 @@ impl Actor {
             "finish" => {
                 let reply = tasks.finish(request(ask::finish(op), op)?).await?;
                 let reply = reply.into_inner();
+                Ok(answer::state(reply.state, &reply.decision_id))
+            }
+            "require_input" => {
+                let ask = request(ask::require_input(op), op)?;
+                let reply = tasks.require_input(ask).await?.into_inner();
                 Ok(answer::state(reply.state, &reply.decision_id))
             }
             "get" => {
@@ -54,7 +59,7 @@ impl Actor {
                 let reply = reply.into_inner();
                 Ok(answer::state(reply.state, &reply.decision_id))
             }
-            "check_query" | "check_cancel" | "check_step" => {
+            "check_query" | "check_cancel" | "check_update" | "check_step" => {
                 let reply = enforcement.check(request(self.check(op)?, op)?).await?;
                 answer::checked(reply.into_inner())
             }
@@ -82,6 +87,16 @@ impl Actor {
         let codec = ProstCodec::<(), ()>::default();
         client.unary(request((), op)?, path, codec).await?;
         Ok(json!({}))
+    }
+
+    /// Opens a `Tasks.Watch` stream.
+    pub(crate) async fn open_watch(&self, op: &Value) -> Result<Streaming<TaskEvent>, Failure> {
+        let mut tasks = TasksClient::new(self.connections.channel(op));
+        let task_id = ask::text(op, "task_id");
+        let reply = tasks
+            .watch(request(WatchTaskRequest { task_id }, op)?)
+            .await?;
+        Ok(reply.into_inner())
     }
 
     /// Opens a `Hold` stream.

@@ -260,7 +260,7 @@ fn checks_of_the_wrong_form_are_refused() {
         parse,
         check_step(),
         |m| m.principal = Some(principal()),
-        "principal: is only for a request of a query or cancel",
+        "principal: is only for a request of an owner",
     );
     let bare = |m: &mut v1::CheckRequest| {
         m.token.clear();
