@@ -15,6 +15,8 @@ mod inputs;
 #[cfg(test)]
 mod job;
 #[cfg(test)]
+mod last_effect;
+#[cfg(test)]
 mod methods;
 #[cfg(test)]
 mod names;
