@@ -23,12 +23,14 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Our messages that carry a token, a name, a principal or arguments: `src/proto.rs` has their `Debug`.
-const SECRET_OWN_MESSAGES: [&str; 13] = [
+const SECRET_OWN_MESSAGES: [&str; 15] = [
+    ".handfast.v1.Approval",
     ".handfast.v1.AskName",
     ".handfast.v1.CheckName",
     ".handfast.v1.CheckRequest",
     ".handfast.v1.CreateRequest",
     ".handfast.v1.CreateResponse",
+    ".handfast.v1.DecideRequest",
     ".handfast.v1.IssueResponse",
     ".handfast.v1.IssueStepResponse",
     ".handfast.v1.Permission",

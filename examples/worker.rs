@@ -47,6 +47,9 @@ async fn export(
     let call = ToolCall::new(tool.to_string(), "export", body)?;
     let token = match leg.issue(1, call, None).await? {
         StepIssued::Token(issued) => issued.token,
+        StepIssued::Pending(asked) => {
+            return Ok(format!("nothing yet: approval {} waits", asked.approval_id));
+        }
         StepIssued::Already(state) => return Ok(format!("nothing: the step is {state:?}")),
     };
     let mut connection = http::connect(source, tool, address, hand).await?;

@@ -19,6 +19,7 @@ pub mod identity;
 pub mod kernel;
 pub mod keys;
 pub mod ledger;
+pub mod oidc;
 pub mod policy;
 pub mod proto;
 pub mod service;

@@ -44,6 +44,12 @@ macro_rules! redacted {
 }
 
 redacted! {
+    Approval {
+        approval_id, state, digest, task_id, step, owner, server, performer, audience, tool,
+        tool_definition_s256, arguments_s256, opened_at_ms, decide_by_ms, use_by_ms;
+        text
+    }
+    DecideRequest { approval_id, digest, verdict; id_token }
     AskName { server; handle }
     CheckName { ; handle }
     CheckRequest { proof, principal, operation; token }
@@ -53,7 +59,7 @@ redacted! {
     }
     CreateResponse { task_id, state, deadline_ms, claim_by_ms, repeat, decision_id; work_reference }
     IssueResponse { expires_at_ms, repeat, decision_id; token }
-    IssueStepResponse { expires_at_ms, fence, state, decision_id; token, idempotency_key }
+    IssueStepResponse { expires_at_ms, fence, state, decision_id, pending_approval; token, idempotency_key }
     Principal { ; issuer, subject }
     ReportRequest { task_id, step, fence, outcome; jti }
     StartRequest { certificate, request_id; work_reference }
@@ -84,6 +90,12 @@ impl fmt::Debug for v1::check_request::Operation {
 }
 
 // What is nested in a message loses its `Debug` with it.
+impl fmt::Debug for v1::decide_request::Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str_name())
+    }
+}
+
 impl fmt::Debug for v1::report_request::Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str_name())

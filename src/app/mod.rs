@@ -219,6 +219,7 @@ fn assemble(config: Arc<Config>) -> Result<Parts, AppError> {
             entropy: Arc::clone(&entropy),
             ledger: Arc::<RedbLedger>::clone(&ledger),
             names: Arc::new(keys),
+            persons: Arc::new(settings::persons(&config)),
             policy: Arc::<CedarPolicy>::clone(&policy),
             processes: Arc::new(KernelProcesses::default()),
             signer: Arc::new(signer),

@@ -1,6 +1,7 @@
 //! From the configuration to the service's settings.
 
 use crate::config::Config;
+use crate::oidc::{IdTokens, Issuer};
 use crate::service::{Settings, WorkloadRow};
 
 /// The service's settings.
@@ -18,6 +19,11 @@ pub(super) fn of(config: &Config) -> Settings {
                 };
                 (row.spiffe_id.clone(), required)
             })
+            .collect(),
+        approvers: config
+            .approvers
+            .iter()
+            .map(|row| row.spiffe_id.clone())
             .collect(),
         lease_idle: config.tasks.lease_idle,
         reattach_window: config.tasks.reattach_window,
@@ -39,4 +45,21 @@ pub(super) fn of(config: &Config) -> Settings {
         watches_per_uid_max: limits.watches_per_uid,
         fold_denials_per_uid_max: limits.folded_denials_per_uid,
     }
+}
+
+/// The people who may decide. Keys that cannot be read are told at once, and stop nothing else.
+pub(super) fn persons(config: &Config) -> IdTokens {
+    let issuer = |row: &crate::config::PersonIssuerRow| Issuer {
+        issuer: row.issuer.clone(),
+        audience: row.audience.clone(),
+        jwks_path: row.jwks_path.clone(),
+    };
+    let issuers = config.person_issuers.iter().map(issuer).collect();
+    let persons = IdTokens::new(issuers, config.limits.jwks_bytes);
+    if let Err(complaints) = persons.check() {
+        for why in complaints {
+            tracing::warn!(%why, "nobody of this issuer can decide: its keys are not usable");
+        }
+    }
+    persons
 }

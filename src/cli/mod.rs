@@ -1,8 +1,10 @@
-//! The command line. Verbs follow SPIRE's: `run validate healthcheck api`, and our own `task audit explain dev`.
+//! The command line. Verbs follow SPIRE's: `run validate healthcheck api`, and our own `task approval audit
+//! explain dev`.
 //!
 //! The one thing to know: every error ends with what to do next, and every verb that answers takes
 //! `--output json`.
 
+mod approval;
 mod audit;
 mod dev;
 mod health;
@@ -49,6 +51,9 @@ enum Verb {
     /// What a workload sees of the agent.
     #[command(subcommand)]
     Api(Api),
+    /// What people are asked, for the workload through which they decide.
+    #[command(subcommand)]
+    Approval(Approval),
     /// The audit chain.
     #[command(subcommand)]
     Audit(Audit),
@@ -98,6 +103,65 @@ enum Api {
         #[arg(long, alias = "socketPath", env = "HANDFAST_SOCKET", default_value = SOCKET_DEFAULT)]
         socket_path: PathBuf,
     },
+}
+
+#[derive(Debug, Subcommand)]
+enum Approval {
+    /// Brings a person's decision.
+    Decide {
+        /// The request.
+        approval_id: String,
+        /// The digest that the person saw, in hexadecimal.
+        #[arg(long)]
+        digest: String,
+        #[command(flatten)]
+        verdict: VerdictFlags,
+        #[command(flatten)]
+        token: TokenSource,
+        #[command(flatten)]
+        agent: AgentSocket,
+    },
+    /// Lists open requests that this process may decide.
+    List {
+        #[command(flatten)]
+        agent: AgentSocket,
+    },
+    /// Shows one request: the exact arguments, escaped and whole, and the digest.
+    Show {
+        /// The request.
+        approval_id: String,
+        #[command(flatten)]
+        agent: AgentSocket,
+    },
+}
+
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+struct VerdictFlags {
+    /// Yes, for this one step.
+    #[arg(long)]
+    approve: bool,
+    /// No.
+    #[arg(long)]
+    refuse: bool,
+}
+
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+struct TokenSource {
+    /// The file that holds the person's ID token.
+    #[arg(long)]
+    id_token_file: Option<PathBuf>,
+    /// The inherited file descriptor on which the person's ID token is read.
+    #[arg(long)]
+    id_token_fd: Option<u32>,
+}
+
+#[derive(Args, Debug)]
+struct AgentSocket {
+    /// The agent's socket.
+    #[arg(long, alias = "socketPath", env = "HANDFAST_SOCKET", default_value = SOCKET_DEFAULT)]
+    socket_path: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]
@@ -223,6 +287,7 @@ impl Verb {
             Self::Api(Api::Whoami { socket_path }) => {
                 block_on(whoami::whoami(&socket_path, output))
             }
+            Self::Approval(verb) => block_on(approval::approval(verb, output)),
             Self::Audit(Audit::Verify { config, ledger }) => {
                 audit::verify(&config.config, ledger, output)
             }

@@ -4,6 +4,7 @@
 //! each new connection is checked like the first. A process that forks connects anew in its child: the kernel
 //! tells the two apart, and so does the agent.
 
+use super::approver::Approver;
 use super::error::ClientError;
 use super::facts::WhoAmI;
 use super::owner::Owner;
@@ -141,6 +142,12 @@ impl Agent {
     #[must_use]
     pub fn tool(&self) -> Tool {
         Tool::new(self.stub.clone())
+    }
+
+    /// What an approver asks: what people are asked, and to bring their decisions.
+    #[must_use]
+    pub fn approver(&self) -> Approver {
+        Approver::new(self.stub.clone())
     }
 
     /// What an operator asks, on the operator's socket.

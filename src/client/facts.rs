@@ -124,7 +124,9 @@ impl StepState {
             Ok(proto::StepState::Running) => Ok(Self::Running),
             Ok(proto::StepState::Unknown) => Ok(Self::Unknown),
             Ok(proto::StepState::Void) => Ok(Self::Void),
-            Ok(proto::StepState::Unspecified) | Err(_) => Err(ClientError::Reply("step state")),
+            Ok(proto::StepState::PendingApproval | proto::StepState::Unspecified) | Err(_) => {
+                Err(ClientError::Reply("step state"))
+            }
         }
     }
 }

@@ -6,9 +6,11 @@
 //!
 //! [`Agent::connect`] finds the node's agent and makes sure that it is the agent. From there on each role
 //! has a handle of its own with what that role may ask: [`Owner`] (an MCP client), [`Server`] (an MCP
-//! server), [`Worker`] (who carries a task out), [`Tool`] (what a step calls).
+//! server), [`Worker`] (who carries a task out), [`Tool`] (what a step calls), [`Approver`] (through whom a
+//! person decides).
 
 mod agent;
+mod approver;
 mod call;
 mod error;
 mod facts;
@@ -30,6 +32,7 @@ mod tool;
 mod worker;
 
 pub use agent::{Agent, AgentConfig, OperatorStub, RequestId, SOCKET_VARIABLE, Stub};
+pub use approver::{Approval, ApprovalState, ApprovalWatch, Approver, Verdict};
 pub use call::{Grant, ToolCall};
 pub use error::{ClientError, Denied};
 pub use facts::{Assurance, Refused, StepState, TaskFacts, TaskState, WhoAmI};
@@ -46,5 +49,6 @@ pub use socket::SocketError;
 pub use task_watch::{Input, TaskEvent, TaskWatch};
 pub use tool::{Checked, Fresh, Outcome, Tool};
 pub use worker::{
-    EndedLeg, Hold, HoldEvent, HoldKind, Leg, OpenStep, StepIssued, StepToken, Worker,
+    EndedLeg, Hold, HoldEvent, HoldKind, Leg, OpenStep, PendingApproval, StepIssued, StepToken,
+    Worker,
 };

@@ -56,8 +56,21 @@ pub struct OpenStep {
 pub enum StepIssued {
     /// The step needs no token: it is done, or it is running.
     Already(StepState),
+    /// A person is asked first. Keep the [`Hold`] open and ask again for the same step.
+    Pending(PendingApproval),
     /// Call the tool with this.
     Token(StepToken),
+}
+
+/// A person is asked for consent to a step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PendingApproval {
+    /// Names the request, for people.
+    pub approval_id: String,
+    /// Nobody can decide at or after this time, in milliseconds since the Unix epoch.
+    pub decide_by_ms: u64,
+    /// For `handfast explain`.
+    pub decision_id: String,
 }
 
 /// A token for one call of one tool, on connections that show the leg's hand.
@@ -184,6 +197,13 @@ impl Leg {
             request_id: RequestId::or_random(request_id)?,
         };
         let reply = self.stub.clone().issue(request).await?.into_inner();
+        if let Some(pending) = reply.pending_approval {
+            return Ok(StepIssued::Pending(PendingApproval {
+                approval_id: pending.approval_id,
+                decide_by_ms: pending.decide_by_ms,
+                decision_id: reply.decision_id,
+            }));
+        }
         if reply.token.is_empty() {
             return StepState::read(reply.state).map(StepIssued::Already);
         }

@@ -111,6 +111,12 @@ limits! {
     inputs: usize = 16,
     /// Bytes of a server's name for an answer.
     input_key_bytes: usize = 128,
+    /// Bytes of a step's arguments as a person is shown them.
+    approval_text_bytes: usize = 16 * 1024,
+    /// Requests for approval of one owner that are open at a time.
+    approvals_per_owner: usize = 16,
+    /// Bytes of an issuer's JWK set.
+    jwks_bytes: u64 = 64 * 1024,
     /// Open `Watch` streams.
     watches: usize = 1_024,
     /// Open `Watch` streams of one user ID.

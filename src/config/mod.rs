@@ -5,6 +5,7 @@
 //! is refused with the path of the key, and nothing starts.
 
 mod agent;
+mod approvals;
 mod duration;
 mod enforcement;
 mod folders;
@@ -19,6 +20,7 @@ mod table;
 mod tests;
 
 pub use agent::AgentConfig;
+pub use approvals::{ApprovalConfig, ApproverRow, PersonIssuerRow};
 pub use enforcement::EnforcementConfig;
 pub use lifetimes::{TaskConfig, Timeouts, TokenConfig};
 pub use limits::Limits;
@@ -48,6 +50,12 @@ pub struct Config {
     pub workloads: Vec<WorkloadRow>,
     /// `[[audience]]`, one row per URL.
     pub audiences: Vec<AudienceRow>,
+    /// `[approvals]`.
+    pub approvals: ApprovalConfig,
+    /// `[[approver]]`, one row per SPIFFE ID.
+    pub approvers: Vec<ApproverRow>,
+    /// `[[person_issuer]]`, one row per issuer.
+    pub person_issuers: Vec<PersonIssuerRow>,
     /// `[policy]`.
     pub policy: PolicyConfig,
     /// `[tokens]`.
@@ -98,6 +106,9 @@ impl Config {
             agent,
             workloads: file.rows("workload", WorkloadRow::read)?,
             audiences: file.rows("audience", AudienceRow::read)?,
+            approvals: ApprovalConfig::read(file.section("approvals")?)?,
+            approvers: file.rows("approver", ApproverRow::read)?,
+            person_issuers: file.rows("person_issuer", PersonIssuerRow::read)?,
             policy: PolicyConfig::read(file.section("policy")?)?,
             tokens: TokenConfig::read(file.section("tokens")?)?,
             tasks: TaskConfig::read(file.section("tasks")?)?,
@@ -140,6 +151,11 @@ impl Config {
             permissions_max: self.limits.grant_pairs,
             owner_tokens_max: self.tasks.owner_tokens_max,
             inputs_max: self.limits.inputs,
+            decide_by: self.approvals.decide_by,
+            use_within: self.approvals.use_within,
+            approval_pause: self.approvals.pause,
+            approval_text_bytes: self.limits.approval_text_bytes,
+            approvals_per_owner: self.limits.approvals_per_owner,
         }
     }
 
@@ -148,6 +164,20 @@ impl Config {
             row.spiffe_id.clone()
         })?;
         rows::refuse_repeats(&self.audiences, "audience", "url", |row| row.url.clone())?;
+        rows::refuse_repeats(&self.approvers, "approver", "spiffe_id", |row| {
+            row.spiffe_id.clone()
+        })?;
+        rows::refuse_repeats(&self.person_issuers, "person_issuer", "issuer", |row| {
+            row.issuer.clone()
+        })?;
+        let mut approvers = self.approvers.iter().enumerate();
+        if let Some((index, row)) = approvers.find(|(_, row)| !row.is_bounded_by(&self.workloads)) {
+            return Err(ConfigError::Value {
+                key: format!("approver[{index}].spiffe_id"),
+                value: row.spiffe_id.to_string(),
+                want: "with a `[[workload]]` row that names a uid or a cgroup".to_owned(),
+            });
+        }
         let own = self.agent.trust_domain();
         let ids = self.workloads.iter().map(|row| &row.spiffe_id);
         let stranger = ids
@@ -168,7 +198,7 @@ impl Config {
         let ledger = self.agent.ledger_path();
         let files = [
             ("--config", file),
-            ("agent.socket_path", &self.agent.socket_path),
+            ("agent.socket_path", self.agent.socket_path.as_path()),
             (
                 "agent.operator_socket_path",
                 &self.agent.operator_socket_path,
@@ -177,7 +207,9 @@ impl Config {
             ("agent.key_file", &self.agent.key_file),
             ("policy.path", &self.policy.path),
         ];
-        for (key, path) in files {
+        let keys = self.person_issuers.iter();
+        let keys = keys.map(|row| ("person_issuer.jwks_path", row.jwks_path.as_path()));
+        for (key, path) in files.into_iter().chain(keys) {
             if let Some(folder) = folders::exposed(path) {
                 return Err(ConfigError::Exposed {
                     key: key.to_owned(),

@@ -12,6 +12,17 @@ pub enum Reason {
     AmbiguousIdentity,
     /// The token's signature is good but no record stands behind it: an alarm.
     Alarm,
+    /// A person decided already.
+    ApprovalDecided,
+    /// Another digest than that of the request for approval.
+    ApprovalDiffers,
+    /// The request for approval is over: too late, or it was replaced.
+    ApprovalLapsed,
+    /// Requests for approval came to nothing; no further one yet.
+    ApprovalPause {
+        /// When asking again may help.
+        retry_after: Duration,
+    },
     /// The arguments, tool or definition presented are not those of the token.
     CallDiffers,
     /// The certificate on the connection is not the one the token is bound to.
@@ -39,6 +50,8 @@ pub enum Reason {
     NotHeld(NotHeld),
     /// A step's outcome was reported before, and differently.
     OutcomeDiffers,
+    /// The person's ID token is not good.
+    Person(&'static str),
     /// A named performer has no `[[workload]]` row, or one without user or cgroup.
     PerformerUnknown,
     /// Policy refuses; the determining policies, or the error that made it a refusal.
@@ -96,6 +109,10 @@ impl Reason {
         match self {
             Self::Alarm => "no_record",
             Self::AmbiguousIdentity => "ambiguous_identity",
+            Self::ApprovalDecided => "approval_decided",
+            Self::ApprovalDiffers => "approval_differs",
+            Self::ApprovalLapsed => "approval_lapsed",
+            Self::ApprovalPause { .. } => "approval_pause",
             Self::CallDiffers => "call_differs",
             Self::CallerRow(_) => "workload_row",
             Self::Certificate => "wrong_key",
@@ -109,12 +126,14 @@ impl Reason {
             Self::NotHeld(why) => match why {
                 NotHeld::Evidence(_) => "role_evidence",
                 NotHeld::NoRole => "no_role",
+                NotHeld::NotApart => "not_apart",
                 NotHeld::NotLocal => "assurance",
                 NotHeld::Principal => "other_principal",
             },
             Self::NotUsed => "not_used",
             Self::OutcomeDiffers => "outcome_differs",
             Self::PerformerUnknown => "performer_unknown",
+            Self::Person(_) => "person",
             Self::Policy(_) => "policy",
             Self::ReattachFirst => "reattach_first",
             Self::StepDiffers => "step_differs",
@@ -148,7 +167,11 @@ impl Reason {
             | Self::Handle
             | Self::PerformerUnknown
             | Self::Policy(_) => Public::Named(Kind::Permission),
-            Self::Fence
+            Self::ApprovalDecided
+            | Self::ApprovalDiffers
+            | Self::ApprovalLapsed
+            | Self::ApprovalPause { .. }
+            | Self::Fence
             | Self::Held { .. }
             | Self::InputRequired
             | Self::NoLeg
@@ -163,6 +186,7 @@ impl Reason {
             Self::Alarm
             | Self::CallDiffers
             | Self::Certificate
+            | Self::Person(_)
             | Self::TokenExpired
             | Self::TokenInvalid(_)
             | Self::TokenVoid => Public::Named(Kind::Token),

@@ -166,6 +166,17 @@ impl Required {
     }
 }
 
+impl Required {
+    /// Whether this demands a cgroup that the process of this evidence provably is not in.
+    #[must_use]
+    pub fn excludes_cgroup_of(&self, evidence: &Evidence) -> bool {
+        match (&self.cgroup, &evidence.cgroup) {
+            (Some(pattern), Some(path)) => !cgroup_matches(pattern, path),
+            (None, _) | (_, None) => false,
+        }
+    }
+}
+
 /// Compares whole paths from the root, so that a delegated subtree named like the unit is another (A76).
 fn cgroup_matches(pattern: &str, path: &str) -> bool {
     if path == "/" || path.is_empty() {

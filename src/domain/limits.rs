@@ -33,6 +33,16 @@ pub struct Limits {
     pub owner_tokens_max: u32,
     /// The most answers and decisions that a task waits for at a time.
     pub inputs_max: usize,
+    /// How long a person may take to decide; never longer than the task's deadline.
+    pub decide_by: Duration,
+    /// How long after a person's yes the step may still be asked for.
+    pub use_within: Duration,
+    /// The pause after a request for approval that came to nothing; it doubles with each in a row.
+    pub approval_pause: Duration,
+    /// Bytes of the arguments as a person is shown them.
+    pub approval_text_bytes: usize,
+    /// The most requests for approval of one owner that are open at a time.
+    pub approvals_per_owner: usize,
 }
 
 impl Default for Limits {
@@ -52,6 +62,11 @@ impl Default for Limits {
             permissions_max: 64,
             owner_tokens_max: 256,
             inputs_max: 16,
+            decide_by: Duration::from_secs(7 * 24 * 3600),
+            use_within: Duration::from_secs(300),
+            approval_pause: Duration::from_secs(30),
+            approval_text_bytes: 16 * 1024,
+            approvals_per_owner: 16,
         }
     }
 }

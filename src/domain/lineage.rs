@@ -1,7 +1,8 @@
 //! What a decision reads and what it writes: rows, as plain values.
 
+use super::approval::{Account, Approval};
 use super::grant::{Grant, ToolCall};
-use super::id::{Digest, Epoch, Fence, Jti, NameHash, SpiffeId, TaskId, Thumbprint};
+use super::id::{Digest, Epoch, Fence, Jti, NameHash, SpiffeId, StepNumber, TaskId, Thumbprint};
 use super::role::Role;
 use super::step::{Step, TokenRecord};
 use super::task::{Task, TaskState};
@@ -29,11 +30,15 @@ pub struct Load {
     /// Whose rows.
     pub locator: Locator,
     /// A settled step to read besides, by number.
-    pub step: Option<super::id::StepNumber>,
+    pub step: Option<StepNumber>,
     /// A token record to read besides, by fence.
     pub record: Option<Fence>,
     /// A name that is about to be bound: read who has it.
     pub name: Option<NameHash>,
+    /// The request for approval of this step to read besides.
+    pub approval: Option<StepNumber>,
+    /// Whether to read what the task's owner has asked of people.
+    pub account: bool,
 }
 
 impl Load {
@@ -45,6 +50,8 @@ impl Load {
             step: None,
             record: None,
             name: None,
+            approval: None,
+            account: false,
         }
     }
 }
@@ -66,6 +73,12 @@ pub struct Lineage {
     pub record: Option<TokenRecord>,
     /// Who has the name asked for.
     pub named: Option<TaskId>,
+    /// The request for approval asked for.
+    pub approval: Option<Approval>,
+    /// What the task's owner has asked of people.
+    pub account: Option<Account>,
+    /// The tasks of the requests that the account calls open.
+    pub owing: Vec<Task>,
 }
 
 impl Lineage {
@@ -158,6 +171,10 @@ pub struct Writes {
     pub release: Option<NameHash>,
     /// A create request to remember.
     pub request: Option<(Digest, TaskId)>,
+    /// A request for approval.
+    pub approval: Option<Approval>,
+    /// What the task's owner has asked of people.
+    pub account: Option<Account>,
 }
 
 impl Writes {

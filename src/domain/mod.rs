@@ -4,6 +4,7 @@
 //! verdict are arguments, and everything that changes is returned as a value. Read [`task`], then
 //! [`role`] (who), then [`decide`] (what follows).
 
+pub mod approval;
 pub mod claims;
 pub mod decide;
 pub mod denial;

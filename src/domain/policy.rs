@@ -12,6 +12,8 @@ use super::time::Time;
 /// What is about to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Action {
+    /// Decide, as an approver, about a step that wants a person's consent. Resource: the tool.
+    Approve,
     /// Cancel a task. Resource: the task.
     Cancel,
     /// Ask for a new task. Resource: the server's tool.
@@ -40,7 +42,8 @@ pub enum Action {
 
 impl Action {
     /// Every action, in the order of their names.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
+        Self::Approve,
         Self::Cancel,
         Self::Create,
         Self::End,
@@ -59,6 +62,7 @@ impl Action {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
+            Self::Approve => "approve",
             Self::Cancel => "cancel",
             Self::Create => "create",
             Self::End => "end",
@@ -90,8 +94,32 @@ pub struct PolicyInput {
     pub call: Option<CallFacts>,
     /// Issuer of the principal that the server vouches for, at `vouch`.
     pub issuer: Option<String>,
+    /// Of a person's consent: at `step` and `retry` whether there is any, at `approve` what it is about.
+    pub consent: Consent,
     /// The time.
     pub now: Time,
+}
+
+/// What policy sees of a person's consent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Consent {
+    /// At `step` and `retry`: a person has consented, or it is asked whether that would help.
+    pub approved: bool,
+    /// At `step` and `retry`: through whom, once there is consent.
+    pub approver: Option<SpiffeId>,
+    /// The person: at `approve` who decides, once known; else who consented.
+    pub person: Option<PersonFacts>,
+    /// At `approve`: who asks.
+    pub performer: Option<SpiffeId>,
+}
+
+/// What policy sees of a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PersonFacts {
+    /// `iss` of the ID token.
+    pub issuer: String,
+    /// Whether it is the principal for whom the task was created.
+    pub is_owner: bool,
 }
 
 /// What policy sees of a task.

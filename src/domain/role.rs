@@ -3,6 +3,7 @@
 //! A role is a full SPIFFE ID **and** the evidence recorded in the task, and for an owner a principal.
 //! [`Held`] is made here alone: a decision that takes one cannot be reached without this check.
 
+use super::event::CallerFacts;
 use super::evidence::{Assurance, Evidence, Mismatch, ProcessKey, Required};
 use super::id::{PrincipalHash, SpiffeId};
 use super::task::Task;
@@ -26,6 +27,9 @@ pub struct Owner {
     pub principal: Option<PrincipalHash>,
 }
 
+/// Marks [`Held`] for a workload through which a person decides.
+#[derive(Clone, Copy, Debug)]
+pub struct AsApprover;
 /// Marks [`Held`] for the workload that holds a token's audience.
 #[derive(Clone, Copy, Debug)]
 pub struct AsAudience;
@@ -64,6 +68,8 @@ pub enum NotHeld {
     Evidence(Mismatch),
     /// No SPIFFE ID of the caller is named in the role.
     NoRole,
+    /// An approver that may be the hand of whoever asks, serves or performs the task.
+    NotApart,
     /// The role needs a pinned process, and the caller came over the network.
     NotLocal,
     /// Another principal, or a principal where none is recorded, or none where one is.
@@ -92,14 +98,21 @@ fn held<R>(spiffe_id: &SpiffeId, evidence: &Evidence) -> Held<R> {
 
 /// The role check: does the evidence fill `needed` in this task?
 fn hold(task: &Task, needed: Needed, evidence: &Evidence) -> Result<SpiffeId, NotHeld> {
+    match needed {
+        Needed::OwnerWorkload => fill(&task.owner.workload, evidence),
+        Needed::Performer => fill(&task.performers, evidence),
+        Needed::Server => fill([&task.server], evidence),
+    }
+}
+
+/// Does the evidence fill one of these roles?
+fn fill<'a>(
+    candidates: impl IntoIterator<Item = &'a Role>,
+    evidence: &Evidence,
+) -> Result<SpiffeId, NotHeld> {
     if evidence.assurance != Assurance::Process {
         return Err(NotHeld::NotLocal);
     }
-    let candidates: Vec<&Role> = match needed {
-        Needed::OwnerWorkload => task.owner.workload.iter().collect(),
-        Needed::Performer => task.performers.iter().collect(),
-        Needed::Server => vec![&task.server],
-    };
     let mut worst = NotHeld::NoRole;
     for role in candidates {
         if !evidence.spiffe_ids.contains(&role.spiffe_id) {
@@ -216,4 +229,60 @@ impl Held<AsAudience> {
         }
         Ok(held(audience, evidence))
     }
+}
+
+impl Held<AsApprover> {
+    /// A workload with one of these approver roles: it may see what is asked of people.
+    ///
+    /// # Errors
+    /// [`NotHeld`]: no role, or a twin without the evidence.
+    pub fn check(roles: &[Role], evidence: &Evidence) -> Result<Self, NotHeld> {
+        let id = fill(roles, evidence)?;
+        Ok(held(&id, evidence))
+    }
+
+    /// The same about one request: it is nobody's judge who may be a party. The approver's process must provably
+    /// be another hand than the task's owner, server and performers, and than the process that asked: another
+    /// SPIFFE ID, another process, and another user or another cgroup.
+    ///
+    /// # Errors
+    /// [`NotHeld`]: also [`NotHeld::NotApart`].
+    pub fn apart(
+        task: &Task,
+        asked_by: &CallerFacts,
+        roles: &[Role],
+        evidence: &Evidence,
+    ) -> Result<Self, NotHeld> {
+        let held = Self::check(roles, evidence)?;
+        let parties = task.owner.workload.iter().chain([&task.server]);
+        let mut parties = parties.chain(&task.performers);
+        if parties.all(|party| is_apart(party, evidence)) && is_another(asked_by, evidence) {
+            Ok(held)
+        } else {
+            Err(NotHeld::NotApart)
+        }
+    }
+}
+
+/// Whether no process that fills this role can be the one of this evidence. What cannot be told counts as no.
+fn is_apart(party: &Role, evidence: &Evidence) -> bool {
+    let required = &party.required;
+    let same_process = required.process.is_some() && required.process == evidence.process;
+    !evidence.spiffe_ids.contains(&party.spiffe_id)
+        && !same_process
+        && (differ(required.uid, evidence.uid) || required.excludes_cgroup_of(evidence))
+}
+
+/// Whether a process that was attested before provably is another hand than that of this evidence.
+fn is_another(before: &CallerFacts, evidence: &Evidence) -> bool {
+    let shared = |id: &SpiffeId| evidence.spiffe_ids.contains(id);
+    !before.spiffe_ids.iter().any(shared)
+        && differ(before.process, evidence.process)
+        && (differ(before.uid, evidence.uid)
+            || differ(before.cgroup.as_ref(), evidence.cgroup.as_ref()))
+}
+
+/// Both are known, and they differ.
+fn differ<T: PartialEq>(one: Option<T>, other: Option<T>) -> bool {
+    matches!((one, other), (Some(one), Some(other)) if one != other)
 }

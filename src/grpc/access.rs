@@ -30,6 +30,10 @@ const OURS: &str = "/handfast.v1.";
 const METHODS: &[&str] = &[
     "/grpc.health.v1.Health/Check",
     "/grpc.health.v1.Health/Watch",
+    "/handfast.v1.Approvals/Decide",
+    "/handfast.v1.Approvals/Get",
+    "/handfast.v1.Approvals/List",
+    "/handfast.v1.Approvals/Watch",
     "/handfast.v1.Enforcement/Check",
     "/handfast.v1.Enforcement/Report",
     "/handfast.v1.Legs/End",

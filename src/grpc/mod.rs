@@ -17,10 +17,12 @@ pub mod status;
 
 mod access;
 mod admission;
+mod approvals;
 mod connection;
 mod enforcement;
 mod legs;
 mod metered;
+mod page;
 mod requests;
 mod tasks;
 mod tls;

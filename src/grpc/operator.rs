@@ -1,13 +1,13 @@
 //! `Operator`: what the person on the node may see and do, on a socket of its own.
 
 use super::convert::{self, FormError, InField as _};
+use super::page::Page;
 use super::routes::{Api, caller, reply};
 use crate::domain::denial::Reason;
 use crate::domain::id::{RecordNumber, SpiffeId, TaskId};
 use crate::proto::v1;
 use crate::service::Failure;
 use crate::service::ports::{LocalPeer, Peer};
-use prost::Message;
 use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
@@ -113,7 +113,7 @@ impl OperatorApi {
                     .field("after")?,
             ),
         };
-        let limit = self.rows(message.limit)?;
+        let limit = self.api.limits.rows(message.limit)?;
         let (tasks, next) = self.api.continuation.list_tasks(after, limit).await?;
         let mut page = Page::new(self.api.limits.reply_bytes);
         let mut next = next.as_ref().map(ToString::to_string);
@@ -194,7 +194,7 @@ impl OperatorApi {
         request: Request<v1::AuditRequest>,
     ) -> Result<v1::AuditResponse, Failure> {
         let (_operator, message) = operator(request)?;
-        let limit = self.rows(message.limit)?;
+        let limit = self.api.limits.rows(message.limit)?;
         let from = RecordNumber(message.from);
         let events = self.api.continuation.audit(from, limit).await?;
         let mut page = Page::new(self.api.limits.reply_bytes);
@@ -204,45 +204,6 @@ impl OperatorApi {
             }
         }
         Ok(v1::AuditResponse { records: page.rows })
-    }
-
-    /// How many rows; zero asks for as many as there may be.
-    fn rows(&self, limit: u32) -> Result<usize, Failure> {
-        let max = self.api.limits.page_rows;
-        match usize::try_from(limit) {
-            Ok(0) => Ok(max),
-            Ok(limit) if limit <= max => Ok(limit),
-            Ok(_) | Err(_) => Err(FormError::TooMany { max }.at("limit").into()),
-        }
-    }
-}
-
-/// Rows that fit into one reply.
-struct Page<T> {
-    rows: Vec<T>,
-    bytes_left: usize,
-}
-
-impl<T: Message> Page<T> {
-    /// For what surrounds each row and the whole: tags and lengths.
-    const ROW_OVERHEAD: usize = 8;
-
-    fn new(reply_bytes: usize) -> Self {
-        Self {
-            rows: Vec::new(),
-            bytes_left: reply_bytes.saturating_sub(Self::ROW_OVERHEAD.saturating_mul(16)),
-        }
-    }
-
-    /// Whether the row had room. The first always has, lest nothing ever goes on.
-    fn push(&mut self, row: T) -> bool {
-        let bytes = row.encoded_len().saturating_add(Self::ROW_OVERHEAD);
-        match self.bytes_left.checked_sub(bytes) {
-            None if !self.rows.is_empty() => return false,
-            left => self.bytes_left = left.unwrap_or_default(),
-        }
-        self.rows.push(row);
-        true
     }
 }
 

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
+use v1::approvals_server::ApprovalsServer;
 use v1::enforcement_server::EnforcementServer;
 use v1::legs_server::LegsServer;
 use v1::operator_server::OperatorServer;
@@ -76,6 +77,7 @@ pub fn local_routes(api: &Arc<Api>, health: &Health) -> Routes {
         .add_service(limited!(TasksServer, api, limits))
         .add_service(limited!(LegsServer, api, limits))
         .add_service(limited!(EnforcementServer, api, limits))
+        .add_service(limited!(ApprovalsServer, api, limits))
         .add_service(limited!(Self_Server, api, limits))
         .add_service(health.server(limits));
     guarded(routes, api)
@@ -108,7 +110,10 @@ pub fn operator_routes(api: &Arc<Api>, health: &Health, source: Arc<dyn StatusSo
 pub fn is_stream(path: &str) -> bool {
     matches!(
         path,
-        "/handfast.v1.Legs/Hold" | "/handfast.v1.Tasks/Watch" | "/grpc.health.v1.Health/Watch"
+        "/handfast.v1.Approvals/Watch"
+            | "/handfast.v1.Legs/Hold"
+            | "/handfast.v1.Tasks/Watch"
+            | "/grpc.health.v1.Health/Watch"
     )
 }
 
@@ -156,12 +161,12 @@ macro_rules! undecided {
 }
 
 decided! {
-    CreateResponse EndResponse FinishResponse GetResponse IssueResponse IssueStepResponse ReportResponse
-    RequireInputResponse RevokeResponse StartResponse
+    CreateResponse DecideResponse EndResponse FinishResponse GetApprovalResponse GetResponse
+    IssueResponse IssueStepResponse ReportResponse RequireInputResponse RevokeResponse StartResponse
 }
 
 undecided! {
-    AuditResponse ExplainResponse ListTasksResponse ShowTaskResponse StatusResponse WhoAmIResponse
+    AuditResponse ExplainResponse ListApprovalsResponse ListTasksResponse ShowTaskResponse StatusResponse WhoAmIResponse
 }
 
 impl Decided for v1::CheckResponse {

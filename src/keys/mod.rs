@@ -219,6 +219,11 @@ impl Names for Keys {
         Self::decision_id(self, number)
     }
 
+    fn sha256(&self, bytes: &[u8]) -> Digest {
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
+        Digest(digest.as_ref().try_into().unwrap_or_default())
+    }
+
     fn open_decision_id(&self, id: &str) -> Option<RecordNumber> {
         Self::open_decision_id(self, id)
     }

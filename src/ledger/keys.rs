@@ -3,7 +3,8 @@
 //! One table, because every further one costs a commit tens of microseconds. Rows of a task sort by
 //! its time-ordered identifier, so that new ones land at the end of the tree.
 
-use crate::domain::id::{Digest, Fence, RecordNumber, StepNumber, TaskId};
+use crate::domain::id::{ApprovalId, Digest, Fence, RecordNumber, StepNumber, TaskId};
+use crate::domain::role::Owner;
 use crate::domain::time::Time;
 
 /// Version of the rows' layout, and of these keys.
@@ -22,6 +23,9 @@ const REQUEST: u8 = 6;
 const AUDIT: u8 = 7;
 const REQUEST_OF: u8 = 8;
 const UNUSED: u8 = 9;
+const APPROVAL: u8 = 20;
+const OPEN_APPROVAL: u8 = 21;
+const ACCOUNT: u8 = 22;
 
 /// Names no task: what is read in place of one that is absent.
 pub(super) const ABSENT: TaskId = TaskId([0xff; 16]);
@@ -62,6 +66,42 @@ pub(super) fn audit(number: RecordNumber) -> Vec<u8> {
     key(AUDIT, &[&number.0.to_be_bytes()])
 }
 
+/// The newest request for approval of a step.
+pub(super) fn approval(id: TaskId, number: StepNumber) -> Vec<u8> {
+    key(APPROVAL, &[&id.0, &number.0.to_be_bytes()])
+}
+
+/// Says that a task waits for this decision.
+pub(super) fn open_approval(id: ApprovalId) -> Vec<u8> {
+    key(OPEN_APPROVAL, &[&id.bytes()])
+}
+
+/// Every decision that some task waits for, after this one.
+pub(super) fn open_approvals_after(after: Option<ApprovalId>) -> (Vec<u8>, Vec<u8>) {
+    let from = match after {
+        Some(id) => key(OPEN_APPROVAL, &[&id.bytes(), &[0]]),
+        None => vec![OPEN_APPROVAL],
+    };
+    (from, vec![OPEN_APPROVAL.saturating_add(1)])
+}
+
+/// The request in the key of an open one.
+pub(super) fn open_approval_id(key: &[u8]) -> Option<ApprovalId> {
+    let bytes: &[u8; 32] = key.get(1..)?.try_into().ok()?;
+    Some(ApprovalId::from_bytes(bytes))
+}
+
+/// What an owner has asked of people: its principal, or zeros, and then its workload, if it has one.
+pub(super) fn account(owner: &Owner) -> Vec<u8> {
+    let principal = owner.principal.unwrap_or(Digest([0; 32]));
+    let workload = owner.workload.as_ref();
+    let workload = workload.map(|role| role.spiffe_id.to_string());
+    key(
+        ACCOUNT,
+        &[&principal.0, workload.unwrap_or_default().as_bytes()],
+    )
+}
+
 /// Leads from a task back to the requests that made it, so that they can be forgotten with it.
 pub(super) fn request_of(id: TaskId, request: Digest) -> Vec<u8> {
     key(REQUEST_OF, &[&id.0, &request.0])
@@ -92,10 +132,10 @@ pub(super) fn unused_before(before: Time) -> (Vec<u8>, Vec<u8>) {
     (vec![UNUSED], key(UNUSED, &[&before.0.to_be_bytes()]))
 }
 
-/// The ranges that hold a task's steps, token records and requests.
-pub(super) fn belongings(id: TaskId) -> [(Vec<u8>, Vec<u8>); 3] {
+/// The ranges that hold a task's steps, token records, requests and approvals.
+pub(super) fn belongings(id: TaskId) -> [(Vec<u8>, Vec<u8>); 5] {
     // One byte longer than the longest key of its kind, so nothing of the task sorts after it.
-    [STEP, RECORD, REQUEST_OF]
+    [STEP, RECORD, REQUEST_OF, APPROVAL, OPEN_APPROVAL]
         .map(|kind| (key(kind, &[&id.0]), key(kind, &[&id.0, &[0xff_u8; 33]])))
 }
 

@@ -26,7 +26,7 @@ pub use open::{OpenError, Opened, SCHEMA_VERSION};
 pub use verify::{AuditError, Verified, verify_chain};
 
 use crate::domain::event::{ChainedEvent, Event};
-use crate::domain::id::{RecordNumber, TaskId};
+use crate::domain::id::{ApprovalId, RecordNumber, TaskId};
 use crate::domain::lineage::{Lineage, Load};
 use crate::domain::task::Task;
 use crate::domain::time::Time;
@@ -250,6 +250,25 @@ impl Ledger for RedbLedger {
         limit: usize,
     ) -> BoxFuture<'_, Result<TaskPage, LedgerError>> {
         Box::pin(async move { self.read(|table| page(table, after, limit)) })
+    }
+
+    fn open_approvals(
+        &self,
+        after: Option<ApprovalId>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<ApprovalId>, LedgerError>> {
+        Box::pin(async move {
+            self.read(|table| {
+                let (from, to) = keys::open_approvals_after(after);
+                let mut open = Vec::new();
+                for entry in table.range(from.as_slice()..to.as_slice())?.take(limit) {
+                    let (key, _) = entry?;
+                    let corrupt = || ReadError::Corrupt("list of open approvals".to_owned());
+                    open.push(keys::open_approval_id(key.value()).ok_or_else(corrupt)?);
+                }
+                Ok(open)
+            })
+        })
     }
 
     fn forget(&self, task: TaskId, event: Event) -> BoxFuture<'_, Result<(), LedgerError>> {

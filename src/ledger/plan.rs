@@ -6,7 +6,9 @@
 use super::keys;
 use super::rows::Row;
 use super::store::{ReadError, Rows, read, read_task_id};
-use crate::domain::id::{Digest, TaskId};
+use crate::domain::approval::{Account, Approval};
+use crate::domain::id::{ApprovalId, Digest, TaskId};
+use crate::domain::input::Input;
 use crate::domain::lineage::{CreateTerms, Lineage, Writes};
 use crate::domain::step::Purpose;
 use crate::domain::task::Task;
@@ -65,6 +67,8 @@ pub(super) fn of_writes(
         bind,
         release,
         request,
+        approval,
+        account,
     } = writes;
     let written = task
         .as_ref()
@@ -80,6 +84,7 @@ pub(super) fn of_writes(
     let mut changes = Vec::new();
     if let Some(task) = task {
         changes.push(put(keys::task(task.id), task.encode()));
+        follow_inputs(lineage.task.as_ref(), task, &mut changes);
     }
     if let Some(terms) = terms {
         put_terms(table, terms, &mut changes)?;
@@ -95,6 +100,15 @@ pub(super) fn of_writes(
             keys::record(record.task, record.fence),
             record.encode(),
         ));
+    }
+    if let Some(approval) = approval {
+        changes.push(put_approval(own()?, approval)?);
+    }
+    if let Some(account) = account {
+        changes.push(put_account(
+            task.as_ref().or(lineage.task.as_ref()),
+            account,
+        )?);
     }
     if let Some(name) = release {
         release_name(table, own()?, *name, &mut changes)?;
@@ -118,6 +132,37 @@ pub(super) fn of_writes(
 
 fn misfit(what: &str) -> ReadError {
     ReadError::Corrupt(format!("decision writes {what}"))
+}
+
+fn put_approval(id: TaskId, approval: &Approval) -> Result<Change, ReadError> {
+    if approval.id.task != id {
+        return Err(misfit("a request for approval of another task"));
+    }
+    let key = keys::approval(id, approval.id.step);
+    Ok(put(key, approval.encode()))
+}
+
+fn put_account(task: Option<&Task>, account: &Account) -> Result<Change, ReadError> {
+    let owner = task.map(|task| &task.owner);
+    let owner = owner.ok_or_else(|| misfit("an account without an owner"))?;
+    Ok(put(keys::account(owner), account.encode()))
+}
+
+/// Keeps the list of open requests for approval in step with what the task waits for.
+fn follow_inputs(before: Option<&Task>, after: &Task, changes: &mut Vec<Change>) {
+    let approval = |input: &Input| match input {
+        Input::Approval { id, .. } => Some(*id),
+        Input::Server(_) => None,
+    };
+    let open =
+        |task: &Task| -> Vec<ApprovalId> { task.inputs.iter().filter_map(approval).collect() };
+    let (before, after) = (before.map(open).unwrap_or_default(), open(after));
+    for id in before.iter().filter(|id| !after.contains(id)) {
+        changes.push(remove(keys::open_approval(*id)));
+    }
+    for id in after.iter().filter(|id| !before.contains(id)) {
+        changes.push(put(keys::open_approval(*id), Vec::new()));
+    }
 }
 
 /// Puts create terms, and keeps the list of unused ones in step.

@@ -2,6 +2,7 @@
 
 use super::keys;
 use super::rows::{self, Row, RowError, wire};
+use crate::domain::approval::Account;
 use crate::domain::id::{Digest, TaskId};
 use crate::domain::lineage::{DEPTH_MAX, Lineage, Load, Locator};
 use crate::domain::task::Task;
@@ -106,6 +107,11 @@ pub(super) fn lineage(table: &impl Rows, load: &Load) -> Result<Lineage, ReadErr
     };
     let at = id.unwrap_or(keys::ABSENT);
     let task: Option<Task> = read(table, &keys::task(at), "task")?;
+    let account = task.as_ref().filter(|_| load.account);
+    let account: Option<Account> = account
+        .map(|task| read(table, &keys::account(&task.owner), "account"))
+        .transpose()?
+        .flatten();
     Ok(Lineage {
         id,
         ancestors: ancestors(table, task.as_ref())?,
@@ -126,7 +132,23 @@ pub(super) fn lineage(table: &impl Rows, load: &Load) -> Result<Lineage, ReadErr
             .map(|name| read_task_id(table, &keys::name(name)))
             .transpose()?
             .flatten(),
+        approval: load
+            .approval
+            .map(|number| read(table, &keys::approval(at, number), "approval"))
+            .transpose()?
+            .flatten(),
+        owing: owing(table, account.as_ref())?,
+        account,
     })
+}
+
+/// The tasks of the requests that an account calls open, as far as they exist.
+fn owing(table: &impl Rows, account: Option<&Account>) -> Result<Vec<Task>, ReadError> {
+    let open = account.map(|account| account.open.as_slice());
+    open.unwrap_or_default()
+        .iter()
+        .filter_map(|id| read(table, &keys::task(id.task), "task").transpose())
+        .collect()
 }
 
 /// Follows a task's line as far as it exists.

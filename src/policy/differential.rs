@@ -5,7 +5,9 @@ use super::question::Vocabulary;
 use super::set::{Set, Verdict};
 use crate::domain::evidence::{Assurance, Evidence};
 use crate::domain::id::{Digest, SpiffeId, TaskId};
-use crate::domain::policy::{Action, CallFacts, PolicyGeneration, PolicyInput, TaskFacts};
+use crate::domain::policy::{
+    Action, CallFacts, Consent, PersonFacts, PolicyGeneration, PolicyInput, TaskFacts,
+};
 use crate::domain::task::TaskState;
 use crate::domain::time::Time;
 use cedar_policy::{Authorizer, Context, Entities, PolicySet, Request};
@@ -99,6 +101,24 @@ fn call() -> impl Strategy<Value = CallFacts> {
     })
 }
 
+fn consent() -> impl Strategy<Value = Consent> {
+    use proptest::option::weighted;
+    let person = (any::<String>(), any::<bool>());
+    let person = person.prop_map(|(issuer, is_owner)| PersonFacts { issuer, is_owner });
+    (
+        any::<bool>(),
+        weighted(0.5, workload()),
+        weighted(0.5, person),
+        weighted(0.9, workload()),
+    )
+        .prop_map(|(approved, approver, person, performer)| Consent {
+            approved,
+            approver,
+            person,
+            performer,
+        })
+}
+
 /// Anything that the agent could know, and some of what it could not.
 fn input() -> impl Strategy<Value = PolicyInput> {
     use proptest::option::weighted;
@@ -109,16 +129,18 @@ fn input() -> impl Strategy<Value = PolicyInput> {
         weighted(0.9, task()),
         weighted(0.9, call()),
         weighted(0.9, any::<String>()),
+        consent(),
         prop_oneof![0..100_u64, any::<u64>()],
     )
         .prop_map(
-            |(action, actor, evidence, task, call, issuer, now)| PolicyInput {
+            |(action, actor, evidence, task, call, issuer, consent, now)| PolicyInput {
                 action,
                 actor,
                 evidence,
                 task,
                 call,
                 issuer,
+                consent,
                 now: Time(now),
             },
         )

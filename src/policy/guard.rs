@@ -6,7 +6,7 @@ use super::question::Vocabulary;
 use super::set::Set;
 use crate::domain::evidence::{Assurance, Evidence};
 use crate::domain::id::{SpiffeId, TaskId, TrustDomain};
-use crate::domain::policy::{Action, CallFacts, PolicyInput, TaskFacts};
+use crate::domain::policy::{Action, CallFacts, Consent, PolicyInput, TaskFacts};
 use crate::domain::task::TaskState;
 use crate::domain::time::Time;
 use cedar_policy::{
@@ -168,6 +168,10 @@ fn stranger(action: Action) -> Option<PolicyInput> {
             owner_authority: true,
         }),
         issuer: Some("https://issuer.invalid".to_owned()),
+        consent: Consent {
+            performer: Some(id("performer")?),
+            ..Consent::default()
+        },
         now,
     })
 }

@@ -5,7 +5,7 @@
 
 use crate::domain::evidence::{Assurance, Evidence};
 use crate::domain::id::{Hex, PrincipalHash, SpiffeId};
-use crate::domain::policy::{Action, CallFacts, PolicyInput, TaskFacts};
+use crate::domain::policy::{Action, CallFacts, Consent, PersonFacts, PolicyInput, TaskFacts};
 use crate::domain::task::TaskState;
 use cedar_policy::{
     Context, Entities, Entity, EntityId, EntityTypeName, EntityUid, ParseErrors, Request,
@@ -123,6 +123,18 @@ impl Vocabulary {
             | Action::RequireInput
             | Action::Start
             | Action::Update => entities.task(task()?, input)?,
+            Action::Approve => {
+                let performer = input.consent.performer.as_ref();
+                let performer = performer.ok_or_else(|| missing("a performer"))?;
+                let performer = entities.workload(performer)?;
+                context.push(("performer", Value::new_entity_uid(performer)));
+                if let Some(person) = &input.consent.person {
+                    context.push(("person", person_record(person)?));
+                }
+                let task = entities.task(task()?, input)?;
+                context.push(("task", Value::new_entity_uid(task)));
+                entities.tool(call()?)?
+            }
             Action::Create => entities.tool(call()?)?,
             Action::Grant => {
                 let call = call()?;
@@ -132,6 +144,10 @@ impl Vocabulary {
             Action::Retry | Action::Step => {
                 let call = call()?;
                 context.push(("owner_authority", Value::new_bool(call.owner_authority)));
+                context.push(("approved", Value::new_bool(input.consent.approved)));
+                if let Some(approval) = entities.approval(&input.consent)? {
+                    context.push(("approval", approval));
+                }
                 let task = entities.task(task()?, input)?;
                 context.push(("task", Value::new_entity_uid(task)));
                 entities.tool(call)?
@@ -191,7 +207,8 @@ fn evidence_of_actor(input: &PolicyInput) -> Option<&Evidence> {
 fn principal_alone(input: &PolicyInput) -> Option<PrincipalHash> {
     match input.action {
         Action::Cancel | Action::Query | Action::Update => input.task.as_ref()?.principal,
-        Action::Create
+        Action::Approve
+        | Action::Create
         | Action::End
         | Action::Finish
         | Action::Grant
@@ -207,7 +224,8 @@ fn principal_alone(input: &PolicyInput) -> Option<PrincipalHash> {
 fn needs_evidence(action: Action) -> bool {
     match action {
         Action::End | Action::Finish | Action::RequireInput | Action::Start | Action::Vouch => true,
-        Action::Cancel
+        Action::Approve
+        | Action::Cancel
         | Action::Create
         | Action::Grant
         | Action::Query
@@ -260,6 +278,19 @@ impl<'a> Entering<'a> {
         Ok(workload)
     }
 
+    /// Through whom there is consent, and whose.
+    fn approval(&mut self, consent: &Consent) -> Result<Option<Value>, Unaskable> {
+        let (true, Some(approver), Some(person)) =
+            (consent.approved, &consent.approver, &consent.person)
+        else {
+            return Ok(None);
+        };
+        let approver = Value::new_entity_uid(self.workload(approver)?);
+        let fields = [("approver", approver), ("person", person_record(person)?)];
+        let approval = Value::new_record(fields.into_iter().map(owned));
+        approval.map(Some).map_err(value)
+    }
+
     fn tool(&mut self, call: &CallFacts) -> Result<EntityUid, Unaskable> {
         // A SPIFFE ID has no `#` (SPIFFE-ID §2), so the first one always ends the audience.
         let name = format!("{}#{}", call.audience, call.tool);
@@ -298,6 +329,14 @@ impl<'a> Entering<'a> {
         self.enter(&task, attributes, HashSet::new())?;
         Ok(task)
     }
+}
+
+fn person_record(person: &PersonFacts) -> Result<Value, Unaskable> {
+    let fields = [
+        ("issuer", Value::new_string(person.issuer.clone())),
+        ("is_owner", Value::new_bool(person.is_owner)),
+    ];
+    Value::new_record(fields.into_iter().map(owned)).map_err(value)
 }
 
 fn state_name(state: TaskState) -> &'static str {

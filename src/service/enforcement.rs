@@ -246,6 +246,7 @@ impl Continuation {
         let load = Load {
             step: claims.step,
             record: Some(claims.fence),
+            approval: claims.step,
             ..Load::of(Locator::Task(claims.task))
         };
         let jti = claims.jti;
@@ -307,7 +308,8 @@ impl Continuation {
             let owner_authority =
                 task.owner.workload.is_some() && task.asked.permits(&call, scene.now.time);
             let facts = CallFacts::of(&call, owner_authority);
-            let permit = scene.permit_call(action, Some(&claims.actor), facts, None)?;
+            let consent = scene.consent_used_by(&settings, (claims.step, claims.fence));
+            let permit = scene.permit_step(action, Some(&claims.actor), facts, consent)?;
             let checked = check::step(
                 scene.lineage,
                 &audience,

@@ -17,6 +17,10 @@ pub(super) fn explain(reason: &Reason, task: Option<&Task>, evidence: &Evidence)
             "the caller has {} identities and not exactly one [[workload]] row: name one",
             evidence.spiffe_ids.len()
         ),
+        Reason::ApprovalDecided
+        | Reason::ApprovalDiffers
+        | Reason::ApprovalLapsed
+        | Reason::ApprovalPause { .. } => of_approval(reason).to_owned(),
         Reason::CallDiffers => "the tool was called with something else than the token says".into(),
         Reason::CallerRow(mismatch) => {
             format!(
@@ -43,6 +47,7 @@ pub(super) fn explain(reason: &Reason, task: Option<&Task>, evidence: &Evidence)
         Reason::NotHeld(why) => not_held(*why, task, evidence),
         Reason::NotUsed => "the token was never used: there is nothing to report".to_owned(),
         Reason::OutcomeDiffers => "another outcome was reported first".to_owned(),
+        Reason::Person(why) => format!("the person's ID token is not good: {why}"),
         Reason::PerformerUnknown => {
             "a performer needs a [[workload]] row with a user or a cgroup, \
             so that nobody else can start first"
@@ -68,6 +73,17 @@ pub(super) fn explain(reason: &Reason, task: Option<&Task>, evidence: &Evidence)
         Reason::TokenInvalid(why) => format!("the token is not good here: {why}"),
         Reason::TokenVoid => "a newer token, the end of its leg or a restart voided it".to_owned(),
         Reason::Unknown => "no such task, name or record".to_owned(),
+    }
+}
+
+fn of_approval(reason: &Reason) -> &'static str {
+    match reason.name() {
+        "approval_decided" => "a person has decided before: the first decision counts",
+        "approval_differs" => "the digest is not that of this request: the person saw another",
+        "approval_pause" => {
+            "earlier requests of this owner were refused or replaced: the pause doubles each time"
+        }
+        _ => "nobody decided in time, or the step was asked for with other content since",
     }
 }
 
@@ -101,6 +117,10 @@ fn not_held(why: NotHeld, task: Option<&Task>, evidence: &Evidence) -> String {
             )
         }
         NotHeld::NoRole => format!("no role: {caller} is not named in the task for this"),
+        NotHeld::NotApart => format!(
+            "{caller} may be the hand of a party to this task: an approver needs another ID, another \
+            process, and another user or cgroup than its owner, server and performers"
+        ),
         NotHeld::NotLocal => {
             "the role needs a process on this node, or stronger assurance".to_owned()
         }

@@ -3,6 +3,8 @@
 //! Names `domain` and its own [`ports`] only; the edges implement the ports and `app` wires them. Each
 //! method of [`Continuation`] is one method of the API, in the order of its steps.
 
+mod approvals;
+mod consent;
 mod enforcement;
 mod explain;
 mod leases;
@@ -16,19 +18,22 @@ mod requests;
 mod roles;
 mod scene;
 mod settings;
+mod steps;
 mod sweep;
 mod tasks;
 mod views;
 mod watch;
 mod whoami;
 
+pub use approvals::{ApprovalView, DecideAsk};
 pub use enforcement::{CheckAnswer, CheckOwner, CheckStep, OwnerOperation, Proofs, TaskView};
 pub use leases::{HoldKind, HoldStream};
-pub use legs::{EndAsk, IssuedStep, LegStarted, StartAsk, StepAsk};
+pub use legs::{EndAsk, LegStarted, StartAsk};
 pub use operator::{StatusView, TaskSummary};
 pub use report::ReportAsk;
 pub use requests::{CreateAsk, IssuedToken, NameAsk};
 pub use settings::{Settings, Vouched, WorkloadRow};
+pub use steps::{Became, IssuedStep, StepAsk};
 pub use tasks::{RegisterAsk, RegisteredTask};
 pub use views::{InputAsk, ServerView};
 pub use watch::WatchStream;
@@ -41,7 +46,7 @@ use crate::domain::time::Time;
 use ports::ledger::{Decision, Denied};
 use ports::{
     AttestError, AttestedWorkload, Attestor, Certificates, Clock, Entropy, Freshness, Ledger,
-    LedgerError, Names, Peer, Policy, Processes, Signer,
+    LedgerError, Names, Peer, Persons, Policy, Processes, Signer,
 };
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -60,6 +65,8 @@ pub struct Ports {
     pub ledger: Arc<dyn Ledger>,
     /// Keyed names.
     pub names: Arc<dyn Names>,
+    /// People, as identity providers know them.
+    pub persons: Arc<dyn Persons>,
     /// Policy.
     pub policy: Arc<dyn Policy>,
     /// The kernel's processes.

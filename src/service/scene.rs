@@ -9,7 +9,9 @@ use crate::domain::event::{CallerFacts, Event, Verdict};
 use crate::domain::evidence::Evidence;
 use crate::domain::id::{Epoch, SpiffeId};
 use crate::domain::lineage::{Lineage, Now, Transition};
-use crate::domain::policy::{Action, CallFacts, Permit, PolicyGeneration, PolicyInput, TaskFacts};
+use crate::domain::policy::{
+    Action, CallFacts, Consent, Permit, PolicyGeneration, PolicyInput, TaskFacts,
+};
 use crate::domain::task::Task;
 use crate::domain::time::Time;
 use std::fmt::Display;
@@ -58,6 +60,7 @@ impl Scene<'_> {
             task,
             call: None,
             issuer: None,
+            consent: Consent::default(),
             now: self.now.time,
         })
     }
@@ -73,20 +76,46 @@ impl Scene<'_> {
         call: CallFacts,
         issuer: Option<&str>,
     ) -> Result<Permit, Reason> {
-        let task = self
-            .lineage
-            .task
-            .as_ref()
-            .map(|task| facts(task, &self.now));
+        let input = self.about_call(action, actor, call);
         self.ask(&PolicyInput {
+            issuer: issuer.map(ToOwned::to_owned),
+            ..input
+        })
+    }
+
+    /// Asks policy about a step, with or without a person's consent.
+    ///
+    /// # Errors
+    /// [`Reason::Policy`] with its explanation.
+    pub(super) fn permit_step(
+        &mut self,
+        action: Action,
+        actor: Option<&SpiffeId>,
+        call: CallFacts,
+        consent: Consent,
+    ) -> Result<Permit, Reason> {
+        let input = self.about_call(action, actor, call);
+        self.ask(&PolicyInput { consent, ..input })
+    }
+
+    /// The question about a tool call, as far as it is the same for all.
+    pub(super) fn about_call(
+        &self,
+        action: Action,
+        actor: Option<&SpiffeId>,
+        call: CallFacts,
+    ) -> PolicyInput {
+        let task = self.lineage.task.as_ref();
+        PolicyInput {
             action,
             actor: actor.cloned(),
             evidence: self.evidence_of(actor),
-            task,
+            task: task.map(|task| facts(task, &self.now)),
             call: Some(call),
-            issuer: issuer.map(ToOwned::to_owned),
+            issuer: None,
+            consent: Consent::default(),
             now: self.now.time,
-        })
+        }
     }
 
     /// The caller's evidence, where the caller is who acts: at `Check` it is the audience.
@@ -95,7 +124,11 @@ impl Scene<'_> {
         acts.then(|| self.evidence.clone())
     }
 
-    fn ask(&mut self, input: &PolicyInput) -> Result<Permit, Reason> {
+    /// Asks policy.
+    ///
+    /// # Errors
+    /// [`Reason::Policy`] with its explanation.
+    pub(super) fn ask(&mut self, input: &PolicyInput) -> Result<Permit, Reason> {
         match self.policy.evaluate(input) {
             Ok(permit) => {
                 self.generation = permit.generation();
@@ -153,7 +186,8 @@ fn facts(task: &Task, now: &Now<'_>) -> TaskFacts {
     }
 }
 
-fn caller(evidence: &Evidence) -> CallerFacts {
+/// What is kept of a caller.
+pub(super) fn caller(evidence: &Evidence) -> CallerFacts {
     CallerFacts {
         spiffe_ids: evidence.spiffe_ids.clone(),
         assurance: Some(evidence.assurance),

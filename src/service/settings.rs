@@ -3,7 +3,7 @@
 use crate::domain::evidence::Required;
 use crate::domain::id::SpiffeId;
 use crate::domain::limits::Limits;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// A `[[workload]]` row: what a SPIFFE ID must show.
@@ -37,6 +37,8 @@ pub struct Settings {
     pub limits: Limits,
     /// What each configured SPIFFE ID must show.
     pub workloads: BTreeMap<SpiffeId, WorkloadRow>,
+    /// Workloads through which people decide; each has a row above that names a user or a cgroup.
+    pub approvers: BTreeSet<SpiffeId>,
     /// A leg without a `Hold` stream and without a step for this long ends.
     pub lease_idle: Duration,
     /// How long after readiness a suspended leg waits for its process.

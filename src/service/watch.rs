@@ -29,6 +29,7 @@ struct Table {
 /// What a watcher wants to hear of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Topic {
+    Approvals,
     Task(TaskId),
 }
 
@@ -92,6 +93,11 @@ impl Watchers {
         self.open(Topic::Task(task), peer)
     }
 
+    /// Watches requests for approval.
+    pub(super) fn approvals(self: &Arc<Self>, peer: &Peer) -> Result<Changes, &'static str> {
+        self.open(Topic::Approvals, peer)
+    }
+
     fn open(self: &Arc<Self>, topic: Topic, peer: &Peer) -> Result<Changes, &'static str> {
         let user = match peer {
             Peer::Local(local) => Some(local.uid),
@@ -125,6 +131,11 @@ impl Watchers {
     /// Something of this task may have changed.
     pub(super) fn touch(&self, task: TaskId) {
         self.wake(Topic::Task(task));
+    }
+
+    /// A person is to be asked.
+    pub(super) fn asked(&self) {
+        self.wake(Topic::Approvals);
     }
 
     fn wake(&self, topic: Topic) {

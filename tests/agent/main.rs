@@ -7,6 +7,10 @@
 mod node;
 
 #[cfg(test)]
+mod approvals;
+#[cfg(test)]
+mod consent;
+#[cfg(test)]
 mod creation;
 #[cfg(test)]
 mod endings;
@@ -20,6 +24,8 @@ mod last_effect;
 mod methods;
 #[cfg(test)]
 mod names;
+#[cfg(test)]
+mod persons;
 #[cfg(test)]
 mod principals;
 #[cfg(test)]

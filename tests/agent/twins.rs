@@ -3,6 +3,7 @@
 //! The one thing to know: in each row the twin fails first, then the original succeeds with the same call,
 //! so that the twin's attempt has changed nothing.
 
+use crate::consent::World;
 use crate::job::{
     HANDLE, Job, Leg, SERVER, Task, assert_unknown, build, check_op, end_op, report_op, start_op,
     step_op, text,
@@ -168,6 +169,27 @@ fn enforcement_report(cast: &mut Cast) {
     assert_eq!(reported["state"], "done");
 }
 
+/// Only the twin's side is the same node's; the rest is in `approvals`.
+fn approvals(cast: &mut Cast) {
+    let mut world = World::start();
+    let mut twin = world
+        .job
+        .node
+        .actor(&world.job.node.role("approver").twin());
+    let (_, leg) = world.leg();
+    let id = world.ask(&step_op(&leg, 1));
+    let decide = world.decision(&id, "approve");
+    let list = json!({ "op": "approval_list" });
+    let get = json!({ "op": "approval_get", "approval_id": id });
+    let watch = json!({ "op": "approval_watch" });
+    for op in [&list, &get, &watch, &decide] {
+        assert_twin(&world.job, &twin.err(op));
+        world.approver.ok(op);
+    }
+    // And where there are no approvers, nobody has the role.
+    assert_unknown(&cast.job.worker.err(&list));
+}
+
 /// Each sees itself.
 fn self_who_am_i(cast: &mut Cast) {
     let op = json!({ "op": "whoami" });
@@ -222,6 +244,15 @@ const ROWS: &[Row] = &[
     (&["Legs.End"], legs_end),
     (&["Enforcement.Check"], enforcement_check),
     (&["Enforcement.Report"], enforcement_report),
+    (
+        &[
+            "Approvals.Decide",
+            "Approvals.Get",
+            "Approvals.List",
+            "Approvals.Watch",
+        ],
+        approvals,
+    ),
     (&["Self.WhoAmI"], self_who_am_i),
     (
         &[

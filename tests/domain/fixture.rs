@@ -254,7 +254,9 @@ impl World {
     pub(crate) fn token(&mut self, step: u32) -> Presented {
         match self.issue(&worker(), (1, step), (1, 1)).unwrap() {
             StepAsked::Issue { claims, .. } => present(*claims),
-            StepAsked::Repeat(state) => panic!("no token, the step is {state:?}"),
+            asked @ (StepAsked::Pending { .. } | StepAsked::Repeat(_)) => {
+                panic!("no token: {asked:?}")
+            }
         }
     }
 

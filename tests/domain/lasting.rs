@@ -54,7 +54,9 @@ fn a_retry_stays_a_retry_when_its_own_token_is_lost() {
         assert_eq!(action, Action::Retry);
         match world.issue(&worker(), (1, 1), (1, request)).unwrap() {
             StepAsked::Issue { claims, .. } => assert_eq!(claims.operation, Operation::Retry),
-            StepAsked::Repeat(state) => panic!("a retry is due, not {state:?}"),
+            asked @ (StepAsked::Pending { .. } | StepAsked::Repeat(_)) => {
+                panic!("a retry is due: {asked:?}")
+            }
         }
     }
 }

@@ -36,6 +36,7 @@ fn step(world: &mut World, who: &Evidence, number: u32, rest: (u8, u8)) -> Resul
                     claims.fence.0
                 )
             }
+            StepAsked::Pending { .. } => "pending approval".to_owned(),
             StepAsked::Repeat(state) => format!("repeat {}", word(state)),
         })
 }
@@ -124,7 +125,7 @@ fn reported(world: &mut World, outcome: Outcome) -> Result<String, Reason> {
 }
 
 fn leg_table() -> String {
-    let columns = [
+    let columns = vec![
         ("no leg", World::new()),
         ("no leg, input_required", waiting(World::new())),
         ("live", leg_up()),
@@ -164,7 +165,7 @@ fn leg_table() -> String {
 }
 
 fn step_table() -> String {
-    let columns = [
+    let columns = vec![
         ("issued", step_in(StepState::Issued)),
         ("used", step_in(StepState::Used)),
         ("done", step_in(StepState::Done)),

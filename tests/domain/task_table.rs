@@ -160,7 +160,7 @@ pub(crate) fn finished(world: &mut World, fence: Option<Fence>) -> Result<String
 }
 
 pub(crate) fn task_table() -> String {
-    let columns = [
+    let columns = vec![
         ("none", absent()),
         ("working", World::new()),
         ("input_required", waiting(World::new())),

@@ -13,6 +13,7 @@ use handfast::grpc::routes::{self, Api, MessageLimits, SECURITY_HEADER};
 use handfast::grpc::serve::Closing;
 use handfast::keys::{KeyFile, Keys};
 use handfast::ledger::{LedgerConfig, RedbLedger};
+use handfast::oidc::IdTokens;
 use handfast::policy::{CedarPolicy, PolicySource};
 use handfast::proto::v1;
 use handfast::service::ports::{
@@ -22,7 +23,7 @@ use handfast::service::ports::{
 use handfast::service::{Continuation, Ports, Settings, WorkloadRow};
 use handfast::token::EpochKey;
 use handfast::token::certificate::CertificateCheck;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -176,6 +177,7 @@ impl World {
             entropy,
             ledger: Arc::<RedbLedger>::clone(&ledger),
             names: Arc::new(keys),
+            persons: Arc::new(IdTokens::default()),
             policy: Arc::new(CedarPolicy::load(PolicySource::default()).expect("is good")),
             processes: Arc::<Immortal>::clone(&processes),
             signer: Arc::new(signer),
@@ -326,6 +328,7 @@ fn settings() -> Settings {
     Settings {
         limits: Limits::default(),
         workloads: EVERYBODY.iter().map(row).collect::<BTreeMap<_, _>>(),
+        approvers: BTreeSet::new(),
         lease_idle: Duration::from_secs(10),
         reattach_window: Duration::from_secs(60),
         reattest_interval: Duration::from_secs(10),

@@ -2,7 +2,9 @@
 
 use handfast::domain::evidence::{Assurance, Evidence, ProcessKey};
 use handfast::domain::id::{Digest, SpiffeId, TaskId};
-use handfast::domain::policy::{Action, CallFacts, Permit, PolicyInput, Refusal, TaskFacts};
+use handfast::domain::policy::{
+    Action, CallFacts, Consent, Permit, PolicyInput, Refusal, TaskFacts,
+};
 use handfast::domain::task::TaskState;
 use handfast::domain::time::Time;
 use handfast::policy::{CedarPolicy, PolicySource};
@@ -11,6 +13,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 pub(crate) const OWNER: &str = "spiffe://prod.test/ns/shop/sa/client";
+pub(crate) const APPROVER: &str = "spiffe://example.org/approver";
 pub(crate) const SERVER: &str = "spiffe://prod.test/mcp/reports";
 pub(crate) const WORKER: &str = "spiffe://prod.test/ns/shop/sa/worker";
 pub(crate) const MAILER: &str = "spiffe://prod.test/mcp/mailer";
@@ -70,6 +73,7 @@ pub(crate) fn call(audience: &str, tool: &str) -> CallFacts {
 pub(crate) fn ordinary(action: Action) -> PolicyInput {
     let (actor, task, call, issuer) = match action {
         Action::Cancel | Action::Query | Action::Update => (OWNER, Some(task()), None, None),
+        Action::Approve => (APPROVER, Some(task()), Some(call(MAILER, "send")), None),
         Action::Create => (OWNER, None, Some(call(SERVER, "render")), None),
         Action::Grant => (OWNER, None, Some(call(MAILER, "send")), None),
         Action::End | Action::Start => (WORKER, Some(task()), None, None),
@@ -88,6 +92,10 @@ pub(crate) fn ordinary(action: Action) -> PolicyInput {
         task,
         call,
         issuer,
+        consent: Consent {
+            performer: Some(id(WORKER)),
+            ..Consent::default()
+        },
         now: Time(10_000),
     }
 }

@@ -77,7 +77,7 @@ impl Role {
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
     pub(crate) roles: Vec<Role>,
-    /// More tables for the configuration file.
+    /// More tables for the configuration file; `{folder}` stands for the node's folder.
     pub(crate) config: String,
     /// `HANDFAST_FAILPOINTS` of the agent.
     pub(crate) failpoints: String,
@@ -292,6 +292,26 @@ impl Node {
         }
     }
 
+    /// Runs the command line as a process of this role's user, from the role's own program file.
+    pub(crate) fn cli_as(&self, role: &Role, arguments: &[&str]) -> Output {
+        let mut command = Command::new(self.path("bin").join(&role.name));
+        command
+            .args(["--output", "json"])
+            .args(arguments)
+            .env("HANDFAST_SOCKET", self.socket());
+        if is_root() {
+            command.uid(role.real_uid()).gid(role.real_uid());
+        }
+        command.output().unwrap()
+    }
+
+    /// Puts the command line in the place of a role's program, so that whoever runs it has the role's SPIFFE ID.
+    pub(crate) fn give_cli_to(&self, name: &str) {
+        let program = self.path("bin").join(name);
+        fs::remove_file(&program).unwrap();
+        fs::copy(AGENT, &program).unwrap();
+    }
+
     fn handfast(&self, arguments: &[&str], last: &str) -> Output {
         Command::new(AGENT)
             .args(["--output", "json"])
@@ -369,6 +389,7 @@ const _: () = {
         Node::kill_agent,
         Node::stop_agent,
     );
+    let _ = (Node::cli_as, Node::give_cli_to);
     let _ = (
         Node::actor_named,
         Node::explain,

@@ -58,6 +58,6 @@ path = "{folder}/policy.cedar"
         // Denials are written when folding ends, and tests ask for their reasons.
         text.push_str("[timeouts]\nfold = \"50ms\"\n");
     }
-    text.push_str(&options.config);
+    text.push_str(&options.config.replace("{folder}", &folder.to_string()));
     text
 }

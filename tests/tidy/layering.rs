@@ -19,6 +19,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     ("identity", INWARD),
     ("ledger", INWARD),
+    ("oidc", INWARD),
     ("policy", INWARD),
     ("token", &["domain", "service", "canonical"]),
     // Pieces without a will of their own.

@@ -117,6 +117,9 @@ impl Worker {
                 self.token = Some(issued.token);
                 Ok(Said::Token { token })
             }
+            Ok(StepIssued::Pending(asked)) => {
+                Err(format!("step {step} waits for approval {}", asked.approval_id).into())
+            }
             Ok(StepIssued::Already(state)) => Err(format!("step {step} is {state:?}").into()),
             Err(error) => harness::denied(error),
         }

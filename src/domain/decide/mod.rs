@@ -4,6 +4,7 @@
 //! [`Permit`](super::policy::Permit)) and returns what to write and what to say, or a
 //! [`Reason`]. Nothing here is durable or signed yet.
 
+pub mod approval;
 pub mod check;
 pub mod create;
 pub mod end;
@@ -101,7 +102,7 @@ impl Task {
     }
 
     /// Refuses whatever needs a runnable task.
-    fn runnable(&self, now: Time) -> Result<(), Reason> {
+    pub(super) fn runnable(&self, now: Time) -> Result<(), Reason> {
         match self.state_at(now) {
             TaskState::InputRequired | TaskState::Working => Ok(()),
             ended @ (TaskState::Cancelled

@@ -3,7 +3,7 @@
 use crate::domain::claims::{Operation, Subject, TokenClaims};
 use crate::domain::denial::Reason;
 use crate::domain::grant::{Grant, ToolCall};
-use crate::domain::id::{Digest, Fence, Jti, LegNumber, StepNumber};
+use crate::domain::id::{ApprovalId, Digest, Fence, Jti, LegNumber, StepNumber};
 use crate::domain::lineage::{Lineage, Now, Transition, Writes};
 use crate::domain::policy::{Action, Permit};
 use crate::domain::role::{AsPerformer, Held};
@@ -38,8 +38,35 @@ pub enum StepAsked {
         /// Equal over retries.
         idempotency_key: Digest,
     },
+    /// A person is asked first; until the decision there is no token.
+    Pending {
+        /// The request for approval.
+        id: ApprovalId,
+        /// Until when somebody may decide.
+        decide_by: Time,
+    },
     /// The step needs no token: what became of it.
     Repeat(StepState),
+}
+
+/// What the rules say to a step before policy is asked, or a person.
+#[derive(Clone, Debug)]
+pub enum Ready<'a> {
+    /// It needs no token.
+    Repeat(StepState),
+    /// It may have one.
+    Token {
+        /// The caller's leg.
+        leg: &'a Leg,
+        /// Step or retry.
+        operation: Operation,
+        /// On whose authority.
+        subject: Subject,
+        /// The grant that permits it.
+        grant: &'a Grant,
+        /// Whether any token of it was ever used.
+        ever_used: bool,
+    },
 }
 
 /// On whose authority a call is permitted now: the owner's grant first, else the server's own.
@@ -87,18 +114,16 @@ fn earlier<'a>(
         })
 }
 
-/// Issues a token for a step, or says what became of it.
+/// Judges a step by everything but policy and a person's consent.
 ///
 /// # Errors
-/// See `STATES`: no leg, re-attachment due, another step in flight or unknown, wrong order, other
-/// arguments than an earlier used token, outside both grants, or a limit.
-pub fn issue(
-    lineage: &Lineage,
+/// As [`issue`], but for [`Reason::InputRequired`].
+pub fn ready<'a>(
+    lineage: &'a Lineage,
     held: &Held<AsPerformer>,
     ask: &AskStep,
-    _permit: &Permit,
     now: &Now<'_>,
-) -> Result<Transition<StepAsked>, Reason> {
+) -> Result<Ready<'a>, Reason> {
     let task = lineage.known(now)?;
     task.runnable(now.time)?;
     let leg = own_leg(task, held, ask.leg, now)?;
@@ -112,8 +137,54 @@ pub fn issue(
         None => next_in_order(task, ask.number, now)?,
         Some((step, state)) => match again(task, ask, (step, state), now)? {
             Some(operation) => operation,
-            None => return Ok(Transition::unchanged(StepAsked::Repeat(state))),
+            None => return Ok(Ready::Repeat(state)),
         },
+    };
+    Ok(Ready::Token {
+        leg,
+        operation,
+        subject,
+        grant,
+        ever_used: before.is_some_and(|(step, _)| step.ever_used),
+    })
+}
+
+/// Issues a token for a step, or says what became of it.
+///
+/// # Errors
+/// See `STATES`: no leg, re-attachment due, another step in flight or unknown, wrong order, other
+/// arguments than an earlier used token, outside both grants, or a limit.
+pub fn issue(
+    lineage: &Lineage,
+    held: &Held<AsPerformer>,
+    ask: &AskStep,
+    permit: &Permit,
+    now: &Now<'_>,
+) -> Result<Transition<StepAsked>, Reason> {
+    issue_until(lineage, held, ask, permit, (now, None))
+}
+
+/// As [`issue`], with a token that ends by this time.
+///
+/// # Errors
+/// As [`issue`].
+pub(super) fn issue_until(
+    lineage: &Lineage,
+    held: &Held<AsPerformer>,
+    ask: &AskStep,
+    _permit: &Permit,
+    (now, until): (&Now<'_>, Option<Time>),
+) -> Result<Transition<StepAsked>, Reason> {
+    let task = lineage.known(now)?;
+    let (leg, operation, subject, grant, ever_used) = match ready(lineage, held, ask, now)? {
+        Ready::Repeat(state) => return Ok(Transition::unchanged(StepAsked::Repeat(state))),
+        Ready::Token {
+            leg,
+            operation,
+            subject,
+            grant,
+            ever_used,
+        } => (leg, operation, subject, grant, ever_used),
     };
     if task.state_at(now.time) == TaskState::InputRequired {
         return Err(Reason::InputRequired);
@@ -126,6 +197,7 @@ pub fn issue(
         Some(leg.certificate_ends),
         Some(task.deadline),
         grant.not_after,
+        until,
     ]
     .into_iter()
     .flatten()
@@ -138,7 +210,7 @@ pub fn issue(
         idempotency_key: ask.idempotency_key,
         fence,
         state: StepState::Issued,
-        ever_used: before.is_some_and(|(step, _)| step.ever_used),
+        ever_used,
         leg: leg.number,
         epoch: now.epoch,
         expires_at,

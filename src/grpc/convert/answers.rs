@@ -12,7 +12,7 @@ use crate::grpc::status;
 use crate::proto::v1;
 use crate::service::ports::Observed;
 use crate::service::{
-    CheckAnswer, HoldKind, IssuedStep, IssuedToken, LegStarted, RegisteredTask, ServerView,
+    Became, CheckAnswer, HoldKind, IssuedStep, IssuedToken, LegStarted, RegisteredTask, ServerView,
     TaskView, WhoAmI,
 };
 use base64::Engine as _;
@@ -178,12 +178,23 @@ pub(in crate::grpc) fn step_issued(issued: IssuedStep) -> v1::IssueStepResponse 
             )
         }
     };
+    let (state, pending_approval) = match issued.became {
+        Became::Step(state) => (step_state(state), None),
+        Became::PendingApproval { id, decide_by } => (
+            v1::StepState::PendingApproval.into(),
+            Some(v1::PendingApproval {
+                approval_id: id.to_string(),
+                decide_by_ms: at_ms(decide_by),
+            }),
+        ),
+    };
     v1::IssueStepResponse {
         token,
         expires_at_ms,
         fence: issued.fence.0,
         idempotency_key,
-        state: step_state(issued.state),
+        state,
+        pending_approval,
         decision_id: issued.decision_id,
     }
 }

@@ -2,6 +2,7 @@
 
 use super::Forms;
 use super::field::{self, FormError, InField as _, InvalidField, required};
+use crate::canonical;
 use crate::domain::decide::end::{Ending, LegEnding};
 use crate::domain::decide::report::Outcome;
 use crate::domain::grant::{ArgumentConstraint, AudienceAssurance, Grant, Permission, ToolCall};
@@ -182,11 +183,19 @@ impl Forms {
 
     /// `Legs.Issue`.
     pub(in crate::grpc) fn step(&self, message: v1::IssueStepRequest) -> Formed<StepAsk> {
+        let json = message.call.as_ref().map(|call| call.arguments.clone());
+        let call = self.call(message.call, "call")?;
+        // The same bytes that `call` was digested from: what people see is what will be executed.
+        let canonical = canonical::parse(&json.unwrap_or_default(), &self.arguments);
         Ok(StepAsk {
             task: task(&message.task_id)?,
             leg: field::leg(message.leg).field("leg")?,
             step: field::step(message.step).field("step")?,
-            call: self.call(message.call, "call")?,
+            call,
+            canonical: canonical
+                .map_err(FormError::from)
+                .field("call.arguments")?
+                .canonical(),
             request_id: self.request_id(message.request_id).field("request_id")?,
         })
     }

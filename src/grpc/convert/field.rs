@@ -25,6 +25,9 @@ pub struct InvalidField {
 /// What can be wrong with a field.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FormError {
+    /// Not an approval ID.
+    #[error("not an approval ID of 64 lower-case hexadecimal digits")]
+    ApprovalId,
     /// A URL that the configuration does not map.
     #[error("neither a SPIFFE ID nor a URL that an `[[audience]]` row maps")]
     Audience,

@@ -4,6 +4,7 @@
 //! content, so that a handle or token in the wrong place does not end up in an error text.
 
 mod answers;
+mod approvals;
 mod asks;
 mod audit;
 mod field;
@@ -17,6 +18,7 @@ pub use field::{FormError, InvalidField};
 pub(super) use answers::inputs;
 pub(super) use answers::{at_ms, check_answer, duration_ms, hold_kind, step_state, task_state};
 pub(super) use answers::{issued, leg_started, registered, server_view, step_issued, who_am_i};
+pub(super) use approvals::{after_approval, approval, approval_id, approval_state};
 pub(super) use asks::{CheckAsk, FinishAsk, IssueAsk, hold, report, task};
 pub(super) use audit::record;
 pub(super) use field::InField;

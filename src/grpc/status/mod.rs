@@ -174,10 +174,15 @@ fn denied(reason: &Reason) -> Told {
     let (code, name, message) = public(reason);
     let told = Told::new(code, name, message);
     match reason {
-        Reason::Held { retry_after } => told.retry_after(*retry_after),
+        Reason::ApprovalPause { retry_after } | Reason::Held { retry_after } => {
+            told.retry_after(*retry_after)
+        }
         Reason::Limit(limit) => told.fact(LIMIT, *limit),
         Reason::Alarm
         | Reason::AmbiguousIdentity
+        | Reason::ApprovalDecided
+        | Reason::ApprovalDiffers
+        | Reason::ApprovalLapsed
         | Reason::CallDiffers
         | Reason::CallerRow(_)
         | Reason::Certificate
@@ -190,6 +195,7 @@ fn denied(reason: &Reason) -> Told {
         | Reason::NotUsed
         | Reason::OutcomeDiffers
         | Reason::PerformerUnknown
+        | Reason::Person(_)
         | Reason::Policy(_)
         | Reason::ReattachFirst
         | Reason::StepDiffers
@@ -231,6 +237,10 @@ fn sentence(reason: &Reason) -> Cow<'static, str> {
         Reason::AmbiguousIdentity => {
             "the calling process has several SPIFFE IDs: one needs a `[[workload]]` row"
         }
+        Reason::ApprovalDecided => "a decision was made before",
+        Reason::ApprovalDiffers => "the digest is not that of this request for approval",
+        Reason::ApprovalLapsed => "the request for approval is over",
+        Reason::ApprovalPause { .. } => "earlier requests for approval came to nothing: wait",
         Reason::CallDiffers => "the call is not the one that the token was issued for",
         Reason::CallerRow(_) => "the calling process does not meet its `[[workload]]` row",
         Reason::Certificate => "the token is bound to another key than this connection's",
@@ -247,6 +257,7 @@ fn sentence(reason: &Reason) -> Cow<'static, str> {
         Reason::PerformerUnknown => {
             "a performer needs a `[[workload]]` row with a user or a cgroup"
         }
+        Reason::Person(_) => "the ID token does not stand for a person's decision about this",
         Reason::Policy(_) => "policy does not permit this",
         Reason::ReattachFirst => "the agent was restarted: start again to take the leg up",
         Reason::StepDiffers => "the step was used for another call",

@@ -13,7 +13,14 @@ const HIDDEN: &str = "hidden-detail";
 /// The reason after this one: without an arm for a new reason the tests do not compile.
 fn next(reason: &Reason) -> Option<Reason> {
     let next = match reason {
-        Reason::AmbiguousIdentity => Reason::Alarm,
+        Reason::AmbiguousIdentity => Reason::ApprovalDecided,
+        Reason::ApprovalDecided => Reason::ApprovalDiffers,
+        Reason::ApprovalDiffers => Reason::ApprovalLapsed,
+        Reason::ApprovalLapsed => Reason::ApprovalPause {
+            retry_after: Duration::from_secs(30),
+        },
+        Reason::ApprovalPause { .. } => Reason::Person(HIDDEN),
+        Reason::Person(_) => Reason::Alarm,
         Reason::Alarm => Reason::CallDiffers,
         Reason::CallDiffers => Reason::Certificate,
         Reason::Certificate => Reason::CallerRow(Mismatch::Cgroup),
@@ -31,7 +38,8 @@ fn next(reason: &Reason) -> Option<Reason> {
             Reason::NotHeld(NotHeld::Evidence(Mismatch::Executable))
         }
         Reason::NotHeld(NotHeld::Evidence(_)) => Reason::NotHeld(NotHeld::NotLocal),
-        Reason::NotHeld(NotHeld::NotLocal) => Reason::NotHeld(NotHeld::Principal),
+        Reason::NotHeld(NotHeld::NotLocal) => Reason::NotHeld(NotHeld::NotApart),
+        Reason::NotHeld(NotHeld::NotApart) => Reason::NotHeld(NotHeld::Principal),
         Reason::NotHeld(NotHeld::Principal) => Reason::OutcomeDiffers,
         Reason::OutcomeDiffers => Reason::PerformerUnknown,
         Reason::PerformerUnknown => Reason::Policy(HIDDEN.to_owned()),

@@ -4,6 +4,7 @@
 //! every field and never panics. Each conversion takes the value apart field by field, so that a
 //! field added to the domain does not compile until it is stored.
 
+mod approval;
 mod event;
 mod grant;
 mod step;

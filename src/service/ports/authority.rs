@@ -1,5 +1,6 @@
 //! Policy, signatures, certificates and keyed names, as the service needs them.
 
+use super::BoxFuture;
 use super::ledger::{Noted, Recorded};
 use crate::domain::claims::TokenClaims;
 use crate::domain::evidence::ProcessKey;
@@ -95,6 +96,50 @@ pub trait Names: Send + Sync + std::fmt::Debug {
     /// Hides a record number; every call gives another text.
     fn decision_id(&self, number: RecordNumber) -> String;
 
+    /// SHA-256, not keyed.
+    fn sha256(&self, bytes: &[u8]) -> Digest;
+
     /// Opens a decision ID.
     fn open_decision_id(&self, id: &str) -> Option<RecordNumber>;
+}
+
+/// A person, as an identity provider says. `Debug` shows nothing of it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct VerifiedPerson {
+    /// `iss` of the ID token.
+    pub issuer: String,
+    /// `sub` of the ID token.
+    pub subject: String,
+}
+
+impl std::fmt::Debug for VerifiedPerson {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("VerifiedPerson(…)")
+    }
+}
+
+/// Why an ID token stands for nobody.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PersonError {
+    /// The token is not good; a stable word for what is wrong with it.
+    #[error("the ID token is not good: {0}")]
+    Refused(&'static str),
+    /// The issuer's keys could not be read: nothing is known either way.
+    #[error("the keys of the issuer cannot be read: {0}")]
+    Unavailable(String),
+}
+
+/// Verifies people's ID tokens (OIDC Core 1.0 §3.1.3.7).
+pub trait Persons: Send + Sync + std::fmt::Debug {
+    /// Verifies signature, issuer, audience and times, and that the login was for this very digest: the `nonce`
+    /// is its base64url.
+    ///
+    /// # Errors
+    /// See [`PersonError`].
+    fn verify<'a>(
+        &'a self,
+        id_token: &'a str,
+        digest: Digest,
+        now: Time,
+    ) -> BoxFuture<'a, Result<VerifiedPerson, PersonError>>;
 }

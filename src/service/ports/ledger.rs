@@ -5,7 +5,7 @@
 use super::BoxFuture;
 use crate::domain::denial::Reason;
 use crate::domain::event::{ChainedEvent, Event};
-use crate::domain::id::{RecordNumber, TaskId};
+use crate::domain::id::{ApprovalId, RecordNumber, TaskId};
 use crate::domain::lineage::{Lineage, Load, Transition, Writes};
 use crate::domain::task::Task;
 use crate::domain::time::Time;
@@ -142,6 +142,17 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
         after: Option<TaskId>,
         limit: usize,
     ) -> BoxFuture<'_, Result<TaskPage, LedgerError>>;
+
+    /// Reads which decisions tasks wait for, after `after` and in the order of their tasks, at most `limit`. Some
+    /// may be over by now.
+    ///
+    /// # Errors
+    /// See [`LedgerError`].
+    fn open_approvals(
+        &self,
+        after: Option<ApprovalId>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<ApprovalId>, LedgerError>>;
 
     /// Removes every row of an ended task and releases its names, in one commit with this event.
     ///

@@ -9,7 +9,10 @@ pub use attestation::{
     AttestError, AttestedWorkload, Attestor, DirectoryError, Freshness, LocalPeer, Observed, Peer,
     ProcessDirectory, Processes, RemotePeer,
 };
-pub use authority::{BoundCertificate, Certificates, Names, Policy, SignError, Signer};
+pub use authority::{
+    BoundCertificate, Certificates, Names, PersonError, Persons, Policy, SignError, Signer,
+    VerifiedPerson,
+};
 pub use ledger::{Ledger, LedgerError};
 pub use time::{Clock, Entropy, EntropyError};
 

@@ -107,6 +107,7 @@ pub(crate) fn step_issued(reply: &v1::IssueStepResponse) -> Value {
     json!({
         "token": reply.token, "expires_at_ms": reply.expires_at_ms, "fence": reply.fence,
         "idempotency_key": to_hex(&reply.idempotency_key), "state": step_state(reply.state),
+        "approval_id": reply.pending_approval.as_ref().map(|pending| &pending.approval_id),
         "decision_id": reply.decision_id,
     })
 }
@@ -124,6 +125,21 @@ fn inputs(inputs: &[v1::Input]) -> Value {
         None => Value::Null,
     };
     inputs.iter().map(input).collect()
+}
+
+pub(crate) fn approval_state(state: i32) -> String {
+    let state = v1::ApprovalState::try_from(state).unwrap_or_default();
+    plain(state.as_str_name(), "APPROVAL_STATE_")
+}
+
+pub(crate) fn approval(approval: &v1::Approval) -> Value {
+    json!({
+        "approval_id": approval.approval_id, "state": approval_state(approval.state),
+        "digest": to_hex(&approval.digest), "task_id": approval.task_id, "step": approval.step,
+        "owner": approval.owner, "server": approval.server, "performer": approval.performer,
+        "audience": approval.audience, "tool": approval.tool, "text": approval.text,
+        "decide_by_ms": approval.decide_by_ms, "use_by_ms": approval.use_by_ms,
+    })
 }
 
 pub(crate) fn task_event(event: &v1::TaskEvent) -> Value {

@@ -206,6 +206,21 @@ pub(crate) fn require_input(op: &Value) -> v1::RequireInputRequest {
     }
 }
 
+pub(crate) fn decide(op: &Value) -> Result<v1::DecideRequest, Failure> {
+    use v1::decide_request::Verdict;
+    let verdict = match text(op, "verdict").as_str() {
+        "approve" => Verdict::Approve,
+        "refuse" => Verdict::Refuse,
+        _ => Verdict::Unspecified,
+    };
+    Ok(v1::DecideRequest {
+        approval_id: text(op, "approval_id"),
+        digest: from_hex(op, "digest")?,
+        verdict: verdict.into(),
+        id_token: text(op, "id_token"),
+    })
+}
+
 pub(crate) fn issue_step(op: &Value) -> Result<v1::IssueStepRequest, Failure> {
     Ok(v1::IssueStepRequest {
         task_id: text(op, "task_id"),

@@ -76,6 +76,7 @@ impl Actor {
             "burst" => self.burst(op).await,
             "repeat" => self.repeat(op).await,
             "hold" => Ok(self.follow(self.open_hold(op).await?, answer::event)),
+            "approval_watch" => Ok(self.follow(self.open_approvals(op).await?, answer::approval)),
             "watch" => Ok(self.follow(self.open_watch(op).await?, answer::task_event)),
             "drop_hold" => self.drop_hold(op),
             _ => self.perform(op).await,

@@ -3,11 +3,15 @@
 use crate::answer::{self, Failure};
 use crate::connection::request;
 use crate::{Actor, ask};
+use handfast::proto::v1::approvals_client::ApprovalsClient;
 use handfast::proto::v1::enforcement_client::EnforcementClient;
 use handfast::proto::v1::legs_client::LegsClient;
 use handfast::proto::v1::requests_client::RequestsClient;
 use handfast::proto::v1::self__client::Self_Client;
 use handfast::proto::v1::tasks_client::TasksClient;
+use handfast::proto::v1::{
+    Approval, GetApprovalRequest, ListApprovalsRequest, WatchApprovalsRequest,
+};
 use handfast::proto::v1::{GetRequest, HoldEvent, TaskEvent, WatchTaskRequest, WhoAmIRequest};
 use http::uri::PathAndQuery;
 use serde_json::{Value, json};
@@ -69,6 +73,7 @@ impl Actor {
                 let state = answer::step_state(reply.state);
                 Ok(json!({ "state": state, "decision_id": reply.decision_id }))
             }
+            "approval_list" | "approval_get" | "approval_decide" => self.approval(op).await,
             "whoami" => {
                 let mut client = Self_Client::new(channel);
                 let reply = client.who_am_i(request(WhoAmIRequest {}, op)?).await?;
@@ -87,6 +92,42 @@ impl Actor {
         let codec = ProstCodec::<(), ()>::default();
         client.unary(request((), op)?, path, codec).await?;
         Ok(json!({}))
+    }
+
+    async fn approval(&self, op: &Value) -> Result<Value, Failure> {
+        let mut approvals = ApprovalsClient::new(self.connections.channel(op));
+        let approval_id = ask::text(op, "approval_id");
+        match ask::text(op, "op").as_str() {
+            "approval_list" => {
+                let ask = ListApprovalsRequest {
+                    after: ask::text(op, "after"),
+                    limit: u32::try_from(ask::number(op, "limit")).unwrap_or(u32::MAX),
+                };
+                let page = approvals.list(request(ask, op)?).await?.into_inner();
+                let rows: Vec<Value> = page.approvals.iter().map(answer::approval).collect();
+                Ok(json!({ "approvals": rows, "next": page.next }))
+            }
+            "approval_get" => {
+                let ask = GetApprovalRequest { approval_id };
+                let reply = approvals.get(request(ask, op)?).await?.into_inner();
+                Ok(answer::approval(&reply.approval.unwrap_or_default()))
+            }
+            _ => {
+                let reply = approvals.decide(request(ask::decide(op)?, op)?).await?;
+                let reply = reply.into_inner();
+                let state = answer::approval_state(reply.state);
+                Ok(json!({ "state": state, "decision_id": reply.decision_id }))
+            }
+        }
+    }
+
+    /// Opens an `Approvals.Watch` stream.
+    pub(crate) async fn open_approvals(&self, op: &Value) -> Result<Streaming<Approval>, Failure> {
+        let mut approvals = ApprovalsClient::new(self.connections.channel(op));
+        let reply = approvals
+            .watch(request(WatchApprovalsRequest {}, op)?)
+            .await?;
+        Ok(reply.into_inner())
     }
 
     /// Opens a `Tasks.Watch` stream.

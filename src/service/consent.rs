@@ -1,0 +1,132 @@
+//! A person's consent, as policy sees it: judged anew whenever it is used.
+
+use super::Settings;
+use super::scene::Scene;
+use crate::domain::approval::Approval;
+use crate::domain::denial::Reason;
+use crate::domain::event::CallerFacts;
+use crate::domain::evidence::{Assurance, Evidence};
+use crate::domain::id::{Fence, PrincipalHash, SpiffeId, StepNumber};
+use crate::domain::policy::{Action, CallFacts, Consent, Permit, PersonFacts, PolicyInput};
+use crate::domain::role::Role;
+use crate::domain::time::Time;
+
+impl Settings {
+    /// The approver roles that there are.
+    pub(super) fn approver_roles(&self) -> Vec<Role> {
+        let role = |id: &SpiffeId| {
+            self.workloads.get(id).map(|row| Role {
+                spiffe_id: id.clone(),
+                required: row.required.clone(),
+            })
+        };
+        self.approvers.iter().filter_map(role).collect()
+    }
+}
+
+impl Scene<'_> {
+    /// Asks policy whether an approver may see a request, or bring this person's decision.
+    ///
+    /// # Errors
+    /// [`Reason::Policy`] with its explanation.
+    pub(super) fn permit_approve(
+        &mut self,
+        (approver, evidence): (&SpiffeId, &Evidence),
+        row: &Approval,
+        person: Option<PersonFacts>,
+    ) -> Result<Permit, Reason> {
+        let call = CallFacts::of(&row.call, self.is_owners(row));
+        let input = self.about_call(Action::Approve, Some(approver), call);
+        self.ask(&PolicyInput {
+            evidence: Some(evidence.clone()),
+            consent: Consent {
+                person,
+                performer: Some(row.performer.clone()),
+                ..Consent::default()
+            },
+            ..input
+        })
+    }
+
+    fn is_owners(&self, row: &Approval) -> bool {
+        self.lineage.task.as_ref().is_some_and(|task| {
+            task.owner.workload.is_some() && task.asked.permits(&row.call, self.now.time)
+        })
+    }
+
+    /// What policy sees of a person.
+    pub(super) fn person(&self, issuer: &str, person: PrincipalHash) -> PersonFacts {
+        let task = self.lineage.task.as_ref();
+        PersonFacts {
+            issuer: issuer.to_owned(),
+            is_owner: task.is_some_and(|task| task.owner.principal == Some(person)),
+        }
+    }
+
+    /// The consent that a decision stands for, if whoever brought it still may: its `[[approver]]` and
+    /// `[[workload]]` rows are there, what it showed then still meets them, and policy still lets it approve.
+    pub(super) fn consent(&mut self, settings: &Settings, row: &Approval) -> Option<Consent> {
+        let decision = row.decision.as_ref()?;
+        let roles = settings.approver_roles();
+        let role = roles.iter().find(|it| it.spiffe_id == decision.approver)?;
+        let evidence = remembered(&decision.brought_by, decision.at);
+        role.required.matches(&evidence).ok()?;
+        let person = self.person(&decision.issuer, decision.person);
+        let approver = (&decision.approver, &evidence);
+        self.permit_approve(approver, row, Some(person.clone()))
+            .ok()?;
+        Some(Consent {
+            approved: true,
+            approver: Some(decision.approver.clone()),
+            person: Some(person),
+            performer: None,
+        })
+    }
+
+    /// The consent for which the token of this step and fence was issued; none for a token that was issued
+    /// without any.
+    pub(super) fn consent_used_by(
+        &mut self,
+        settings: &Settings,
+        (step, fence): (Option<StepNumber>, Fence),
+    ) -> Consent {
+        let lineage = self.lineage;
+        let pending = lineage.task.iter().filter_map(|task| task.pending.as_ref());
+        let mut steps = pending.chain(&lineage.step);
+        let newest = steps.find(|row| Some(row.number) == step);
+        if newest.is_some_and(|row| row.fence != fence) {
+            // Overtaken: it permits nothing whatever policy says, and the rules say why.
+            return Consent {
+                approved: true,
+                ..Consent::default()
+            };
+        }
+        let row = lineage.approval.as_ref();
+        row.filter(|row| row.used_by == Some(fence))
+            .and_then(|row| self.consent(settings, row))
+            .unwrap_or_default()
+    }
+}
+
+/// What was learned of a caller before.
+fn remembered(facts: &CallerFacts, at: Time) -> Evidence {
+    let CallerFacts {
+        spiffe_ids,
+        assurance,
+        process,
+        uid,
+        cgroup,
+        executable,
+    } = facts.clone();
+    Evidence {
+        spiffe_ids,
+        assurance: assurance.unwrap_or(Assurance::Principal),
+        process,
+        uid,
+        cgroup,
+        executable,
+        // A traced one was judged by policy then.
+        traced: false,
+        attested_at: at,
+    }
+}
