@@ -303,10 +303,6 @@ impl Continuation {
             account: true,
             ..Load::of(Locator::Task(id.task))
         };
-        match self.decide(load, judge).await? {
-            Decision::Recorded(done) => Ok((*done.effect(), self.decision_id(done.number()))),
-            Decision::Noted(done) => Ok((*done.effect(), self.decision_id(done.number()))),
-            Decision::Denied(denied) => Err(self.refuse(denied)),
-        }
+        self.answer(load, judge).await
     }
 }

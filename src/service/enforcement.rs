@@ -1,7 +1,6 @@
 //! `Enforcement`: what a token's audience asks before each effect, and reports after it.
 
 use super::leases::HoldKind;
-use super::ports::ledger::Decision;
 use super::ports::{Freshness, Peer};
 use super::{Continuation, Failure, Vouched};
 use crate::domain::claims::Operation;
@@ -157,18 +156,7 @@ impl Continuation {
             token,
             ask.principal,
         );
-        let (answer, number) = match self.decide(load, judge).await? {
-            Decision::Recorded(done) => {
-                let number = done.number();
-                (done.into_effect(), number)
-            }
-            Decision::Noted(done) => {
-                let number = done.number();
-                (done.into_effect(), number)
-            }
-            Decision::Denied(denied) => return Err(self.refuse(denied)),
-        };
-        let (checked, task) = answer;
+        let ((checked, task), decision_id) = self.answer(load, judge).await?;
         let answer = match checked {
             OwnerChecked::Cancelled | OwnerChecked::Updated(_) => {
                 if checked == OwnerChecked::Cancelled {
@@ -182,7 +170,7 @@ impl Continuation {
             }
             OwnerChecked::Ended(_) | OwnerChecked::Read(_) => CheckAnswer::Read(task),
         };
-        Ok((answer, self.decision_id(number)))
+        Ok((answer, decision_id))
     }
 
     fn owner_judge(
@@ -251,17 +239,7 @@ impl Continuation {
         };
         let jti = claims.jti;
         let judge = self.step_judge(evidence, presented, ask.call);
-        let (effect, number) = match self.decide(load, judge).await? {
-            Decision::Recorded(done) => {
-                let number = done.number();
-                (done.into_effect(), number)
-            }
-            Decision::Noted(done) => {
-                let number = done.number();
-                (done.into_effect(), number)
-            }
-            Decision::Denied(denied) => return Err(self.refuse(denied)),
-        };
+        let (effect, decision_id) = self.answer(load, judge).await?;
         crate::failpoint::hit("check.burned_not_replied");
         let answer = match effect {
             (StepChecked::Fresh(step), task) => CheckAnswer::Fresh {
@@ -271,7 +249,7 @@ impl Continuation {
             },
             (StepChecked::Repeat(state), task) => CheckAnswer::Repeat(state, task),
         };
-        Ok((answer, self.decision_id(number)))
+        Ok((answer, decision_id))
     }
 
     fn step_judge(

@@ -142,11 +142,7 @@ impl Continuation {
             }
             Ok(Transition::unchanged(None))
         });
-        let last = match self.decide(Load::of(Locator::Task(task)), judge).await? {
-            Decision::Recorded(last) => last.into_effect(),
-            Decision::Noted(last) => last.into_effect(),
-            Decision::Denied(denied) => return Err(self.refuse(denied)),
-        };
+        let (last, _) = self.answer(Load::of(Locator::Task(task)), judge).await?;
         match last {
             Some(kind) => Ok(HoldStream::closing(kind)),
             None => self.leases.hold(task, leg).map_err(Failure::Busy),
@@ -172,7 +168,7 @@ impl Continuation {
             end::end(task, &held, (ask.leg, ask.ending), &permit, &scene.now)
         });
         let answer = self
-            .state_answer(Load::of(Locator::Task(ask.task)), judge)
+            .answer(Load::of(Locator::Task(ask.task)), judge)
             .await?;
         // This leg only: after a yield another performer may have started meanwhile.
         self.leases.end_leg(ask.task, ask.leg, HoldKind::Finished);

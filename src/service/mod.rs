@@ -243,4 +243,25 @@ impl Continuation {
         }
         Ok(decided)
     }
+
+    /// Decides where the answer is the same whether or not it changed something and nothing is signed: the
+    /// answer and its decision ID.
+    async fn answer<E: Send + 'static>(
+        &self,
+        load: crate::domain::lineage::Load,
+        judge: Arc<ports::ledger::Judge<E>>,
+    ) -> Result<(E, String), Failure> {
+        let (effect, number) = match self.decide(load, judge).await? {
+            Decision::Recorded(done) => {
+                let number = done.number();
+                (done.into_effect(), number)
+            }
+            Decision::Noted(done) => {
+                let number = done.number();
+                (done.into_effect(), number)
+            }
+            Decision::Denied(denied) => return Err(self.refuse(denied)),
+        };
+        Ok((effect, self.decision_id(number)))
+    }
 }

@@ -62,9 +62,7 @@ impl Continuation {
         });
         let this = self.clone();
         super::to_the_end(async move {
-            let answer = this
-                .state_answer(Load::of(Locator::Task(task)), judge)
-                .await?;
+            let answer = this.answer(Load::of(Locator::Task(task)), judge).await?;
             this.leases.end(task, HoldKind::Cancelled);
             Ok(answer)
         })

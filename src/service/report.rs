@@ -1,7 +1,6 @@
 //! `Enforcement.Report`: what became of an effect.
 
 use super::enforcement::demanded;
-use super::ports::ledger::Decision;
 use super::ports::{Freshness, Peer};
 use super::{Continuation, Failure};
 use crate::domain::decide::report::{self, Outcome};
@@ -67,10 +66,6 @@ impl Continuation {
             )?;
             report::report(scene.lineage, &audience, ask.jti, ask.outcome, &scene.now)
         });
-        match self.decide(load, judge).await? {
-            Decision::Recorded(done) => Ok((*done.effect(), self.decision_id(done.number()))),
-            Decision::Noted(done) => Ok((*done.effect(), self.decision_id(done.number()))),
-            Decision::Denied(denied) => Err(self.refuse(denied)),
-        }
+        self.answer(load, judge).await
     }
 }

@@ -1,7 +1,6 @@
 //! `Tasks`: what the MCP server does with a task.
 
 use super::leases::HoldKind;
-use super::ports::ledger::Decision;
 use super::ports::{Freshness, Peer};
 use super::{Continuation, Failure, Vouched};
 use crate::domain::decide::Presented;
@@ -87,14 +86,10 @@ impl Continuation {
                 create::register(scene.lineage, &register, &permits, &scene.now)
             })
         });
-        let (registered, number) = match self.decide(load, judge).await? {
-            Decision::Recorded(done) => (done.effect().clone(), done.number()),
-            Decision::Noted(done) => (done.effect().clone(), done.number()),
-            Decision::Denied(denied) => return Err(self.refuse(denied)),
-        };
+        let (registered, decision_id) = self.answer(load, judge).await?;
         Ok(RegisteredTask {
             work_reference: self.ports.names.work_reference(registered.task).into(),
-            decision_id: self.decision_id(number),
+            decision_id,
             registered,
         })
     }
@@ -201,26 +196,11 @@ impl Continuation {
         });
         let this = self.clone();
         super::to_the_end(async move {
-            let answer = this
-                .state_answer(Load::of(Locator::Task(task)), judge)
-                .await?;
+            let answer = this.answer(Load::of(Locator::Task(task)), judge).await?;
             this.leases.end(task, HoldKind::Finished);
             Ok(answer)
         })
         .await
-    }
-
-    /// Commits a decision whose answer is the task's state.
-    pub(super) async fn state_answer(
-        &self,
-        load: Load,
-        judge: std::sync::Arc<super::ports::ledger::Judge<TaskState>>,
-    ) -> Result<(TaskState, String), Failure> {
-        match self.decide(load, judge).await? {
-            Decision::Recorded(done) => Ok((*done.effect(), self.decision_id(done.number()))),
-            Decision::Noted(done) => Ok((*done.effect(), self.decision_id(done.number()))),
-            Decision::Denied(denied) => Err(self.refuse(denied)),
-        }
     }
 }
 

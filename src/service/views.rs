@@ -1,6 +1,5 @@
 //! `Tasks.Get`, `Tasks.Watch` and `Tasks.RequireInput`: what a server sees of its task, and makes it wait for.
 
-use super::ports::ledger::Decision;
 use super::ports::{Freshness, Peer};
 use super::watch::WatchStream;
 use super::{Continuation, Failure};
@@ -81,18 +80,7 @@ impl Continuation {
                 last_step: task.last_step.0,
             }))
         });
-        let (view, number) = match self.decide(Load::of(Locator::Task(task)), judge).await? {
-            Decision::Recorded(seen) => {
-                let number = seen.number();
-                (seen.into_effect(), number)
-            }
-            Decision::Noted(seen) => {
-                let number = seen.number();
-                (seen.into_effect(), number)
-            }
-            Decision::Denied(denied) => return Err(self.refuse(denied)),
-        };
-        Ok((view, self.decision_id(number)))
+        self.answer(Load::of(Locator::Task(task)), judge).await
     }
 
     /// Makes a task wait for its owner's answer. A step in flight goes on; a new one is refused until then.
@@ -114,7 +102,7 @@ impl Continuation {
             input::require(task, &held, wanted, &permit, &scene.now)
         });
         let this = self.clone();
-        super::to_the_end(async move { this.state_answer(load, judge).await }).await
+        super::to_the_end(async move { this.answer(load, judge).await }).await
     }
 
     /// Tells a server what its task is now, and every change of that, until the task has ended. Each time the
