@@ -165,10 +165,8 @@ pub struct Writes {
     pub steps: Vec<Step>,
     /// Token records.
     pub records: Vec<TokenRecord>,
-    /// A name to bind to the task.
+    /// A name to bind to the task, beside those that it has: a name stays a task's until it is forgotten.
     pub bind: Option<NameHash>,
-    /// A name to release.
-    pub release: Option<NameHash>,
     /// A create request to remember.
     pub request: Option<(Digest, TaskId)>,
     /// A request for approval.

@@ -23,6 +23,7 @@ const REQUEST: u8 = 6;
 const AUDIT: u8 = 7;
 const REQUEST_OF: u8 = 8;
 const UNUSED: u8 = 9;
+const NAME_OF: u8 = 10;
 const APPROVAL: u8 = 20;
 const OPEN_APPROVAL: u8 = 21;
 const ACCOUNT: u8 = 22;
@@ -107,6 +108,11 @@ pub(super) fn request_of(id: TaskId, request: Digest) -> Vec<u8> {
     key(REQUEST_OF, &[&id.0, &request.0])
 }
 
+/// Leads from a task back to every name that it ever had, so that they can be forgotten with it.
+pub(super) fn name_of(id: TaskId, name: Digest) -> Vec<u8> {
+    key(NAME_OF, &[&id.0, &name.0])
+}
+
 /// Orders unused create terms by their end.
 pub(super) fn unused(ends: Time, id: TaskId) -> Vec<u8> {
     key(UNUSED, &[&ends.0.to_be_bytes(), &id.0])
@@ -132,10 +138,10 @@ pub(super) fn unused_before(before: Time) -> (Vec<u8>, Vec<u8>) {
     (vec![UNUSED], key(UNUSED, &[&before.0.to_be_bytes()]))
 }
 
-/// The ranges that hold a task's steps, token records, requests and approvals.
-pub(super) fn belongings(id: TaskId) -> [(Vec<u8>, Vec<u8>); 5] {
+/// The ranges that hold a task's steps, token records, requests, names and approvals.
+pub(super) fn belongings(id: TaskId) -> [(Vec<u8>, Vec<u8>); 6] {
     // One byte longer than the longest key of its kind, so nothing of the task sorts after it.
-    [STEP, RECORD, REQUEST_OF, APPROVAL, OPEN_APPROVAL]
+    [STEP, RECORD, REQUEST_OF, NAME_OF, APPROVAL, OPEN_APPROVAL]
         .map(|kind| (key(kind, &[&id.0]), key(kind, &[&id.0, &[0xff_u8; 33]])))
 }
 
@@ -150,9 +156,12 @@ pub(super) fn unused_task(key: &[u8]) -> Option<TaskId> {
     key.get(9..)?.try_into().ok().map(TaskId)
 }
 
-/// The request in the key that leads from a task back to it.
-pub(super) fn request_of_digest(key: &[u8]) -> Option<Digest> {
-    (*key.first()? == REQUEST_OF)
-        .then(|| key.get(17..)?.try_into().ok().map(Digest))
-        .flatten()
+/// The row that finds a task by a request or a name, from the key that leads from the task back to it.
+pub(super) fn led_to(key: &[u8]) -> Option<Vec<u8>> {
+    let digest = || key.get(17..)?.try_into().ok().map(Digest);
+    match *key.first()? {
+        REQUEST_OF => digest().map(request),
+        NAME_OF => digest().map(name),
+        _ => None,
+    }
 }

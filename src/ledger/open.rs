@@ -18,7 +18,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::sync_channel;
 
 /// The layout of keys and rows that this program reads and writes.
-pub const SCHEMA_VERSION: u64 = 2;
+pub const SCHEMA_VERSION: u64 = 3;
 
 /// Mode of the ledger and its reserve: nobody but the agent's own user.
 const MODE: u32 = 0o600;

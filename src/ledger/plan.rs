@@ -7,7 +7,7 @@ use super::keys;
 use super::rows::Row;
 use super::store::{ReadError, Rows, read, read_task_id};
 use crate::domain::approval::{Account, Approval};
-use crate::domain::id::{ApprovalId, Digest, TaskId};
+use crate::domain::id::{ApprovalId, TaskId};
 use crate::domain::input::Input;
 use crate::domain::lineage::{CreateTerms, Lineage, Writes};
 use crate::domain::step::Purpose;
@@ -65,7 +65,6 @@ pub(super) fn of_writes(
         steps,
         records,
         bind,
-        release,
         request,
         approval,
         account,
@@ -110,15 +109,13 @@ pub(super) fn of_writes(
             account,
         )?);
     }
-    if let Some(name) = release {
-        release_name(table, own()?, *name, &mut changes)?;
-    }
     if let Some(name) = bind {
         let id = own()?;
         if read_task_id(table, &keys::name(*name))?.is_some_and(|other| other != id) {
             return Err(misfit("a name that belongs to another task"));
         }
         changes.push(put(keys::name(*name), id.0.to_vec()));
+        changes.push(put(keys::name_of(id, *name), Vec::new()));
     }
     if let Some((request, made)) = request {
         if read_task_id(table, &keys::request(*request))?.is_some_and(|other| other != *made) {
@@ -184,29 +181,12 @@ fn put_terms(
     Ok(())
 }
 
-fn release_name(
-    table: &impl Rows,
-    id: TaskId,
-    name: Digest,
-    changes: &mut Vec<Change>,
-) -> Result<(), ReadError> {
-    let key = keys::name(name);
-    if read_task_id(table, &key)? == Some(id) {
-        changes.push(remove(key));
-    }
-    Ok(())
-}
-
 /// The changes that leave nothing of a task behind.
 ///
 /// # Errors
 /// [`ReadError::Corrupt`] for a row that cannot be read.
 pub(super) fn of_forget(table: &impl Rows, id: TaskId) -> Result<Vec<Change>, ReadError> {
-    let mut changes = Vec::new();
-    if let Some(task) = read::<Task>(table, &keys::task(id), "task")? {
-        release_name(table, id, task.name, &mut changes)?;
-        changes.push(remove(keys::task(id)));
-    }
+    let mut changes = vec![remove(keys::task(id))];
     if let Some(terms) = read::<CreateTerms>(table, &keys::terms(id), "create terms")? {
         if terms.used_at.is_none() {
             changes.push(remove(keys::unused(terms.expires_at, id)));
@@ -217,9 +197,7 @@ pub(super) fn of_forget(table: &impl Rows, id: TaskId) -> Result<Vec<Change>, Re
         for entry in table.range(from.as_slice()..to.as_slice())? {
             let (key, _) = entry?;
             let key = key.value();
-            if let Some(request) = keys::request_of_digest(key) {
-                changes.push(remove(keys::request(request)));
-            }
+            changes.extend(keys::led_to(key).map(remove));
             changes.push(remove(key.to_vec()));
         }
     }

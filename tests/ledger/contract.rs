@@ -302,20 +302,32 @@ pub(crate) async fn numbers_are_dense_and_chained(ledger: &dyn Ledger) {
     assert_eq!(tail, events[657..659]);
 }
 
-pub(crate) async fn a_renewed_handle_replaces_the_first(ledger: &dyn Ledger) {
+pub(crate) async fn every_name_stays_its_tasks_until_it_is_forgotten(ledger: &dyn Ledger) {
     create(ledger, 1).await;
+    create(ledger, 2).await;
     let renamed = Writes {
         task: Some(Task {
             name: digest(2, 77),
             ..task(1)
         }),
         bind: Some(digest(2, 77)),
-        release: Some(digest(2, 1)),
         ..Writes::default()
     };
     commit(ledger, of_task(1), renamed).await;
-    let old = ledger.load(Load::of(Locator::Name(digest(2, 1)))).await;
-    assert_eq!(old.unwrap(), Lineage::default());
-    let new = ledger.load(Load::of(Locator::Name(digest(2, 77)))).await;
-    assert_eq!(new.unwrap().id, Some(id(1)));
+    let names = [digest(2, 1), digest(2, 77)];
+    for name in names {
+        let found = ledger.load(Load::of(Locator::Name(name))).await;
+        assert_eq!(found.unwrap().id, Some(id(1)));
+    }
+    ledger.forget(id(1), event("forget")).await.unwrap();
+    for name in names {
+        let found = ledger.load(Load::of(Locator::Name(name))).await;
+        assert_eq!(found.unwrap(), Lineage::default());
+    }
+    let other = ledger.load(Load::of(Locator::Name(digest(2, 2)))).await;
+    assert_eq!(
+        other.unwrap().id,
+        Some(id(2)),
+        "the neighbour keeps its own"
+    );
 }

@@ -57,7 +57,7 @@ mod redb {
             tasks_come_in_pages,
             decide_gives_proofs,
             numbers_are_dense_and_chained,
-            a_renewed_handle_replaces_the_first,
+            every_name_stays_its_tasks_until_it_is_forgotten,
         );
         on_a_fresh_file!(skew:
             a_changed_ancestor_is_decided_again,

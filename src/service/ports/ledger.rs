@@ -154,7 +154,7 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<ApprovalId>, LedgerError>>;
 
-    /// Removes every row of an ended task and releases its names, in one commit with this event.
+    /// Removes every row of an ended task and every name it ever had, in one commit with this event.
     ///
     /// # Errors
     /// See [`LedgerError`].
