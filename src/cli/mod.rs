@@ -1,5 +1,5 @@
 //! The command line. Verbs follow SPIRE's: `run validate healthcheck api`, and our own `task approval audit
-//! explain dev`.
+//! policy explain dev`.
 //!
 //! The one thing to know: every error ends with what to do next, and every verb that answers takes
 //! `--output json`.
@@ -10,6 +10,7 @@ mod dev;
 mod health;
 mod operator;
 mod output;
+mod policy;
 mod run;
 mod validate;
 mod whoami;
@@ -73,6 +74,9 @@ enum Verb {
         #[arg(long, alias = "socketPath", env = "HANDFAST_SOCKET", default_value = SOCKET_DEFAULT)]
         socket_path: PathBuf,
     },
+    /// Policy sets: checked, tested, explained.
+    #[command(subcommand)]
+    Policy(policy::Policy),
     /// Runs the agent.
     Run {
         #[command(flatten)]
@@ -308,6 +312,7 @@ impl Verb {
                 decision_id,
                 output,
             )),
+            Self::Policy(verb) => block_on(policy::policy(verb, output)),
             Self::Task(task) => block_on(operator::task(task, output)),
         }
     }

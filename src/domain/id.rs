@@ -16,6 +16,14 @@ impl fmt::Debug for Digest {
     }
 }
 
+impl Digest {
+    /// Parses 64 lower-case hexadecimal digits.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        from_hex(text).map(Self)
+    }
+}
+
 /// Lower-case hexadecimal of some bytes, for display.
 #[derive(Clone, Copy, Debug)]
 pub struct Hex<'a>(pub &'a [u8]);

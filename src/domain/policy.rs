@@ -77,6 +77,12 @@ impl Action {
             Self::Vouch => "vouch",
         }
     }
+
+    /// The action of this name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|action| action.name() == name)
+    }
 }
 
 /// What policy may look at. All of it is known to the agent; none is the caller's word.

@@ -5,6 +5,7 @@
 //! evaluation fails, so a failing `forbid` would fail open; here any evaluation error is a refusal.
 
 mod bounds;
+mod cases;
 mod compile;
 mod error;
 mod guard;
@@ -17,8 +18,10 @@ mod watch;
 mod differential;
 
 pub use bounds::{NESTING_MAX, OPERATORS_MAX, PATH_MAX};
+pub use cases::{Case, CaseError, CaseFile, CaseReport, read_cases};
 pub use compile::{PolicyLine, Summary, check};
 pub use error::{PolicyError, Problem};
+pub use set::Explained;
 pub use source::{BYTES_MAX_DEFAULT, POLICIES_MAX_DEFAULT, PolicySource};
 
 use crate::domain::policy::{Permit, PolicyGeneration, PolicyInput, Refusal};
@@ -135,6 +138,16 @@ impl CedarPolicy {
     #[must_use]
     pub fn summary(&self) -> Summary {
         self.current().summary().clone()
+    }
+
+    /// Says which policies of the newest set decide a request.
+    ///
+    /// # Errors
+    /// A sentence: something that the action needs is not in the request.
+    pub fn explain(&self, input: &PolicyInput) -> Result<Explained, String> {
+        self.current()
+            .explain(&self.engine.vocabulary, input)
+            .map_err(|error| error.to_string())
     }
 
     fn current(&self) -> Arc<Set> {

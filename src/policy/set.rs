@@ -8,7 +8,7 @@
 use super::bounds;
 use super::compile::Summary;
 use super::error::PolicyError;
-use super::question::{Question, Vocabulary};
+use super::question::{Question, Unaskable, Vocabulary};
 use crate::domain::policy::{Action, Permit, PolicyGeneration, PolicyInput, Refusal};
 use cedar_policy::{
     ActionConstraint, Authorizer, Decision, EntityUid, Policy, PolicySet, PrincipalConstraint,
@@ -86,9 +86,46 @@ impl Set {
         vocabulary: &Vocabulary,
         input: &PolicyInput,
     ) -> Result<Permit, Refusal> {
-        let question = vocabulary
-            .question(input)
+        let (question, verdict) = self
+            .weigh(vocabulary, input)
             .map_err(|missing| self.refuse(missing.to_string()))?;
+        verdict
+            .settle()
+            .map(|policies| Permit::granted(self.generation, policies))
+            .map_err(|why| self.refuse(why.unwrap_or_else(|| question.unpermitted(input.action))))
+    }
+
+    /// Which policies speak for a request and which against it.
+    pub(super) fn explain(
+        &self,
+        vocabulary: &Vocabulary,
+        input: &PolicyInput,
+    ) -> Result<Explained, Unaskable> {
+        let (question, verdict) = self.weigh(vocabulary, input)?;
+        // On an error, the policies that could be evaluated decided nothing.
+        let mut forbids = verdict.forbids.clone();
+        forbids.retain(|_| verdict.errors.is_empty());
+        forbids.sort_unstable();
+        Ok(match verdict.settle() {
+            Ok(policies) => Explained {
+                permitted: true,
+                why: format!("permitted by policy {}", quoted(&policies)),
+                deciding: policies,
+            },
+            Err(why) => Explained {
+                permitted: false,
+                why: why.unwrap_or_else(|| question.unpermitted(input.action)),
+                deciding: forbids,
+            },
+        })
+    }
+
+    fn weigh(
+        &self,
+        vocabulary: &Vocabulary,
+        input: &PolicyInput,
+    ) -> Result<(Question, Verdict), Unaskable> {
+        let question = vocabulary.question(input)?;
         let mut verdict = Verdict::default();
         for pile in self.piles(input.action, &question) {
             let response = bounds::evaluating(|| {
@@ -97,10 +134,7 @@ impl Set {
             });
             verdict.add(&response);
         }
-        verdict
-            .settle()
-            .map(|policies| Permit::granted(self.generation, policies))
-            .map_err(|why| self.refuse(why.unwrap_or_else(|| question.unpermitted(input.action))))
+        Ok((question, verdict))
     }
 
     fn refuse(&self, explanation: String) -> Refusal {
@@ -155,6 +189,23 @@ fn admits(constraint: &ActionConstraint, action: &EntityUid) -> bool {
     }
 }
 
+fn quoted(ids: &[String]) -> String {
+    let named: Vec<String> = ids.iter().map(|id| format!("`{id}`")).collect();
+    named.join(", ")
+}
+
+/// How a set answers one request, and by which of its policies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explained {
+    /// Whether it is permitted.
+    pub permitted: bool,
+    /// The policies that the answer rests on, sorted: those that permit, or else those that forbid; none
+    /// where nothing permits or an evaluation failed.
+    pub deciding: Vec<String>,
+    /// The answer in words.
+    pub why: String,
+}
+
 /// What the piles said together.
 #[derive(Debug, Default)]
 pub(super) struct Verdict {
@@ -185,8 +236,10 @@ impl Verdict {
             return Err(Some(self.errors.join("; ")));
         }
         if !self.forbids.is_empty() {
-            let named: Vec<String> = self.forbids.iter().map(|id| format!("`{id}`")).collect();
-            return Err(Some(format!("forbidden by policy {}", named.join(", "))));
+            return Err(Some(format!(
+                "forbidden by policy {}",
+                quoted(&self.forbids)
+            )));
         }
         if self.permits.is_empty() {
             return Err(None);

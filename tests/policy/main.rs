@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod bounds;
 #[cfg(test)]
+mod cases;
+#[cfg(test)]
 mod default_set;
 #[cfg(test)]
 mod evaluation;
@@ -15,3 +17,5 @@ mod load;
 mod reload;
 #[cfg(test)]
 mod trust_domains;
+#[cfg(test)]
+mod verbs;

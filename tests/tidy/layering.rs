@@ -58,7 +58,7 @@ const CRATE_HOMES: &[(&str, &[&str])] = &[
     ("clap::", &["cli", "main"]),
     ("redb::", &["ledger"]),
     ("spire_api::", &["attest"]),
-    ("toml::", &["config", "dev"]),
+    ("toml::", &["config", "dev", "policy"]),
     ("tonic_health::", &["grpc", "client"]),
 ];
 

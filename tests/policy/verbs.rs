@@ -1,0 +1,118 @@
+//! `handfast policy`, as a person types it.
+
+use crate::inputs::Folder;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+/// Runs the verb; whether it succeeded, and what it printed.
+fn handfast(arguments: &[&str]) -> (bool, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_handfast"))
+        .arg("policy")
+        .args(arguments)
+        .env_remove("HANDFAST_POLICY")
+        .output()
+        .expect("handfast runs");
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    (
+        output.status.success(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+fn shipped(name: &str) -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("spire-config/policy");
+    folder.join(name).display().to_string()
+}
+
+#[test]
+fn validate_tells_file_line_column_and_message_of_every_problem() {
+    let (good, told, _) = handfast(&["validate", &shipped("default.cedar")]);
+    assert!(good && told.starts_with("ok "), "{told}");
+
+    let folder = Folder::with(
+        "permit (principal, action == Action::\"query\", resource)\n\
+         when { resource.age_ms < \"ten\" };\n\
+         forbid (principal, action == Action::\"strat\", resource);",
+    );
+    let path = folder.file().display().to_string();
+    let (good, told, _) = handfast(&["validate", &path]);
+    assert!(!good);
+    let lines: Vec<&str> = told.lines().collect();
+    assert_eq!(lines.len(), 2, "{told}");
+    assert!(
+        lines[0].starts_with(&format!("{path}:2:26: error: ")),
+        "{told}"
+    );
+    assert!(
+        lines[1].starts_with(&format!("{path}:3:30: error: ")),
+        "{told}"
+    );
+    assert!(lines[1].contains("did you mean"), "{told}");
+
+    let (good, told, _) = handfast(&["validate", &path, "--output", "json"]);
+    assert!(!good);
+    let json: serde_json::Value = serde_json::from_str(&told).expect("JSON");
+    assert_eq!(json[0]["ok"], false);
+    assert_eq!(json[0]["problems"][0]["line"], 2);
+    assert_eq!(json[0]["problems"][0]["column"], 26);
+}
+
+#[test]
+fn test_prints_a_line_a_case_and_fails_with_the_difference() {
+    let (good, told, _) = handfast(&["test", &shipped("cases")]);
+    assert!(good, "{told}");
+    assert!(
+        told.contains("ok    owner: an owner reads its task"),
+        "{told}"
+    );
+    assert!(told.trim_end().ends_with(" 0 failed"), "{told}");
+
+    let folder = Folder::with("permit (principal, action == Action::\"query\", resource);");
+    let policy = folder.file().display().to_string();
+    let arguments = ["test", &shipped("cases"), "--policy", &policy];
+    let (good, told, _) = handfast(&arguments);
+    assert!(!good);
+    assert!(
+        told.contains("FAIL  owner: another workload reads nothing"),
+        "{told}"
+    );
+    assert!(told.contains("      - expect: refuse"), "{told}");
+    assert!(
+        told.contains("      + expect: permit (permitted by policy `policy0`)"),
+        "{told}"
+    );
+
+    let json = [&arguments[..], &["--output", "json"]].concat();
+    let (good, told, _) = handfast(&json);
+    assert!(!good);
+    let json: serde_json::Value = serde_json::from_str(&told).expect("JSON");
+    assert_eq!(json["ok"], false);
+    assert!(json["failed"].as_u64() > Some(0), "{told}");
+}
+
+#[test]
+fn a_bad_case_file_is_told_with_its_place() {
+    let folder = Folder::with("");
+    let path = folder.folder().join("cases.toml");
+    fs::write(&path, "[[case]]\nname = 1\n").expect("write");
+    let (good, _, told) = handfast(&["test", &path.display().to_string()]);
+    assert!(!good);
+    assert!(told.contains("line 2, column 8"), "{told}");
+}
+
+#[test]
+fn explain_names_the_policies_that_decide_or_says_that_none_permits() {
+    let (good, told, _) = handfast(&["explain", &shipped("cases/performer.toml")]);
+    assert!(good, "{told}");
+    assert!(
+        told.contains("permitted by policy `perform-within-trust-domain`"),
+        "{told}"
+    );
+    assert!(
+        told.contains("forbidden by policy `no-traced-performers`"),
+        "{told}"
+    );
+    assert!(told.contains("no policy permits `start`"), "{told}");
+}
