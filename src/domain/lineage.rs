@@ -103,12 +103,9 @@ impl Lineage {
         })
     }
 
-    /// Since when a runnable task is dead by its line.
+    /// Since when a task is dead by its line, unless it had ended by itself before.
     fn dead_since(&self, now: Time) -> Option<Time> {
-        let task = self
-            .task
-            .as_ref()
-            .filter(|task| !task.state_at(now).is_terminal())?;
+        let task = self.task.as_ref().filter(|it| !it.state.is_terminal())?;
         let ended = self
             .ancestors
             .iter()
@@ -117,7 +114,10 @@ impl Lineage {
         let last = self.ancestors.last().unwrap_or(task);
         // Forgotten, or further away than any task may be: nobody knows since when.
         let broken = last.parent.is_some().then_some(now);
-        ended.or(broken)
+        let own = task.ended_by(now);
+        ended
+            .or(broken)
+            .filter(|since| own.is_none_or(|own| *since < own))
     }
 }
 

@@ -92,17 +92,32 @@ impl Task {
     /// The state now: a deadline or a missed claim counts from its moment on, written or not.
     #[must_use]
     pub fn state_at(&self, now: Time) -> TaskState {
-        if self.state.is_terminal() {
-            self.state
-        } else if now.reached(self.deadline) {
-            TaskState::Expired
-        } else if self.claimed_at.is_none() && now.reached(self.claim_by) {
-            TaskState::Cancelled
-        } else if self.inputs.iter().any(|input| input.is_open(now)) {
-            TaskState::InputRequired
-        } else {
-            TaskState::Working
+        match self.end(now) {
+            Some((_, state)) => state,
+            None if self.inputs.iter().any(|input| input.is_open(now)) => TaskState::InputRequired,
+            None => TaskState::Working,
         }
+    }
+
+    /// When and how it ended, if it has by now: as written, or by the clock that ran out first. What one
+    /// clock has ended another one does not end again, however late it is written.
+    fn end(&self, now: Time) -> Option<(Time, TaskState)> {
+        let over = (self.deadline, TaskState::Expired);
+        let unclaimed = (self.claim_by, TaskState::Cancelled);
+        if self.state.is_terminal() {
+            let (by_clock, _) = if self.state == TaskState::Expired {
+                over
+            } else {
+                unclaimed
+            };
+            return Some((self.ended_at.unwrap_or(by_clock), self.state));
+        }
+        let unclaimed = Some(unclaimed).filter(|_| self.claimed_at.is_none());
+        [Some(over), unclaimed]
+            .into_iter()
+            .flatten()
+            .filter(|(at, _)| now.reached(*at))
+            .min_by_key(|(at, _)| *at)
     }
 
     /// Waits for one more thing.
@@ -121,13 +136,7 @@ impl Task {
     /// When it ended, if it has by now: as written, or at the moment that the clock decided.
     #[must_use]
     pub fn ended_by(&self, now: Time) -> Option<Time> {
-        match self.state_at(now) {
-            TaskState::InputRequired | TaskState::Working => None,
-            TaskState::Expired => Some(self.ended_at.unwrap_or(self.deadline)),
-            TaskState::Cancelled | TaskState::Completed | TaskState::Failed => {
-                Some(self.ended_at.unwrap_or(self.claim_by))
-            }
-        }
+        self.end(now).map(|(at, _)| at)
     }
 
     /// The leg, if it is up in this epoch.

@@ -12,7 +12,7 @@ use handfast::domain::id::{Digest, Jti, StepNumber, TaskId};
 use handfast::domain::lineage::Lineage;
 use handfast::domain::policy::Action;
 use handfast::domain::role::{AsOwnerPrincipalDue, Held};
-use handfast::domain::task::TaskState;
+use handfast::domain::task::{Task, TaskState};
 use handfast::domain::time::Time;
 use std::time::Duration;
 
@@ -122,4 +122,48 @@ fn a_task_ended_at_its_moment_however_late_that_is_written() {
     assert_eq!(swept.writes.task.unwrap().ended_at, Some(deadline));
     world.time = Time(deadline.0 - 1);
     assert!(end::sweep(&world.lineage, &world.now()).writes.is_empty());
+}
+
+#[test]
+fn what_one_clock_has_ended_no_other_clock_ends_again() {
+    let unclaimed = Task {
+        claimed_at: None,
+        ..task()
+    };
+    for now in [unclaimed.claim_by, unclaimed.deadline] {
+        assert_eq!(unclaimed.state_at(now), TaskState::Cancelled);
+        assert_eq!(unclaimed.ended_by(now), Some(unclaimed.claim_by));
+    }
+    let claimed = task();
+    assert_eq!(claimed.state_at(claimed.claim_by), TaskState::Working);
+    assert_eq!(claimed.state_at(claimed.deadline), TaskState::Expired);
+    let short = Task {
+        deadline: Time(unclaimed.claim_by.0 - 1),
+        ..unclaimed
+    };
+    assert_eq!(short.state_at(short.claim_by), TaskState::Expired);
+}
+
+#[test]
+fn a_claim_after_the_end_revives_nothing() {
+    for late in [0, 1] {
+        let mut world = World::of(Task {
+            claimed_at: None,
+            ..task()
+        });
+        world.time = Time(world.task().claim_by.0 - 1 + late);
+        let held = Held::<AsOwnerPrincipalDue>::check(world.task(), &owner()).unwrap();
+        let ask = AskOwner {
+            jti: Jti([7; 16]),
+            certificate: Digest([8; 32]),
+            certificate_ends: Time(u64::MAX),
+        };
+        let issued = ask::issue_cancel(world.task(), &held, &ask, &permit(), &world.now());
+        world.apply(issued.unwrap());
+        let state = world
+            .task()
+            .state_at(world.time.after(Duration::from_secs(1)));
+        let alive = state == TaskState::Working;
+        assert_eq!(alive, late == 0, "only a claim in time keeps it: {state:?}");
+    }
 }

@@ -73,6 +73,25 @@ fn an_ancestor_dies_by_the_clock_too() {
 }
 
 #[test]
+fn a_child_that_its_line_ended_does_not_end_again_by_its_own_clock() {
+    let mut world = grandchild();
+    let (ended, deadline) = (Time(START.0 + 1_000), world.task().deadline);
+    world.lineage.ancestors[0].state = TaskState::Failed;
+    world.lineage.ancestors[0].ended_at = Some(ended);
+    for now in [ended, deadline, Time(deadline.0 + 1)] {
+        let seen = world.lineage.as_of(now).into_owned().task.unwrap();
+        assert_eq!(seen.state_at(now), TaskState::Cancelled);
+        assert_eq!(seen.ended_by(now), Some(ended));
+    }
+    // The reverse: its own deadline came first, and its parent's end changes nothing of it.
+    world.lineage.ancestors[0].ended_at = Some(Time(deadline.0 + 1));
+    let now = Time(deadline.0 + 2);
+    let seen = world.lineage.as_of(now).into_owned().task.unwrap();
+    assert_eq!(seen.state_at(now), TaskState::Expired);
+    assert_eq!(seen.ended_by(now), Some(deadline));
+}
+
+#[test]
 fn a_missing_ancestor_is_a_dead_one() {
     let mut world = grandchild();
     world.lineage.ancestors.pop();

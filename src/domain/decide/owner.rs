@@ -99,7 +99,10 @@ fn effectful(
     now: &Now<'_>,
 ) -> Result<Transition<TokenClaims>, Reason> {
     let mut next = task.clone();
-    next.claimed_at = next.claimed_at.or(Some(now.time));
+    // A claim that comes after the end is none: it would undo the end that its absence was.
+    if !task.state_at(now.time).is_terminal() {
+        next.claimed_at = next.claimed_at.or(Some(now.time));
+    }
     // Counted by the life of a token: an owner whose server is down for a day can still cancel after it.
     if now
         .time
