@@ -5,6 +5,8 @@ mod creation;
 #[cfg(test)]
 mod endings;
 #[cfg(test)]
+mod enumeration;
+#[cfg(test)]
 mod fixture;
 #[cfg(test)]
 mod lasting;

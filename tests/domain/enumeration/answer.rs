@@ -1,0 +1,54 @@
+//! What a command is answered, in the words that the real rules and the oracle share.
+
+use handfast::domain::denial::{Public, Reason};
+use handfast::domain::step::StepState;
+use handfast::domain::task::TaskState;
+
+/// The class of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Answer {
+    /// The effect may begin.
+    Fresh,
+    /// Nobody was asked; nothing to say.
+    Nothing,
+    /// The token or its step was used before, or the outcome is noted.
+    Outcome(StepState),
+    /// No, and this is why.
+    Refused(&'static str),
+    /// A leg, new or taken up again.
+    Started { reattached: bool },
+    /// The task is in this state now.
+    State(TaskState),
+    /// A token for a step, or for carrying it out again.
+    Token { retry: bool },
+    /// "unknown task".
+    Unknown,
+}
+
+impl From<Reason> for Answer {
+    fn from(reason: Reason) -> Self {
+        match reason.public() {
+            Public::UnknownTask => Self::Unknown,
+            Public::Named(_) => Self::Refused(reason.name()),
+        }
+    }
+}
+
+/// What the oracle lets pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Expected {
+    /// Exactly this.
+    Only(Answer),
+    /// A refusal, for one of these reasons: all of them are true.
+    Refused(Vec<&'static str>),
+}
+
+impl Expected {
+    pub(super) fn admits(&self, answer: Answer) -> bool {
+        match (self, answer) {
+            (Self::Only(only), answer) => *only == answer,
+            (Self::Refused(reasons), Answer::Refused(reason)) => reasons.contains(&reason),
+            (Self::Refused(_), _) => false,
+        }
+    }
+}

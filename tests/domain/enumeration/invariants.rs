@@ -1,0 +1,176 @@
+//! What must hold of the real rows after each command, whatever the oracle says. Each has its name.
+
+use super::alphabet::{Command, Hand, On};
+use super::answer::Answer;
+use super::rows::{Store, World};
+use handfast::domain::id::Fence;
+use handfast::domain::lineage::Now;
+use handfast::domain::step::StepState;
+use handfast::domain::task::{Task, TaskState};
+
+/// A command's two sides: the world before and after it.
+pub(super) struct Deed<'a> {
+    pub(super) store: &'a Store,
+    pub(super) before: &'a World,
+    pub(super) after: &'a World,
+    pub(super) command: Command,
+    pub(super) answer: Answer,
+}
+
+type Invariant = (&'static str, fn(&Deed<'_>) -> bool);
+
+const INVARIANTS: [Invariant; 8] = [
+    ("a wrong hand changes no row", a_wrong_hand_changes_nothing),
+    (
+        "a twin without evidence hears `unknown task`",
+        a_bare_twin_is_told_nothing,
+    ),
+    ("a refusal changes no row", a_refusal_changes_nothing),
+    (
+        "a fence only grows and is never reused",
+        the_fence_only_grows,
+    ),
+    ("one live leg per task", one_live_leg),
+    ("at most one step in flight", one_step_in_flight),
+    (
+        "one `fresh` per token, none after an end",
+        fresh_once_and_alive,
+    ),
+    ("terminal states absorb", terminal_absorbs),
+];
+
+/// The names of those that are broken.
+pub(super) fn broken(deed: &Deed<'_>) -> Vec<&'static str> {
+    let broken = INVARIANTS.iter().filter(|(_, holds)| !holds(deed));
+    broken.map(|(name, _)| *name).collect()
+}
+
+fn a_wrong_hand_changes_nothing(deed: &Deed<'_>) -> bool {
+    let right = match deed.command {
+        Command::Ask(by, ..) => by == Hand::Owner,
+        Command::Check(by, ..) | Command::Report(by, ..) => by == Hand::Tool,
+        Command::End(by, ..) | Command::Issue(by, ..) | Command::Start(by, ..) => {
+            matches!(by, Hand::Second | Hand::Worker)
+        }
+        Command::Finish(by, ..) | Command::Require(by, ..) => by == Hand::Server,
+        Command::Lose(_)
+        | Command::Restart
+        | Command::Revoke(_)
+        | Command::Sweep(_)
+        | Command::Wait(_) => true,
+    };
+    right || (deed.before == deed.after && deed.answer == Answer::Unknown)
+}
+
+fn a_bare_twin_is_told_nothing(deed: &Deed<'_>) -> bool {
+    let by = match deed.command {
+        Command::Ask(by, ..)
+        | Command::Check(by, ..)
+        | Command::End(by, ..)
+        | Command::Finish(by, ..)
+        | Command::Issue(by, ..)
+        | Command::Report(by, ..)
+        | Command::Require(by, ..)
+        | Command::Start(by, ..) => by,
+        Command::Lose(_)
+        | Command::Restart
+        | Command::Revoke(_)
+        | Command::Sweep(_)
+        | Command::Wait(_) => return true,
+    };
+    by != Hand::Bare || deed.answer == Answer::Unknown
+}
+
+/// An owner's operation is two commands: the first may be answered and the second refused.
+fn a_refusal_changes_nothing(deed: &Deed<'_>) -> bool {
+    let refused = matches!(deed.answer, Answer::Refused(_) | Answer::Unknown);
+    let two = matches!(deed.command, Command::Ask(Hand::Owner, ..));
+    !refused || two || deed.before == deed.after
+}
+
+fn rows<'a>(deed: &'a Deed<'_>) -> impl Iterator<Item = (On, &'a Task, &'a Task)> {
+    let (store, before, after) = (deed.store, deed.before, deed.after);
+    On::ALL
+        .into_iter()
+        .map(move |on| (on, store.task(before, on), store.task(after, on)))
+}
+
+fn the_fence_only_grows(deed: &Deed<'_>) -> bool {
+    rows(deed).all(|(on, before, after)| {
+        let kept = |fence: Fence| {
+            let mut old = deed.store.records(deed.before, on);
+            old.any(|record| record.fence == fence)
+        };
+        let mut records = deed.store.records(deed.after, on);
+        let given = records.all(|record| kept(record.fence) || record.fence > before.fence);
+        let leg = |task: &Task| task.leg.as_ref().map(|leg| leg.fence);
+        let leg_given = leg(after) == leg(before) || leg(after).is_none_or(|it| it > before.fence);
+        after.fence >= before.fence && given && leg_given
+    })
+}
+
+fn one_live_leg(deed: &Deed<'_>) -> bool {
+    rows(deed).all(|(_, before, after)| match (&before.leg, &after.leg) {
+        (_, None) => true,
+        (None, Some(new)) => new.number > before.legs && new.number == after.legs,
+        (Some(old), Some(new)) => {
+            let same = old.number == new.number && old.holder == new.holder;
+            same || (new.number > before.legs && new.number == after.legs)
+        }
+    })
+}
+
+fn now<'a>(deed: &'a Deed<'_>, world: &World) -> Now<'a> {
+    Now {
+        time: world.time,
+        epoch: world.epoch,
+        limits: &deed.store.limits,
+    }
+}
+
+fn one_step_in_flight(deed: &Deed<'_>) -> bool {
+    let now = now(deed, deed.after);
+    On::ALL.into_iter().all(|on| {
+        let task = deed.store.task(deed.after, on);
+        let at = task.circumstances(&now);
+        let flies = |state| matches!(state, StepState::Issued | StepState::Used);
+        let pending = task.pending.iter().chain(deed.store.steps(deed.after, on));
+        pending.filter(|step| flies(step.state_at(&at))).count() <= 1
+    })
+}
+
+/// The state of a task as its line makes it, from the rows alone.
+fn alive(deed: &Deed<'_>, on: On) -> bool {
+    let runs = |on| {
+        let state = deed.store.task(deed.before, on).state_at(deed.before.time);
+        matches!(state, TaskState::InputRequired | TaskState::Working)
+    };
+    runs(on) && on.parent().is_none_or(runs)
+}
+
+fn fresh_once_and_alive(deed: &Deed<'_>) -> bool {
+    let used = |world: &World| {
+        let all = On::ALL.into_iter();
+        let all = all.flat_map(|on| deed.store.records(world, on));
+        all.filter(|record| record.used_at.is_some()).count()
+    };
+    match (deed.command, deed.answer) {
+        // Of the tokens used until now exactly one more is: a token that was used before cannot be it.
+        (Command::Check(_, on, ..), Answer::Fresh) => {
+            alive(deed, on) && used(deed.after) == used(deed.before) + 1
+        }
+        (Command::Ask(..), _) => true,
+        (_, answer) => answer != Answer::Fresh && used(deed.after) == used(deed.before),
+    }
+}
+
+fn terminal_absorbs(deed: &Deed<'_>) -> bool {
+    On::ALL.into_iter().all(|on| {
+        let end = |world: &World| {
+            let task = deed.store.view(world, on).seen.task.unwrap();
+            (task.state_at(world.time), task.ended_by(world.time))
+        };
+        let before = end(deed.before);
+        !before.0.is_terminal() || end(deed.after) == before
+    })
+}

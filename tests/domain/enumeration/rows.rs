@@ -1,0 +1,207 @@
+//! The real side's rows: kept once each, named by number, so that a state of the world is a few numbers and
+//! equal states are equal numbers.
+
+use super::alphabet::On;
+use crate::fixture::{START, task};
+use handfast::domain::claims::TokenClaims;
+use handfast::domain::id::{Digest, Epoch, TaskId};
+use handfast::domain::limits::Limits;
+use handfast::domain::lineage::{Lineage, Writes};
+use handfast::domain::step::{Step, TokenRecord};
+use handfast::domain::task::Task;
+use handfast::domain::time::Time;
+use std::collections::HashMap;
+use std::hash::Hash;
+
+/// Values, each kept once. Equality decides; the mark only narrows the search.
+#[derive(Debug)]
+struct Kept<T, M> {
+    values: Vec<T>,
+    by_mark: HashMap<M, Vec<u32>>,
+}
+
+impl<T: Eq, M: Eq + Hash> Kept<T, M> {
+    fn new() -> Self {
+        Self {
+            values: Vec::new(),
+            by_mark: HashMap::new(),
+        }
+    }
+
+    fn keep(&mut self, value: T, mark: M) -> u32 {
+        let alike = self.by_mark.entry(mark).or_default();
+        for number in alike.iter() {
+            if self.values[*number as usize] == value {
+                return *number;
+            }
+        }
+        let number = u32::try_from(self.values.len()).unwrap();
+        self.values.push(value);
+        alike.push(number);
+        number
+    }
+
+    fn value(&self, number: u32) -> &T {
+        &self.values[number as usize]
+    }
+}
+
+type TaskMark = (u64, u32, u8, u32, Option<u64>, u64);
+type StepMark = (u32, u64, u8);
+
+/// Every row and token that any sequence made.
+#[derive(Debug)]
+pub(super) struct Store {
+    tasks: Kept<Task, TaskMark>,
+    steps: Kept<Step, StepMark>,
+    records: Kept<TokenRecord, (u64, bool)>,
+    tokens: Kept<TokenClaims, (u64, u64)>,
+    pub(super) limits: Limits,
+}
+
+/// Everything that the ledger holds at one moment, the tokens that were handed out, and the time.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct World {
+    pub(super) time: Time,
+    pub(super) epoch: Epoch,
+    tasks: [u32; 3],
+    steps: Vec<(On, u32)>,
+    records: Vec<(On, u32)>,
+    /// Every step token, in the order of issue within its task.
+    tokens: [Vec<u32>; 3],
+}
+
+/// The rows of one task as decisions read them.
+#[derive(Clone, Debug)]
+pub(super) struct View {
+    /// As they are.
+    pub(super) rows: Lineage,
+    /// As the whole line makes them.
+    pub(super) seen: Lineage,
+}
+
+fn id(on: On) -> TaskId {
+    TaskId([40 + u8::try_from(on.index()).unwrap(); 16])
+}
+
+fn first_row(on: On) -> Task {
+    let parent = on.parent().map(id);
+    Task {
+        id: id(on),
+        txn: parent.unwrap_or(id(on)),
+        parent,
+        name: Digest([60 + u8::try_from(on.index()).unwrap(); 32]),
+        deadline: Time(START.0 + super::history::deadline(on)),
+        claimed_at: None,
+        ..task()
+    }
+}
+
+impl Store {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self {
+            tasks: Kept::new(),
+            steps: Kept::new(),
+            records: Kept::new(),
+            tokens: Kept::new(),
+            limits,
+        }
+    }
+
+    /// Two tasks and a child of the first, all just made.
+    pub(super) fn first_world(&mut self) -> World {
+        World {
+            time: START,
+            epoch: Epoch(1),
+            tasks: On::ALL.map(|on| self.keep_task(first_row(on))),
+            steps: Vec::new(),
+            records: Vec::new(),
+            tokens: [const { Vec::new() }; 3],
+        }
+    }
+
+    fn keep_task(&mut self, task: Task) -> u32 {
+        let pending = task.pending.as_ref();
+        let mark = (
+            task.fence.0,
+            task.last_step.0 << 8 | task.legs.0,
+            pending.map_or(99, |step| step.state as u8),
+            task.owner_tokens,
+            task.ended_at.map(|at| at.0),
+            task.leg.as_ref().map_or(0, |leg| leg.fence.0) << 8 | u64::from(task.id.0[0]),
+        );
+        self.tasks.keep(task, mark)
+    }
+
+    pub(super) fn task(&self, world: &World, on: On) -> &Task {
+        self.tasks.value(world.tasks[on.index()])
+    }
+
+    pub(super) fn token(&self, world: &World, on: On, nth: usize) -> &TokenClaims {
+        self.tokens.value(world.tokens[on.index()][nth])
+    }
+
+    pub(super) fn records<'a>(
+        &'a self,
+        world: &'a World,
+        on: On,
+    ) -> impl Iterator<Item = &'a TokenRecord> {
+        let own = world.records.iter().filter(move |(task, _)| *task == on);
+        own.map(|(_, number)| self.records.value(*number))
+    }
+
+    pub(super) fn steps<'a>(&'a self, world: &'a World, on: On) -> impl Iterator<Item = &'a Step> {
+        let own = world.steps.iter().filter(move |(task, _)| *task == on);
+        own.map(|(_, number)| self.steps.value(*number))
+    }
+
+    pub(super) fn view(&self, world: &World, on: On) -> View {
+        let task = self.task(world, on).clone();
+        let parent = on.parent().map(|parent| self.task(world, parent).clone());
+        let rows = Lineage {
+            id: Some(task.id),
+            task: Some(task),
+            ancestors: parent.into_iter().collect(),
+            ..Lineage::default()
+        };
+        let seen = rows.as_of(world.time).into_owned();
+        View { rows, seen }
+    }
+
+    /// Writes what was decided, as the ledger would.
+    pub(super) fn apply(&mut self, world: &World, on: On, writes: Writes) -> World {
+        let mut next = world.clone();
+        if let Some(task) = writes.task {
+            assert_eq!(task.id, id(on), "rows of another task");
+            next.tasks[on.index()] = self.keep_task(task);
+        }
+        for step in writes.steps {
+            let number = step.number;
+            let mark = (number.0, step.fence.0, step.state as u8);
+            let kept = self.steps.keep(step, mark);
+            next.steps
+                .retain(|(task, row)| (*task, self.steps.value(*row).number) != (on, number));
+            next.steps.push((on, kept));
+            next.steps
+                .sort_by_key(|(task, row)| (*task, self.steps.value(*row).number));
+        }
+        for record in writes.records {
+            let fence = record.fence;
+            let mark = (fence.0, record.used_at.is_some());
+            let kept = self.records.keep(record, mark);
+            next.records
+                .retain(|(task, row)| (*task, self.records.value(*row).fence) != (on, fence));
+            next.records.push((on, kept));
+            next.records
+                .sort_by_key(|(task, row)| (*task, self.records.value(*row).fence));
+        }
+        next
+    }
+
+    /// Keeps a step token that was handed out.
+    pub(super) fn hand_out(&mut self, world: &mut World, on: On, claims: TokenClaims) {
+        let mark = (claims.fence.0, claims.issued_at.0);
+        let kept = self.tokens.keep(claims, mark);
+        world.tokens[on.index()].push(kept);
+    }
+}

@@ -1,0 +1,273 @@
+//! Breadth first over every sequence of commands, each state of both sides expanded once.
+
+use super::alphabet::{Command, On, Token};
+use super::history::{Happened, History};
+use super::invariants::{Deed, broken};
+use super::oracle::{Flaw, Oracle, Prediction};
+use super::real::{Done, Hands, Moment, Named};
+use super::rows::{Store, World};
+use crate::fixture::limits;
+use handfast::domain::id::Epoch;
+use std::collections::HashMap;
+use std::fmt;
+use std::time::Duration;
+
+/// One state of both sides, and a sequence that leads to it.
+#[derive(Clone, Debug)]
+struct Node {
+    world: World,
+    history: History,
+    oracle: Oracle,
+    path: Vec<Command>,
+}
+
+/// What a search has seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Covered {
+    /// Sequences over the alphabet up to the depth, all of which are decided by what was judged.
+    pub(super) sequences: u128,
+    /// States of both sides from which every command was tried.
+    pub(super) states: usize,
+    /// Commands that were put to both sides.
+    pub(super) judged: usize,
+    /// Of them those that changed something.
+    pub(super) changes: usize,
+    /// States that were met again and whose futures were compared.
+    pub(super) merged: usize,
+}
+
+/// Where the two sides differ, or an invariant is broken: with a sequence that leads there.
+#[derive(Debug)]
+pub(super) struct Difference {
+    path: Vec<Command>,
+    what: String,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for command in &self.path {
+            writeln!(f, "  {command:?}")?;
+        }
+        write!(f, "{}", self.what)
+    }
+}
+
+/// One search.
+pub(super) struct Search<'a> {
+    alphabet: &'a [Command],
+    flaw: Option<Flaw>,
+    compares: bool,
+    hands: Hands,
+    store: Store,
+    /// Every state that was met, and the first history that led to it.
+    seen: HashMap<(World, Oracle), History>,
+    covered: Covered,
+}
+
+impl<'a> Search<'a> {
+    pub(super) fn new(alphabet: &'a [Command], flaw: Option<Flaw>) -> Self {
+        Self {
+            alphabet,
+            flaw,
+            compares: false,
+            hands: Hands::new(),
+            store: Store::new(limits()),
+            seen: HashMap::new(),
+            covered: Covered::default(),
+        }
+    }
+
+    /// Also compares the futures of states that are taken for the same.
+    pub(super) fn comparing(mut self) -> Self {
+        self.compares = true;
+        self
+    }
+
+    /// Tries every sequence of up to this many commands.
+    pub(super) fn run(mut self, depth: u32) -> Result<Covered, Difference> {
+        let mut level = vec![self.first()];
+        for left in (0..depth).rev() {
+            let mut next = Vec::new();
+            for node in level {
+                self.covered.states += 1;
+                for after in self.expand(&node, left > 0)? {
+                    if self.is_new(&after)? {
+                        next.push(after);
+                    }
+                }
+            }
+            level = next;
+        }
+        let letters = u128::try_from(self.alphabet.len()).unwrap();
+        self.covered.sequences = (1..=depth).map(|length| letters.pow(length)).sum();
+        Ok(self.covered)
+    }
+
+    /// Whether neither side was ever like this. If both were, their futures must be the same.
+    fn is_new(&mut self, node: &Node) -> Result<bool, Difference> {
+        let key = (node.world.clone(), node.oracle.clone());
+        let Some(first) = self.seen.get(&key) else {
+            self.seen.insert(key, node.history.clone());
+            return Ok(true);
+        };
+        if self.compares {
+            self.covered.merged += 1;
+            for command in self.alphabet {
+                let next = |history| self.oracle_after(history, &node.oracle, *command);
+                if next(first) != next(&node.history) {
+                    return Err(Difference {
+                        path: node.path.iter().copied().chain([*command]).collect(),
+                        what: format!("another future than after {:?}", first.events),
+                    });
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    fn oracle_after(&self, history: &History, oracle: &Oracle, command: Command) -> Option<Oracle> {
+        let (_, happened) = oracle.predict(command, self.flaw)?;
+        Some(Oracle::of(
+            &continued(history, command, happened),
+            self.flaw,
+        ))
+    }
+
+    fn first(&mut self) -> Node {
+        let world = self.store.first_world();
+        let history = History::default();
+        let oracle = Oracle::of(&history, self.flaw);
+        self.seen
+            .insert((world.clone(), oracle.clone()), history.clone());
+        Node {
+            world,
+            history,
+            oracle,
+            path: Vec::new(),
+        }
+    }
+
+    /// Puts every command to both sides. Returns the states that differ from this one, if they are wanted.
+    fn expand(&mut self, node: &Node, wanted: bool) -> Result<Vec<Node>, Difference> {
+        let decided = self.decide(node);
+        let mut next = Vec::new();
+        for (command, (expected, happened), done) in decided {
+            self.covered.judged += 1;
+            let differs = |what: String| Difference {
+                path: node.path.iter().copied().chain([command]).collect(),
+                what,
+            };
+            if !expected.admits(done.answer) {
+                let real = done.answer;
+                return Err(differs(format!(
+                    "expected {expected:?}, and it is {real:?}"
+                )));
+            }
+            let world = self.after(&node.world, command, &done);
+            let unchanged = world == node.world;
+            if unchanged && happened.is_empty() {
+                continue;
+            }
+            self.covered.changes += 1;
+            let deed = Deed {
+                store: &self.store,
+                before: &node.world,
+                after: &world,
+                command,
+                answer: done.answer,
+            };
+            let broken = broken(&deed);
+            if !broken.is_empty() {
+                return Err(differs(format!("broken: {}", broken.join("; "))));
+            }
+            if wanted {
+                let history = continued(&node.history, command, happened);
+                next.push(Node {
+                    world,
+                    oracle: Oracle::of(&history, self.flaw),
+                    history,
+                    path: node.path.iter().copied().chain([command]).collect(),
+                });
+            }
+        }
+        Ok(next)
+    }
+
+    fn decide(&self, node: &Node) -> Vec<(Command, Prediction, Done)> {
+        let moment = Moment {
+            store: &self.store,
+            world: &node.world,
+            hands: &self.hands,
+            views: On::ALL.map(|on| self.store.view(&node.world, on)),
+        };
+        let mut decided = Vec::new();
+        for command in self.alphabet {
+            let Some(prediction) = node.oracle.predict(*command, self.flaw) else {
+                continue;
+            };
+            let named = node.oracle.named(*command);
+            let done = moment.perform(*command, &named);
+            decided.push((*command, prediction, done));
+        }
+        decided
+    }
+
+    fn after(&mut self, before: &World, command: Command, done: &Done) -> World {
+        let mut world = before.clone();
+        match command {
+            Command::Restart => world.epoch = Epoch(world.epoch.0 + 1),
+            Command::Wait(wait) => world.time = world.time.after(Duration::from_millis(wait.ms())),
+            Command::Ask(_, on, ..)
+            | Command::Check(_, on, ..)
+            | Command::End(_, on, _)
+            | Command::Finish(_, on, ..)
+            | Command::Issue(_, on, _)
+            | Command::Lose(on)
+            | Command::Report(_, on, ..)
+            | Command::Require(_, on, _)
+            | Command::Revoke(on)
+            | Command::Start(_, on, _)
+            | Command::Sweep(on) => {
+                for writes in &done.writes {
+                    world = self.store.apply(&world, on, writes.clone());
+                }
+                if let Some(claims) = &done.token {
+                    self.store.hand_out(&mut world, on, claims.clone());
+                }
+            }
+        }
+        world
+    }
+}
+
+/// A history with one more command.
+fn continued(before: &History, command: Command, happened: Vec<Happened>) -> History {
+    let mut history = before.clone();
+    if let Command::Wait(wait) = command {
+        history.now += wait.ms();
+    }
+    for what in happened {
+        history.add(what);
+    }
+    history
+}
+
+impl Oracle {
+    /// What a command means that names a token or a step of the past.
+    fn named(&self, command: Command) -> Named {
+        let count = |on: On| self.task(on).tokens.len();
+        let nth =
+            match command {
+                Command::Check(_, on, Token::Newest, _)
+                | Command::Report(_, on, Token::Newest, _) => count(on) - 1,
+                Command::Check(_, on, Token::Older, _)
+                | Command::Report(_, on, Token::Older, _) => count(on) - 2,
+                _ => 0,
+            };
+        let issued = match command {
+            Command::Issue(by, on, which) => self.wanted(on, by, which),
+            _ => None,
+        };
+        Named { nth, issued }
+    }
+}
