@@ -38,21 +38,27 @@ pub(crate) fn named() -> v1::AskName {
 
 /// Creates the task: asked for by its owner, registered by its server.
 pub(crate) async fn create(world: &World) -> v1::CreateResponse {
+    create_as(world, OWNER, HANDLE).await
+}
+
+/// Creates a task of this owner under this handle, good for payments and wires.
+pub(crate) async fn create_as(world: &World, owner: &str, handle: &str) -> v1::CreateResponse {
+    let permission = |tool: &str| v1::Permission {
+        audience: TOOL.to_owned(),
+        tool: tool.to_owned(),
+        arguments: None,
+    };
     let ask = v1::AskCreate {
         call: Some(call(SERVER, "transfer")),
         asked: Some(v1::Grant {
-            permissions: vec![v1::Permission {
-                audience: TOOL.to_owned(),
-                tool: "pay".to_owned(),
-                arguments: None,
-            }],
+            permissions: vec![permission("pay"), permission("wire")],
             ..v1::Grant::default()
         }),
         performers: vec![WORKER.to_owned()],
         lifetime_ms: 0,
     };
     let create = v1::issue_request::Operation::Create(ask);
-    let (issued, hand) = issue(world.caller(OWNER), create).await;
+    let (issued, hand) = issue(world.caller(owner), create).await;
     assert!(!issued.token.is_empty() && !issued.repeat);
     assert!(!issued.decision_id.is_empty());
     let created = TasksClient::new(world.caller(SERVER))
@@ -60,7 +66,7 @@ pub(crate) async fn create(world: &World) -> v1::CreateResponse {
             token: issued.token,
             proof: Some(proof(&hand)),
             call: Some(call(SERVER, "transfer")),
-            handle: HANDLE.to_owned(),
+            handle: handle.to_owned(),
             ..v1::CreateRequest::default()
         })
         .await;

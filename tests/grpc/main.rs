@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod alike;
 #[cfg(test)]
+mod attempts;
+#[cfg(test)]
 mod edges;
 #[cfg(test)]
 mod life;
@@ -11,5 +13,9 @@ mod life;
 mod log;
 #[cfg(test)]
 mod operator;
+#[cfg(test)]
+mod ports_alike;
+#[cfg(test)]
+mod recorder;
 #[cfg(test)]
 mod world;

@@ -33,7 +33,10 @@ async fn a_task_is_listed_shown_and_revoked() {
         .expect("is there")
         .into_inner();
     assert_eq!((shown.fence, shown.legs), (started.fence, 1));
-    assert_eq!(shown.asked, [format!("pay at {TOOL}")]);
+    assert_eq!(
+        shown.asked,
+        [format!("pay at {TOOL}"), format!("wire at {TOOL}")]
+    );
     assert!(shown.own.is_empty() && !shown.claimed);
     assert_eq!(shown.requirements.len(), 3);
 

@@ -37,6 +37,7 @@ pub(crate) const SERVER: &str = "spiffe://example.test/server";
 pub(crate) const WORKER: &str = "spiffe://example.test/worker";
 pub(crate) const TOOL: &str = "spiffe://example.test/tool";
 pub(crate) const OTHER: &str = "spiffe://example.test/other";
+pub(crate) const APPROVER: &str = "spiffe://example.test/approver";
 
 pub(crate) const MESSAGES: MessageLimits = MessageLimits {
     message_bytes: 16 * 1024,
@@ -45,12 +46,13 @@ pub(crate) const MESSAGES: MessageLimits = MessageLimits {
 };
 
 /// Everybody who may call, with the user ID that each runs as.
-const EVERYBODY: [(&str, u32); 5] = [
+const EVERYBODY: [(&str, u32); 6] = [
     (OWNER, 1001),
     (SERVER, 1002),
     (WORKER, 1003),
     (TOOL, 1004),
     (OTHER, 1005),
+    (APPROVER, 1006),
 ];
 
 /// Attests by user ID: what SPIRE would say of each.
@@ -155,6 +157,11 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn new() -> Self {
+        Self::with(|_, _| ()).await
+    }
+
+    /// With ports and settings that are changed before anything runs on them.
+    pub(crate) async fn with(change: impl FnOnce(&mut Ports, &mut Settings)) -> Self {
         let folder = tempfile::tempdir().expect("can be made");
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new(Duration::from_secs(60)));
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
@@ -170,7 +177,7 @@ impl World {
         let agent = id("spiffe://example.test/handfast");
         let signer = EpochKey::generate(opened.epoch, agent).expect("can be made");
         let processes = Arc::new(Immortal::default());
-        let ports = Ports {
+        let mut ports = Ports {
             attestor: Arc::new(ByUser),
             certificates: Arc::new(CertificateCheck::default()),
             clock: Arc::clone(&clock),
@@ -182,7 +189,9 @@ impl World {
             processes: Arc::<Immortal>::clone(&processes),
             signer: Arc::new(signer),
         };
-        let continuation = Arc::new(Continuation::new(ports, settings()));
+        let mut settings = settings();
+        change(&mut ports, &mut settings);
+        let continuation = Arc::new(Continuation::new(ports, settings));
         let api = Arc::new(Api {
             continuation: Arc::clone(&continuation),
             clock,
