@@ -123,7 +123,7 @@ mod tests {
         }
     }
 
-    fn asked() -> [String; 5] {
+    fn asked() -> [String; 6] {
         let handle = text();
         let query = v1::check_request::Operation::Query(v1::CheckName { handle });
         let check = v1::CheckRequest {
@@ -163,16 +163,21 @@ mod tests {
             work_reference: text(),
             ..v1::StartRequest::default()
         };
+        let decide = v1::DecideRequest {
+            id_token: text(),
+            ..v1::DecideRequest::default()
+        };
         [
             format!("{check:?}"),
             format!("{create:?}"),
             format!("{name:?}"),
             format!("{report:?}"),
             format!("{start:?}"),
+            format!("{decide:?}"),
         ]
     }
 
-    fn answered() -> [String; 4] {
+    fn answered() -> [String; 5] {
         let created = v1::CreateResponse {
             work_reference: text(),
             ..v1::CreateResponse::default()
@@ -191,11 +196,16 @@ mod tests {
             idempotency_key: bytes(),
             ..v1::StepFacts::default()
         };
+        let approval = v1::Approval {
+            text: text(),
+            ..v1::Approval::default()
+        };
         [
             format!("{created:?}"),
             format!("{issued:?}"),
             format!("{step:?}"),
             format!("{facts:?}"),
+            format!("{approval:?}"),
         ]
     }
 

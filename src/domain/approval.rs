@@ -225,17 +225,20 @@ pub fn display(canonical: &str, bytes_max: usize) -> Result<String, Reason> {
 }
 
 /// Printable ASCII; Latin letters with marks; Han, kana and Hangul syllables. Left out on purpose: whatever is
-/// written from right to left, Greek and Cyrillic with their twins of Latin letters, and the Latin letters that
-/// pass for others or for punctuation.
+/// written from right to left, Greek and Cyrillic with their twins of Latin letters, and what passes for another
+/// letter, for punctuation or for a dash, a slash or a bar.
 fn is_plain(c: char) -> bool {
+    const TWINS: [char; 12] = [
+        '\u{d7}', '\u{f7}', '\u{131}', '\u{138}', '\u{149}', '\u{17f}', '\u{30ce}', '\u{4e00}',
+        '\u{4e28}', '\u{4e36}', '\u{4e3f}', '\u{4e40}',
+    ];
     match c {
-        '\u{d7}' | '\u{f7}' | '\u{131}' | '\u{138}' | '\u{149}' | '\u{17f}' => false,
         ' '..='~'
         | '\u{c0}'..='\u{17f}'
         | '\u{3041}'..='\u{3096}'
         | '\u{30a1}'..='\u{30fa}'
         | '\u{4e00}'..='\u{9fff}'
-        | '\u{ac00}'..='\u{d7a3}' => true,
+        | '\u{ac00}'..='\u{d7a3}' => !TWINS.contains(&c),
         _ => false,
     }
 }

@@ -8,7 +8,7 @@ use crate::domain::event::CallerFacts;
 use crate::domain::evidence::{Assurance, Evidence};
 use crate::domain::id::{Fence, PrincipalHash, SpiffeId, StepNumber};
 use crate::domain::policy::{Action, CallFacts, Consent, Permit, PersonFacts, PolicyInput};
-use crate::domain::role::Role;
+use crate::domain::role::{AsApprover, Held, Role};
 use crate::domain::time::Time;
 
 impl Settings {
@@ -64,13 +64,20 @@ impl Scene<'_> {
     }
 
     /// The consent that a decision stands for, if whoever brought it still may: its `[[approver]]` and
-    /// `[[workload]]` rows are there, what it showed then still meets them, and policy still lets it approve.
-    pub(super) fn consent(&mut self, settings: &Settings, row: &Approval) -> Option<Consent> {
+    /// `[[workload]]` rows are there, what it showed then still meets them, it is still no hand of a party to the
+    /// task, and policy still lets it approve.
+    pub(super) fn consent(
+        &mut self,
+        settings: &Settings,
+        row: &Approval,
+        performing: &CallerFacts,
+    ) -> Option<Consent> {
         let decision = row.decision.as_ref()?;
-        let roles = settings.approver_roles();
-        let role = roles.iter().find(|it| it.spiffe_id == decision.approver)?;
+        let mut roles = settings.approver_roles();
+        roles.retain(|role| role.spiffe_id == decision.approver);
         let evidence = remembered(&decision.brought_by, decision.at);
-        role.required.matches(&evidence).ok()?;
+        let task = self.lineage.task.as_ref()?;
+        Held::<AsApprover>::apart(task, performing, &roles, &evidence).ok()?;
         let person = self.person(&decision.issuer, decision.person);
         let approver = (&decision.approver, &evidence);
         self.permit_approve(approver, row, Some(person.clone()))
@@ -103,7 +110,7 @@ impl Scene<'_> {
         }
         let row = lineage.approval.as_ref();
         row.filter(|row| row.used_by == Some(fence))
-            .and_then(|row| self.consent(settings, row))
+            .and_then(|row| self.consent(settings, row, &row.asked_by))
             .unwrap_or_default()
     }
 }

@@ -9,9 +9,11 @@ use crate::domain::denial::Reason;
 use crate::domain::event::{CallerFacts, ChainedEvent, Event, Verdict};
 use crate::domain::evidence::{Evidence, Required};
 use crate::domain::id::{Hex, RecordNumber, StepNumber, TaskId};
+use crate::domain::input::Input;
 use crate::domain::lineage::{Load, Locator, Now};
 use crate::domain::step::StepState;
 use crate::domain::task::{Task, TaskState};
+use crate::domain::time::Time;
 use std::time::Duration;
 
 /// A task as an operator sees it.
@@ -186,6 +188,8 @@ impl Continuation {
         });
         let can_act_now = if state.is_terminal() {
             "nobody: final".to_owned()
+        } else if state == TaskState::InputRequired {
+            format!("nobody new: waits for {}", waits_for(&task, now.time))
         } else if held_by.is_empty() {
             let performers: Vec<String> = task
                 .performers
@@ -210,6 +214,18 @@ impl Continuation {
             task,
         })
     }
+}
+
+/// What a task waits for, in words.
+fn waits_for(task: &Task, now: Time) -> String {
+    let open = task.inputs.iter().filter(|input| input.is_open(now));
+    let words: Vec<String> = open
+        .map(|input| match input {
+            Input::Approval { id, .. } => format!("approval {id} of step {}", id.step.0),
+            Input::Server(key) => format!("the owner's answer `{key}`"),
+        })
+        .collect();
+    words.join(", ")
 }
 
 fn operator(local: &LocalPeer) -> Evidence {

@@ -231,7 +231,7 @@ impl Bench {
         match approval::standing(lineage, held, &wanted, &scene.now)? {
             Standing::Ask => {}
             Standing::Granted(row) => {
-                if let Some(consent) = scene.consent(&self.settings, row) {
+                if let Some(consent) = scene.consent(&self.settings, row, &asked_by) {
                     scene.fact("approval", &row.id);
                     let permit = scene.permit_step(action, actor, facts, consent)?;
                     return approval::consume(lineage, held, &wanted, &permit, &scene.now);

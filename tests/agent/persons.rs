@@ -63,6 +63,11 @@ fn only_a_person_of_the_configured_issuer_decides_and_the_first_wins() {
         world.approver.err(&with(second))["reason"],
         "approval_decided"
     );
+    // Neither the login nor the person is in any log.
+    let log = world.job.node.log();
+    for secret in [text(&good, "id_token").as_str(), "person-1", "person-2"] {
+        assert!(!log.contains(secret), "{log}");
+    }
     // Nor does anybody decide about a task that has ended.
     world.job.owner("cancel", HANDLE);
     assert_eq!(world.approver.err(&refuse)["reason"], "cancelled");

@@ -1,6 +1,12 @@
 //! The rules, tested without any edge: every state against every command, and the invariants.
 
 #[cfg(test)]
+mod approvals;
+#[cfg(test)]
+mod asking;
+#[cfg(test)]
+mod consents;
+#[cfg(test)]
 mod creation;
 #[cfg(test)]
 mod endings;

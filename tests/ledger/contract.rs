@@ -18,6 +18,8 @@ pub(crate) async fn absent_rows_load_as_nothing(ledger: &dyn Ledger) {
         step: Some(StepNumber(1)),
         record: Some(Fence(1)),
         name: Some(digest(2, 9)),
+        approval: Some(StepNumber(1)),
+        account: true,
         ..Load::of(locator)
     };
     for locator in [Locator::Name(digest(2, 9)), Locator::Request(digest(6, 9))] {

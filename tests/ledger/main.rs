@@ -9,6 +9,8 @@
 )]
 
 #[cfg(test)]
+mod approvals;
+#[cfg(test)]
 mod audit;
 #[cfg(test)]
 mod contract;
@@ -58,6 +60,11 @@ mod redb {
             decide_gives_proofs,
             numbers_are_dense_and_chained,
             every_name_stays_its_tasks_until_it_is_forgotten,
+        );
+        on_a_fresh_file!(approvals:
+            a_request_and_its_owners_account_come_back,
+            the_list_of_open_requests_follows_what_tasks_wait_for,
+            two_tasks_of_one_owner_do_not_both_take_the_last_place,
         );
         on_a_fresh_file!(skew:
             a_changed_ancestor_is_decided_again,

@@ -13,7 +13,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 pub(crate) const OWNER: &str = "spiffe://prod.test/ns/shop/sa/client";
-pub(crate) const APPROVER: &str = "spiffe://example.org/approver";
+pub(crate) const APPROVER: &str = "spiffe://prod.test/approver";
 pub(crate) const SERVER: &str = "spiffe://prod.test/mcp/reports";
 pub(crate) const WORKER: &str = "spiffe://prod.test/ns/shop/sa/worker";
 pub(crate) const MAILER: &str = "spiffe://prod.test/mcp/mailer";

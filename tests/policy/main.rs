@@ -6,6 +6,8 @@ mod bounds;
 #[cfg(test)]
 mod cases;
 #[cfg(test)]
+mod consent;
+#[cfg(test)]
 mod default_set;
 #[cfg(test)]
 mod evaluation;

@@ -69,3 +69,53 @@ fn workload_rows_are_checked() {
         assert!(refusal(&lines).starts_with("`audience[0].url` is"), "{url}");
     }
 }
+
+/// An approver with the given further rows.
+fn approver(rows: &str) -> String {
+    format!("[[approver]]\nspiffe_id = \"spiffe://example.org/worker\"\n{rows}")
+}
+
+#[test]
+fn an_approver_has_a_row_with_a_user_or_a_cgroup() {
+    let pinned = row("process = true\n");
+    for rows in [approver(""), approver(&pinned)] {
+        let refused = refusal(&rows);
+        assert!(refused.contains("`approver[0].spiffe_id`"), "{refused}");
+        assert!(refused.contains("names a uid or a cgroup"), "{refused}");
+    }
+    for bound in ["uid = 7\n", "cgroup = \"/system.slice/a.service\"\n"] {
+        assert!(parse(&approver(&row(bound))).is_ok(), "{bound}");
+    }
+    let twice = approver(&format!("{}{}", approver(""), row("uid = 7\n")));
+    assert!(refusal(&twice).contains("approver[1].spiffe_id"));
+}
+
+#[test]
+fn person_issuers_are_checked() {
+    let row = |issuer: &str, audience: &str, path: &str| {
+        format!(
+            "[[person_issuer]]\nissuer = \"{issuer}\"\naudience = \"{audience}\"\njwks_path = \"{path}\"\n"
+        )
+    };
+    let good = row("https://login.test", "approvals", "/etc/keys.json");
+    assert!(parse(&good).is_ok());
+    for (bad, key) in [
+        (
+            row("http://login.test", "approvals", "/etc/keys.json"),
+            "issuer",
+        ),
+        (row("https://login.test", "", "/etc/keys.json"), "audience"),
+        (
+            row("https://login.test", "approvals", "keys.json"),
+            "jwks_path",
+        ),
+        (format!("{good}{good}"), "issuer"),
+        (
+            "[[person_issuer]]\nissuer = \"https://a\"\naudience = \"b\"\n".to_owned(),
+            "jwks_path",
+        ),
+    ] {
+        let refused = refusal(&bad);
+        assert!(refused.contains(&format!("].{key}")), "{refused}");
+    }
+}

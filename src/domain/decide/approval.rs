@@ -77,7 +77,7 @@ pub fn standing<'a>(
     // What is too long to be shown was not asked about.
     let same = display(wanted.canonical, now.limits.approval_text_bytes)
         .is_ok_and(|text| row.is_of(performer, &ask.call, &text, wanted.sha256));
-    if row.id.step != ask.number || !same {
+    if (row.id.task, row.id.step) != (task.id, ask.number) || !same {
         return Ok(Standing::Ask);
     }
     let state = row.state_at(now.time, now.limits.use_within);

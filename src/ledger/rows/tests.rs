@@ -1,5 +1,6 @@
 //! Every row comes back as it went in, and no bytes make decoding panic.
 
+mod approvals;
 mod events;
 
 use super::Row;

@@ -1,5 +1,6 @@
 //! Each refused form beside its accepted neighbour, and what accepted ones mean.
 
+mod approvals;
 mod meaning;
 mod refused;
 
