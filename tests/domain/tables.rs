@@ -234,11 +234,13 @@ fn the_tables_in_the_docs_are_what_the_rules_decide() {
     let page = format!(
         "# States\n\nWritten by `tests/domain/tables.rs` (`UPDATE_DOCS=1 cargo test --test domain`): \
          each cell is what the rules answered.\nU = \"unknown task\", alike for unknown, foreign and \
-         forgotten.\n\n{}{}{}",
+         forgotten.\n\n{}{}{}## Diagrams\n\nDrawn from every sequence of up to five commands on a child \
+         (`tests/domain/enumeration`). What ends a leg leads to `[*]`.\n\n{}",
         task_table::task_table(),
         leg_table(),
-        step_table()
-    );
+        step_table(),
+        crate::enumeration::changes().print().trim_end()
+    ) + "\n";
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/states.md");
     if std::env::var_os("UPDATE_DOCS").is_some() {
         std::fs::write(path, &page).unwrap();

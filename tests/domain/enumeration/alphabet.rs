@@ -152,6 +152,43 @@ pub(super) enum Command {
     Wait(Wait),
 }
 
+impl Command {
+    /// The task that it is about.
+    pub(super) fn on(self) -> Option<On> {
+        match self {
+            Self::Ask(_, on, ..)
+            | Self::Check(_, on, ..)
+            | Self::End(_, on, _)
+            | Self::Finish(_, on, ..)
+            | Self::Issue(_, on, _)
+            | Self::Lose(on)
+            | Self::Report(_, on, ..)
+            | Self::Require(_, on, _)
+            | Self::Revoke(on)
+            | Self::Start(_, on, _)
+            | Self::Sweep(on) => Some(on),
+            Self::Restart | Self::Wait(_) => None,
+        }
+    }
+
+    /// Whose command it is, where it is somebody's.
+    pub(super) fn by(self) -> Option<Hand> {
+        match self {
+            Self::Ask(by, ..)
+            | Self::Check(by, ..)
+            | Self::End(by, ..)
+            | Self::Finish(by, ..)
+            | Self::Issue(by, ..)
+            | Self::Report(by, ..)
+            | Self::Require(by, ..)
+            | Self::Start(by, ..) => Some(by),
+            Self::Lose(_) | Self::Restart | Self::Revoke(_) | Self::Sweep(_) | Self::Wait(_) => {
+                None
+            }
+        }
+    }
+}
+
 /// What the agent knows of the holder of the present leg.
 pub(super) type HolderMayAct = bool;
 
@@ -215,6 +252,28 @@ fn world() -> Vec<Command> {
     ];
     let mut all = vec![Command::Restart];
     all.extend(waits.map(Command::Wait));
+    all
+}
+
+/// What a diagram is drawn from: a child alone, and the end of its parent.
+pub(super) fn drawn() -> Vec<Command> {
+    use Command::{Check, End, Finish, Issue, Report, Revoke};
+    let on = On::Child;
+    let claim = Command::Ask(Hand::Owner, On::Root, Want::Query, Path::Right);
+    let mut all = vec![Command::Restart, Revoke(On::Root), claim];
+    all.extend([Wait::Act, Wait::Expiry, Wait::Deadline].map(Command::Wait));
+    all.extend(right_hands(on));
+    all.push(End(Hand::Worker, on, LegEnding::Task(Ending::Failed)));
+    all.push(Finish(Hand::Server, on, Ending::Failed, Shown::Current));
+    all.retain(|command| {
+        !matches!(
+            command,
+            Issue(_, _, Which::Anew)
+                | Check(_, _, Token::Older, _)
+                | Report(_, _, Token::Older, _)
+                | Command::Start(Hand::Second, ..)
+        )
+    });
     all
 }
 

@@ -108,8 +108,9 @@ impl History {
         self.events.iter().any(|(_, what)| wanted(what))
     }
 
-    /// The first of: what was said, the deadline, no claim in time, the parent's end. Of two at the same
-    /// moment what was said counts: it was accepted before the other.
+    /// The first of: what was said, no claim in time, the deadline, the parent's end. Of two at the same moment
+    /// the one that is named first: what was said was accepted before a clock ran out, and a clock has run
+    /// out before a parent is ended at that moment.
     fn end(&self, on: On, flaw: Option<Flaw>) -> Option<(u64, TaskState)> {
         let said = self.events.iter().find_map(|(at, what)| match what {
             Happened::Ended(task, how) if *task == on => Some((*at, *how)),
@@ -124,7 +125,7 @@ impl History {
             .map(|(at, _)| (at, TaskState::Cancelled));
         let over =
             (flaw != Some(Flaw::DeadlineIgnored)).then_some((deadline(on), TaskState::Expired));
-        [said, unclaimed, parent, over]
+        [said, unclaimed, over, parent]
             .into_iter()
             .flatten()
             .filter(|(at, _)| *at <= self.now)

@@ -19,11 +19,15 @@ pub(super) struct Deed<'a> {
 
 type Invariant = (&'static str, fn(&Deed<'_>) -> bool);
 
-const INVARIANTS: [Invariant; 8] = [
+const INVARIANTS: [Invariant; 9] = [
     ("a wrong hand changes no row", a_wrong_hand_changes_nothing),
     (
         "a twin without evidence hears `unknown task`",
         a_bare_twin_is_told_nothing,
+    ),
+    (
+        "a command changes its task's rows only",
+        no_other_task_changes,
     ),
     ("a refusal changes no row", a_refusal_changes_nothing),
     (
@@ -63,22 +67,15 @@ fn a_wrong_hand_changes_nothing(deed: &Deed<'_>) -> bool {
 }
 
 fn a_bare_twin_is_told_nothing(deed: &Deed<'_>) -> bool {
-    let by = match deed.command {
-        Command::Ask(by, ..)
-        | Command::Check(by, ..)
-        | Command::End(by, ..)
-        | Command::Finish(by, ..)
-        | Command::Issue(by, ..)
-        | Command::Report(by, ..)
-        | Command::Require(by, ..)
-        | Command::Start(by, ..) => by,
-        Command::Lose(_)
-        | Command::Restart
-        | Command::Revoke(_)
-        | Command::Sweep(_)
-        | Command::Wait(_) => return true,
-    };
-    by != Hand::Bare || deed.answer == Answer::Unknown
+    deed.command.by() != Some(Hand::Bare) || deed.answer == Answer::Unknown
+}
+
+/// What the reduction to one task and its child rests on.
+fn no_other_task_changes(deed: &Deed<'_>) -> bool {
+    let mut others = On::ALL
+        .into_iter()
+        .filter(|on| deed.command.on() != Some(*on));
+    others.all(|on| deed.after.is_alike(deed.before, on))
 }
 
 /// An owner's operation is two commands: the first may be answered and the second refused.
@@ -166,11 +163,7 @@ fn fresh_once_and_alive(deed: &Deed<'_>) -> bool {
 
 fn terminal_absorbs(deed: &Deed<'_>) -> bool {
     On::ALL.into_iter().all(|on| {
-        let end = |world: &World| {
-            let task = deed.store.view(world, on).seen.task.unwrap();
-            (task.state_at(world.time), task.ended_by(world.time))
-        };
-        let before = end(deed.before);
-        !before.0.is_terminal() || end(deed.after) == before
+        let before = deed.store.end(deed.before, on);
+        !before.0.is_terminal() || deed.store.end(deed.after, on) == before
     })
 }

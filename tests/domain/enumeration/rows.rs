@@ -8,8 +8,9 @@ use handfast::domain::id::{Digest, Epoch, TaskId};
 use handfast::domain::limits::Limits;
 use handfast::domain::lineage::{Lineage, Writes};
 use handfast::domain::step::{Step, TokenRecord};
-use handfast::domain::task::Task;
+use handfast::domain::task::{Task, TaskState};
 use handfast::domain::time::Time;
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::hash::Hash;
 
@@ -46,6 +47,12 @@ impl<T: Eq, M: Eq + Hash> Kept<T, M> {
     }
 }
 
+/// The state of a task as its line makes it, and when it ended.
+type End = (TaskState, Option<Time>);
+
+/// A task's row, its parent's, and when they are looked at.
+type LineMark = (u32, Option<u32>, Time);
+
 type TaskMark = (u64, u32, u8, u32, Option<u64>, u64);
 type StepMark = (u32, u64, u8);
 
@@ -56,6 +63,7 @@ pub(super) struct Store {
     steps: Kept<Step, StepMark>,
     records: Kept<TokenRecord, (u64, bool)>,
     tokens: Kept<TokenClaims, (u64, u64)>,
+    ends: RefCell<HashMap<LineMark, End>>,
     pub(super) limits: Limits,
 }
 
@@ -69,6 +77,21 @@ pub(super) struct World {
     records: Vec<(On, u32)>,
     /// Every step token, in the order of issue within its task.
     tokens: [Vec<u32>; 3],
+}
+
+impl World {
+    /// Whether this task's rows and tokens are the same in both.
+    pub(super) fn is_alike(&self, other: &Self, on: On) -> bool {
+        let own = |rows: &[(On, u32)]| -> Vec<u32> {
+            let own = rows.iter().filter(|(task, _)| *task == on);
+            own.map(|(_, row)| *row).collect()
+        };
+        let index = on.index();
+        self.tasks[index] == other.tasks[index]
+            && own(&self.steps) == own(&other.steps)
+            && own(&self.records) == own(&other.records)
+            && self.tokens[index] == other.tokens[index]
+    }
 }
 
 /// The rows of one task as decisions read them.
@@ -104,6 +127,7 @@ impl Store {
             steps: Kept::new(),
             records: Kept::new(),
             tokens: Kept::new(),
+            ends: RefCell::default(),
             limits,
         }
     }
@@ -166,6 +190,16 @@ impl Store {
         };
         let seen = rows.as_of(world.time).into_owned();
         View { rows, seen }
+    }
+
+    /// How the task is as its whole line makes it. Asked for each task after each command, so remembered.
+    pub(super) fn end(&self, world: &World, on: On) -> End {
+        let row = |on: On| world.tasks[on.index()];
+        let key = (row(on), on.parent().map(row), world.time);
+        *self.ends.borrow_mut().entry(key).or_insert_with(|| {
+            let task = self.view(world, on).seen.task.unwrap();
+            (task.state_at(world.time), task.ended_by(world.time))
+        })
     }
 
     /// Writes what was decided, as the ledger would.

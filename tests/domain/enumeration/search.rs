@@ -1,6 +1,7 @@
 //! Breadth first over every sequence of commands, each state of both sides expanded once.
 
 use super::alphabet::{Command, On, Token};
+use super::diagram::Changes;
 use super::history::{Happened, History};
 use super::invariants::{Deed, broken};
 use super::oracle::{Flaw, Oracle, Prediction};
@@ -57,6 +58,8 @@ pub(super) struct Search<'a> {
     alphabet: &'a [Command],
     flaw: Option<Flaw>,
     compares: bool,
+    draws: Option<On>,
+    changes: Changes,
     hands: Hands,
     store: Store,
     /// Every state that was met, and the first history that led to it.
@@ -70,6 +73,8 @@ impl<'a> Search<'a> {
             alphabet,
             flaw,
             compares: false,
+            draws: None,
+            changes: Changes::default(),
             hands: Hands::new(),
             store: Store::new(limits()),
             seen: HashMap::new(),
@@ -83,10 +88,24 @@ impl<'a> Search<'a> {
         self
     }
 
+    /// What changed of this task in every sequence of up to this many commands.
+    pub(super) fn changes(mut self, of: On, length: u32) -> Result<Changes, Difference> {
+        self.draws = Some(of);
+        self.levels(length)?;
+        Ok(self.changes)
+    }
+
     /// Tries every sequence of up to this many commands.
-    pub(super) fn run(mut self, depth: u32) -> Result<Covered, Difference> {
+    pub(super) fn run(mut self, length: u32) -> Result<Covered, Difference> {
+        self.levels(length)?;
+        let letters = u128::try_from(self.alphabet.len()).unwrap();
+        self.covered.sequences = (1..=length).map(|length| letters.pow(length)).sum();
+        Ok(self.covered)
+    }
+
+    fn levels(&mut self, length: u32) -> Result<(), Difference> {
         let mut level = vec![self.first()];
-        for left in (0..depth).rev() {
+        for left in (0..length).rev() {
             let mut next = Vec::new();
             for node in level {
                 self.covered.states += 1;
@@ -98,9 +117,7 @@ impl<'a> Search<'a> {
             }
             level = next;
         }
-        let letters = u128::try_from(self.alphabet.len()).unwrap();
-        self.covered.sequences = (1..=depth).map(|length| letters.pow(length)).sum();
-        Ok(self.covered)
+        Ok(())
     }
 
     /// Whether neither side was ever like this. If both were, their futures must be the same.
@@ -180,6 +197,9 @@ impl<'a> Search<'a> {
             if !broken.is_empty() {
                 return Err(differs(format!("broken: {}", broken.join("; "))));
             }
+            if let Some(on) = self.draws {
+                self.changes.note(&deed, on);
+            }
             if wanted {
                 let history = continued(&node.history, command, happened);
                 next.push(Node {
@@ -217,17 +237,8 @@ impl<'a> Search<'a> {
         match command {
             Command::Restart => world.epoch = Epoch(world.epoch.0 + 1),
             Command::Wait(wait) => world.time = world.time.after(Duration::from_millis(wait.ms())),
-            Command::Ask(_, on, ..)
-            | Command::Check(_, on, ..)
-            | Command::End(_, on, _)
-            | Command::Finish(_, on, ..)
-            | Command::Issue(_, on, _)
-            | Command::Lose(on)
-            | Command::Report(_, on, ..)
-            | Command::Require(_, on, _)
-            | Command::Revoke(on)
-            | Command::Start(_, on, _)
-            | Command::Sweep(on) => {
+            _ => {
+                let on = command.on().unwrap();
                 for writes in &done.writes {
                     world = self.store.apply(&world, on, writes.clone());
                 }
