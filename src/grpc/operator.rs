@@ -6,8 +6,8 @@ use super::routes::{Api, caller, reply};
 use crate::domain::denial::Reason;
 use crate::domain::id::{RecordNumber, SpiffeId, TaskId};
 use crate::proto::v1;
-use crate::service::Failure;
 use crate::service::ports::{LocalPeer, Peer};
+use crate::service::{Explained, Failure};
 use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
@@ -157,9 +157,14 @@ impl OperatorApi {
         let (_operator, message) = operator(request)?;
         let service = &self.api.continuation;
         let record = service.explain(&message.decision_id).await?;
-        let record = record.ok_or(FormError::Decision).field("decision_id")?;
+        let record = match record {
+            None => Err(FormError::Decision),
+            Some(Explained::Lost) => Err(FormError::DecisionLost),
+            Some(Explained::Record(record)) => Ok(record),
+        };
+        let record = record.field("decision_id")?;
         Ok(v1::ExplainResponse {
-            record: Some(convert::record(record)),
+            record: Some(convert::record(*record)),
         })
     }
 

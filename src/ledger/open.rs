@@ -143,7 +143,7 @@ impl RedbLedger {
             .map_err(|error| database_error(path, error))?;
         check_schema(&database, path)?;
         let (epoch, head) = raise_epoch(&database, path)?;
-        let waiting = chain::Waiting::after(&head, config.pending_notes_max);
+        let waiting = chain::Waiting::after(&head, epoch, config.pending_notes_max);
         let shared = Arc::new(Shared {
             database,
             waiting,

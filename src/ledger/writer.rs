@@ -342,7 +342,7 @@ impl Batch<'_> {
     fn chain(&mut self) -> Result<(), String> {
         let events = self.waiting.take();
         for (number, event) in &events {
-            let (row, head) = chain::seal(&self.head, *number, event);
+            let (row, head) = chain::seal(&self.head, self.waiting.epoch, *number, event);
             self.head = head;
             self.put(keys::audit(*number), row)?;
         }

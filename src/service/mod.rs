@@ -29,7 +29,7 @@ pub use approvals::{ApprovalView, DecideAsk};
 pub use enforcement::{CheckAnswer, CheckOwner, CheckStep, OwnerOperation, Proofs, TaskView};
 pub use leases::{HoldKind, HoldStream};
 pub use legs::{EndAsk, LegStarted, StartAsk};
-pub use operator::{StatusView, TaskSummary};
+pub use operator::{Explained, StatusView, TaskSummary};
 pub use report::ReportAsk;
 pub use requests::{CreateAsk, IssuedToken, NameAsk};
 pub use settings::{Settings, Vouched, WorkloadRow};
@@ -40,8 +40,9 @@ pub use watch::WatchStream;
 pub use whoami::WhoAmI;
 
 use crate::domain::denial::Reason;
+use crate::domain::event::RecordName;
 use crate::domain::evidence::Evidence;
-use crate::domain::id::{Jti, RecordNumber};
+use crate::domain::id::{Epoch, Jti, RecordNumber};
 use crate::domain::time::Time;
 use ports::ledger::{Decision, Denied};
 use ports::{
@@ -84,6 +85,8 @@ pub struct Continuation {
     notes: Arc<notes::FoldedNotes>,
     rates: Arc<rate::Rates>,
     watchers: Arc<watch::Watchers>,
+    /// The epoch in which the agent started: what numbers audit records.
+    run: Epoch,
     started: std::time::Duration,
 }
 
@@ -145,6 +148,7 @@ impl Continuation {
             )),
             rates: Arc::new(rate::Rates::new(Arc::clone(&ports.clock), &settings)),
             watchers: Arc::new(watch::Watchers::new(&settings)),
+            run: ports.signer.epoch(),
             started: ports.clock.monotonic(),
             settings,
             ports,
@@ -200,7 +204,8 @@ impl Continuation {
     }
 
     fn decision_id(&self, number: RecordNumber) -> String {
-        self.ports.names.decision_id(number)
+        let epoch = self.run;
+        self.ports.names.decision_id(RecordName { epoch, number })
     }
 
     /// A refusal before any row was read.

@@ -6,7 +6,7 @@ use super::sweep::agent_evidence;
 use super::{Continuation, Failure};
 use crate::domain::decide::end;
 use crate::domain::denial::Reason;
-use crate::domain::event::{CallerFacts, ChainedEvent, Event, Verdict};
+use crate::domain::event::{CallerFacts, ChainedEvent, Event, RecordName, Verdict};
 use crate::domain::evidence::{Evidence, Required};
 use crate::domain::id::{Hex, RecordNumber, StepNumber, TaskId};
 use crate::domain::input::Input;
@@ -44,6 +44,15 @@ pub struct StatusView {
     pub live_legs: usize,
     /// Time since start.
     pub uptime: Duration,
+}
+
+/// What a decision ID of this agent opens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Explained {
+    /// The record was not durable yet when an earlier run of the agent was killed.
+    Lost,
+    /// The record.
+    Record(Box<ChainedEvent>),
 }
 
 impl Continuation {
@@ -107,12 +116,20 @@ impl Continuation {
     ///
     /// # Errors
     /// See [`Failure`].
-    pub async fn explain(&self, decision_id: &str) -> Result<Option<ChainedEvent>, Failure> {
-        let Some(number) = self.ports.names.open_decision_id(decision_id) else {
+    pub async fn explain(&self, decision_id: &str) -> Result<Option<Explained>, Failure> {
+        let Some(RecordName { epoch, number }) = self.ports.names.open_decision_id(decision_id)
+        else {
             return Ok(None);
         };
         let events = self.ports.ledger.events(number, 1).await?;
-        Ok(events.into_iter().find(|event| event.number == number))
+        let found = events.into_iter().find(|event| event.number == number);
+        Ok(match found {
+            Some(record) if record.epoch == epoch => Some(Explained::Record(Box::new(record))),
+            // Its number was given out again.
+            Some(_) => Some(Explained::Lost),
+            None if epoch != self.run => Some(Explained::Lost),
+            None => None,
+        })
     }
 
     /// Reads the audit chain.

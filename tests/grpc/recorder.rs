@@ -1,7 +1,7 @@
 //! Ports that write down each call before they pass it on: its name, and the kinds and sizes of what it is given.
 
 use handfast::domain::claims::TokenClaims;
-use handfast::domain::event::{ChainedEvent, Event, Verdict};
+use handfast::domain::event::{ChainedEvent, Event, RecordName, Verdict};
 use handfast::domain::evidence::ProcessKey;
 use handfast::domain::grant::ToolCall;
 use handfast::domain::id::{
@@ -232,9 +232,9 @@ impl Names for Recorder<dyn Names> {
         self.port.parse_work_reference(reference)
     }
 
-    fn decision_id(&self, number: RecordNumber) -> String {
+    fn decision_id(&self, record: RecordName) -> String {
         self.calls.add("names.decision_id");
-        self.port.decision_id(number)
+        self.port.decision_id(record)
     }
 
     fn sha256(&self, bytes: &[u8]) -> Digest {
@@ -242,7 +242,7 @@ impl Names for Recorder<dyn Names> {
         self.port.sha256(bytes)
     }
 
-    fn open_decision_id(&self, id: &str) -> Option<RecordNumber> {
+    fn open_decision_id(&self, id: &str) -> Option<RecordName> {
         let size = id.len();
         self.calls.add(format!("names.open_decision_id({size})"));
         self.port.open_decision_id(id)

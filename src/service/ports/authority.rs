@@ -3,10 +3,11 @@
 use super::BoxFuture;
 use super::ledger::{Noted, Recorded};
 use crate::domain::claims::TokenClaims;
+use crate::domain::event::RecordName;
 use crate::domain::evidence::ProcessKey;
 use crate::domain::grant::ToolCall;
 use crate::domain::id::{
-    Digest, Epoch, NameHash, PrincipalHash, RecordNumber, SpiffeId, StepNumber, TaskId, Thumbprint,
+    Digest, Epoch, NameHash, PrincipalHash, SpiffeId, StepNumber, TaskId, Thumbprint,
 };
 use crate::domain::policy::{Permit, PolicyGeneration, PolicyInput, Refusal};
 use crate::domain::time::Time;
@@ -93,14 +94,14 @@ pub trait Names: Send + Sync + std::fmt::Debug {
     /// The task that a work reference names, if it is genuine.
     fn parse_work_reference(&self, reference: &str) -> Option<TaskId>;
 
-    /// Hides a record number; every call gives another text.
-    fn decision_id(&self, number: RecordNumber) -> String;
+    /// Hides the name of a record; every call gives another text.
+    fn decision_id(&self, record: RecordName) -> String;
 
     /// SHA-256, not keyed.
     fn sha256(&self, bytes: &[u8]) -> Digest;
 
     /// Opens a decision ID.
-    fn open_decision_id(&self, id: &str) -> Option<RecordNumber>;
+    fn open_decision_id(&self, id: &str) -> Option<RecordName>;
 }
 
 /// A person, as an identity provider says. `Debug` shows nothing of it.
