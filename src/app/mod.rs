@@ -31,7 +31,7 @@ use crate::ledger::{LedgerConfig, Opened, RedbLedger};
 use crate::policy::{CedarPolicy, PolicySource};
 use crate::service::ports::{Clock, Entropy, ProcessDirectory};
 use crate::service::{Continuation, Failure, Ports};
-use crate::token::EpochKey;
+use crate::token::SigningKeys;
 use crate::token::certificate::{CertificateCheck, CertificateLimits};
 use late::LateDirectory;
 use std::path::PathBuf;
@@ -199,7 +199,7 @@ fn assemble(config: Arc<Config>) -> Result<Parts, AppError> {
         .map_err(|error| AppError::Recover(error.to_string()))?;
     let clock = continued(clock, reached);
     let remembered = config.limits.verified_signatures;
-    let signer = EpochKey::remembering(opened.epoch, config.agent.spiffe_id.clone(), remembered)
+    let signer = SigningKeys::begin(opened.epoch, config.agent.spiffe_id.clone(), remembered)
         .map_err(|error| AppError::Keys(error.to_string()))?;
     let directory = Arc::new(LateDirectory::new(config.spiffe.deadline));
     let asked: Arc<dyn ProcessDirectory> = Arc::<LateDirectory>::clone(&directory);

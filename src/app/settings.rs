@@ -43,6 +43,10 @@ pub(super) fn of(config: &Config) -> Settings {
         hold_queue_max: limits.hold_notices,
         watches_max: limits.watches,
         watches_per_uid_max: limits.watches_per_uid,
+        revocation_heartbeat: config.revocation.heartbeat,
+        revocation_subscribers_max: limits.revocation_subscribers,
+        revocation_subscribers_per_uid_max: limits.revocation_subscribers_per_uid,
+        revocation_notices_max: limits.revocation_notices,
         fold_denials_per_uid_max: limits.folded_denials_per_uid,
     }
 }

@@ -143,7 +143,7 @@ fn line(record: &v1::AuditRecord) -> String {
 
 fn record_json(record: &v1::AuditRecord) -> Value {
     json!({
-        "number": record.number, "epoch": record.epoch, "at_ms": record.at_ms, "operation": record.operation,
+        "number": record.number, "at_ms": record.at_ms, "operation": record.operation,
         "allowed": record.allowed, "reason": record.reason, "explanation": record.explanation,
         "task_id": record.task_id, "spiffe_ids": record.spiffe_ids,
         "assurance": record.assurance, "pid": record.pid, "uid": record.uid,

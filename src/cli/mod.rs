@@ -1,4 +1,4 @@
-//! The command line. Verbs follow SPIRE's: `run validate healthcheck api`, and our own `task approval audit
+//! The command line. Verbs follow SPIRE's: `run validate healthcheck api`, and our own `task approval revoke audit
 //! policy explain dev`.
 //!
 //! The one thing to know: every error ends with what to do next, and every verb that answers takes
@@ -11,6 +11,7 @@ mod health;
 mod operator;
 mod output;
 mod policy;
+mod revoke;
 mod run;
 mod validate;
 mod whoami;
@@ -77,6 +78,9 @@ enum Verb {
     /// Policy sets: checked, tested, explained.
     #[command(subcommand)]
     Policy(policy::Policy),
+    /// Stops work: a task, a tree, a SPIFFE ID, an epoch, or everything before a time.
+    #[command(subcommand)]
+    Revoke(revoke::Revoke),
     /// Runs the agent.
     Run {
         #[command(flatten)]
@@ -313,6 +317,7 @@ impl Verb {
                 output,
             )),
             Self::Policy(verb) => block_on(policy::policy(verb, output)),
+            Self::Revoke(verb) => block_on(revoke::revoke(verb, output)),
             Self::Task(task) => block_on(operator::task(task, output)),
         }
     }

@@ -40,7 +40,11 @@ pub(super) async fn task(verb: Task, output: &mut Output) -> Result<ExitCode, Co
             reason,
             operator,
         } => {
-            let request = v1::RevokeRequest { task_id, reason };
+            let request = v1::RevokeRequest {
+                scope: Some(v1::revoke_request::Scope::TaskId(task_id)),
+                reason,
+                dry_run: false,
+            };
             revoke(&operator.operator_socket_path, request, output).await
         }
     }
@@ -165,7 +169,7 @@ fn summary_json(task: &v1::TaskSummary) -> serde_json::Value {
     })
 }
 
-fn state(number: i32) -> String {
+pub(super) fn state(number: i32) -> String {
     v1::TaskState::try_from(number)
         .unwrap_or_default()
         .as_str_name()

@@ -107,6 +107,14 @@ limits! {
     /// Notices waiting in one `Hold` stream; beyond it a notice is lost, the stream stays.
     hold_notices: usize = 32,
 
+    /// SPIFFE IDs that are revoked, or were within the life of a task.
+    revoked_ids: usize = 1_024,
+    /// Open `WatchRevocations` streams.
+    revocation_subscribers: usize = 256,
+    /// Open `WatchRevocations` streams of one user ID, or of all workloads elsewhere.
+    revocation_subscribers_per_uid: usize = 64,
+    /// Events waiting in one `WatchRevocations` stream; it ends where they wait for three heartbeats.
+    revocation_notices: usize = 64,
     /// Answers and decisions that one task waits for at a time.
     inputs: usize = 16,
     /// Bytes of a server's name for an answer.

@@ -26,7 +26,9 @@ pub use lifetimes::{TaskConfig, Timeouts, TokenConfig};
 pub use limits::Limits;
 pub use refusal::ConfigError;
 pub use rows::{AudienceRow, WorkloadRow};
-pub use running::{ClockConfig, DrainConfig, LogConfig, LogFormat, LogLevel, PolicyConfig};
+pub use running::{
+    ClockConfig, DrainConfig, LogConfig, LogFormat, LogLevel, PolicyConfig, RevocationConfig,
+};
 pub use spire::{AgentId, Attestation, SpiffeConfig};
 pub use table::Setting;
 
@@ -58,6 +60,8 @@ pub struct Config {
     pub person_issuers: Vec<PersonIssuerRow>,
     /// `[policy]`.
     pub policy: PolicyConfig,
+    /// `[revocation]`.
+    pub revocation: RevocationConfig,
     /// `[tokens]`.
     pub tokens: TokenConfig,
     /// `[tasks]`.
@@ -110,6 +114,7 @@ impl Config {
             approvers: file.rows("approver", ApproverRow::read)?,
             person_issuers: file.rows("person_issuer", PersonIssuerRow::read)?,
             policy: PolicyConfig::read(file.section("policy")?)?,
+            revocation: RevocationConfig::read(file.section("revocation")?)?,
             tokens: TokenConfig::read(file.section("tokens")?)?,
             tasks: TaskConfig::read(file.section("tasks")?)?,
             timeouts: Timeouts::read(file.section("timeouts")?)?,
@@ -156,6 +161,7 @@ impl Config {
             approval_pause: self.approvals.pause,
             approval_text_bytes: self.limits.approval_text_bytes,
             approvals_per_owner: self.limits.approvals_per_owner,
+            revoked_ids_max: self.limits.revoked_ids,
         }
     }
 

@@ -1,4 +1,4 @@
-//! `[policy]`, `[clock]`, `[drain]` and `[log]`: what the running process reads, trusts and writes.
+//! `[policy]`, `[revocation]`, `[clock]`, `[drain]` and `[log]`: what the running process reads, trusts and writes.
 //!
 //! Names nothing of the project.
 
@@ -24,6 +24,27 @@ impl PolicyConfig {
                 "poll_interval",
                 Duration::from_secs(2),
                 Duration::from_secs(600),
+            )?,
+        };
+        table.finish()?;
+        Ok(config)
+    }
+}
+
+/// `[revocation]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RevocationConfig {
+    /// How often an enforcement point hears that the feed is there.
+    pub heartbeat: Duration,
+}
+
+impl RevocationConfig {
+    pub(super) fn read(mut table: Table<'_>) -> Result<Self, ConfigError> {
+        let config = Self {
+            heartbeat: table.duration(
+                "heartbeat",
+                Duration::from_secs(1),
+                Duration::from_secs(60),
             )?,
         };
         table.finish()?;

@@ -29,6 +29,8 @@ pub enum Reason {
     Certificate,
     /// The caller's evidence does not meet its `[[workload]]` row.
     CallerRow(Mismatch),
+    /// The epoch was revoked, and its successor has no key yet.
+    EpochRevoked,
     /// The call is outside both grants of the task.
     Grant,
     /// The handle is already the name of another task, or has too little randomness.
@@ -40,6 +42,8 @@ pub enum Reason {
     },
     /// The task waits for an answer; a new step has to wait with it.
     InputRequired,
+    /// Every SPIFFE ID of the caller is revoked.
+    IdRevoked,
     /// A named limit was reached.
     Limit(&'static str),
     /// No leg of the caller is up.
@@ -116,10 +120,12 @@ impl Reason {
             Self::CallDiffers => "call_differs",
             Self::CallerRow(_) => "workload_row",
             Self::Certificate => "wrong_key",
+            Self::EpochRevoked => "epoch_revoked",
             Self::Fence => "fence",
             Self::Grant => "grant",
             Self::Handle => "handle",
             Self::Held { .. } => "held",
+            Self::IdRevoked => "id_revoked",
             Self::InputRequired => "input_required",
             Self::Limit(_) => "limit",
             Self::NoLeg => "no_leg",
@@ -165,12 +171,14 @@ impl Reason {
             | Self::CallerRow(_)
             | Self::Grant
             | Self::Handle
+            | Self::IdRevoked
             | Self::PerformerUnknown
             | Self::Policy(_) => Public::Named(Kind::Permission),
             Self::ApprovalDecided
             | Self::ApprovalDiffers
             | Self::ApprovalLapsed
             | Self::ApprovalPause { .. }
+            | Self::EpochRevoked
             | Self::Fence
             | Self::Held { .. }
             | Self::InputRequired

@@ -1,7 +1,7 @@
 //! What the audit chain records: one event for every state change, token and refusal (invariant 15).
 
 use super::evidence::{Assurance, ProcessKey};
-use super::id::{Digest, Epoch, RecordNumber, SpiffeId, TaskId};
+use super::id::{Digest, RecordNumber, SpiffeId, TaskId};
 use super::policy::PolicyGeneration;
 use super::time::Time;
 
@@ -61,23 +61,11 @@ pub struct Event {
     pub count: u64,
 }
 
-/// Names one record for good. A number alone does not: those of records that were not durable yet when the agent
-/// was killed are given out again by its next run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RecordName {
-    /// The agent run that gave the number.
-    pub epoch: Epoch,
-    /// The number.
-    pub number: RecordNumber,
-}
-
 /// An event as it stands in the chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChainedEvent {
     /// Its number.
     pub number: RecordNumber,
-    /// The agent run that wrote it.
-    pub epoch: Epoch,
     /// Hash of the record before it.
     pub previous: Digest,
     /// SHA-256 of this record's bytes, which include `previous`.

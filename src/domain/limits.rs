@@ -43,6 +43,8 @@ pub struct Limits {
     pub approval_text_bytes: usize,
     /// The most requests for approval of one owner that are open at a time.
     pub approvals_per_owner: usize,
+    /// The most SPIFFE IDs that are revoked, or were within the life of a task.
+    pub revoked_ids_max: usize,
 }
 
 impl Default for Limits {
@@ -67,6 +69,7 @@ impl Default for Limits {
             approval_pause: Duration::from_secs(30),
             approval_text_bytes: 16 * 1024,
             approvals_per_owner: 16,
+            revoked_ids_max: 1_024,
         }
     }
 }

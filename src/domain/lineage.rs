@@ -3,11 +3,13 @@
 use super::approval::{Account, Approval};
 use super::grant::{Grant, ToolCall};
 use super::id::{Digest, Epoch, Fence, Jti, NameHash, SpiffeId, StepNumber, TaskId, Thumbprint};
+use super::revocation::{Ending, Revocations};
 use super::role::Role;
 use super::step::{Step, TokenRecord};
 use super::task::{Task, TaskState};
 use super::time::Time;
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The most ancestors of a task. A chain that is longer, or broken, is dead.
@@ -18,6 +20,8 @@ pub const DEPTH_MAX: usize = 16;
 pub enum Locator {
     /// The task that this name (server and handle) belongs to.
     Name(NameHash),
+    /// None: what is revoked, and nothing else.
+    Nothing,
     /// The task that this create request made, by keyed digest of caller and `request_id`.
     Request(Digest),
     /// The task itself.
@@ -79,17 +83,20 @@ pub struct Lineage {
     pub account: Option<Account>,
     /// The tasks of the requests that the account calls open.
     pub owing: Vec<Task>,
+    /// What is revoked: read by every decision, so that no commit overtakes a revocation.
+    pub revocations: Arc<Revocations>,
 }
 
 impl Lineage {
-    /// The rows as the whole line makes them: a task whose ancestor has ended, or is missing, is cancelled
-    /// from that moment on, whatever its own row says (a dead ancestor is a dead child).
+    /// The rows as their whole line and what is revoked make them: a task whose ancestor has ended, or is
+    /// missing, is cancelled from that moment on, whatever its own row says (a dead ancestor is a dead child);
+    /// so is one that is revoked, and a leg of a revoked ID is gone.
     ///
-    /// Every decision is made on this view, so ending a tree writes one row, however large the tree is.
+    /// Every decision is made on this view, so ending a tree, or everything of a workload, writes one row.
     #[must_use]
     pub fn as_of(&self, now: Time) -> Cow<'_, Self> {
         let Some(dead_since) = self.dead_since(now) else {
-            return Cow::Borrowed(self);
+            return self.without_revoked_leg();
         };
         let task = self.task.as_ref().map(|task| Task {
             state: TaskState::Cancelled,
@@ -103,13 +110,34 @@ impl Lineage {
         })
     }
 
-    /// Since when a task is dead by its line, unless it had ended by itself before.
+    fn without_revoked_leg(&self) -> Cow<'_, Self> {
+        let Some(task) = self.task.as_ref().filter(|task| {
+            let leg = task.leg.as_ref();
+            leg.is_some_and(|leg| self.revocations.ends_leg(leg))
+        }) else {
+            return Cow::Borrowed(self);
+        };
+        Cow::Owned(Self {
+            task: Some(Task {
+                leg: None,
+                ..task.clone()
+            }),
+            ..self.clone()
+        })
+    }
+
+    /// Since when a task is dead by its line, or revoked, unless it had ended by itself before.
     fn dead_since(&self, now: Time) -> Option<Time> {
         let task = self.task.as_ref().filter(|it| !it.state.is_terminal())?;
         let ended = self
             .ancestors
             .iter()
             .filter_map(|ancestor| ancestor.ended_by(now))
+            .chain(
+                std::iter::once(task)
+                    .chain(&self.ancestors)
+                    .filter_map(|task| self.revocations.ended_since(task)),
+            )
             .min();
         let last = self.ancestors.last().unwrap_or(task);
         // Forgotten, or further away than any task may be: nobody knows since when.
@@ -173,6 +201,10 @@ pub struct Writes {
     pub approval: Option<Approval>,
     /// What the task's owner has asked of people.
     pub account: Option<Account>,
+    /// What is revoked from now on.
+    pub revocations: Option<Arc<Revocations>>,
+    /// The work that this ends, for whoever carries it out.
+    pub ending: Option<Ending>,
 }
 
 impl Writes {

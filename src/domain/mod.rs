@@ -16,6 +16,7 @@ pub mod input;
 pub mod limits;
 pub mod lineage;
 pub mod policy;
+pub mod revocation;
 pub mod role;
 pub mod step;
 pub mod task;

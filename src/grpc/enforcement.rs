@@ -2,8 +2,12 @@
 
 use super::convert::{self, CheckAsk};
 use super::routes::{Api, caller, reply};
+use super::status;
+use super::watch::{Watched, closing};
+use crate::domain::id::RecordNumber;
 use crate::proto::v1;
-use crate::service::Failure;
+use crate::service::{Failure, FeedEvent};
+use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 #[tonic::async_trait]
@@ -21,6 +25,23 @@ impl v1::enforcement_server::Enforcement for Api {
     ) -> Result<Response<v1::ReportResponse>, Status> {
         reply(self.report_outcome(request).await)
     }
+
+    type WatchRevocationsStream = Watched<FeedEvent, v1::RevocationEvent>;
+
+    async fn watch_revocations(
+        &self,
+        request: Request<v1::WatchRevocationsRequest>,
+    ) -> Result<Response<Self::WatchRevocationsStream>, Status> {
+        let events = self.watch_endings(request).await;
+        Ok(Response::new(events.map_err(status::of)?))
+    }
+
+    async fn acknowledge_revocations(
+        &self,
+        request: Request<v1::AcknowledgeRevocationsRequest>,
+    ) -> Result<Response<v1::AcknowledgeRevocationsResponse>, Status> {
+        reply(self.acknowledge(request).await)
+    }
 }
 
 impl Api {
@@ -35,6 +56,31 @@ impl Api {
             CheckAsk::Step(ask) => service.check_step(&peer, ask).await?,
         };
         Ok(convert::check_answer(answer))
+    }
+
+    async fn watch_endings(
+        &self,
+        request: Request<v1::WatchRevocationsRequest>,
+    ) -> Result<Watched<FeedEvent, v1::RevocationEvent>, Failure> {
+        let closing = closing(&request);
+        let (peer, message) = caller(request)?;
+        let after = message.after.map(RecordNumber);
+        let events = self.continuation.watch_revocations(&peer, after).await?;
+        let clock = Arc::clone(&self.clock);
+        Ok(Watched::new(events, closing, move |event| {
+            convert::revocation_event(event, clock.now().unwrap_or_default())
+        }))
+    }
+
+    async fn acknowledge(
+        &self,
+        request: Request<v1::AcknowledgeRevocationsRequest>,
+    ) -> Result<v1::AcknowledgeRevocationsResponse, Failure> {
+        let (peer, message) = caller(request)?;
+        let acknowledged = (message.subscription, RecordNumber(message.sequence));
+        let service = &self.continuation;
+        service.acknowledge_revocations(&peer, acknowledged).await?;
+        Ok(v1::AcknowledgeRevocationsResponse {})
     }
 
     async fn report_outcome(

@@ -6,8 +6,8 @@ use super::routes::{Api, caller, reply};
 use crate::domain::denial::Reason;
 use crate::domain::id::{RecordNumber, SpiffeId, TaskId};
 use crate::proto::v1;
+use crate::service::Failure;
 use crate::service::ports::{LocalPeer, Peer};
-use crate::service::{Explained, Failure};
 use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
@@ -43,7 +43,21 @@ impl v1::operator_server::Operator for OperatorApi {
         &self,
         request: Request<v1::RevokeRequest>,
     ) -> Result<Response<v1::RevokeResponse>, Status> {
-        reply(self.revoke_task(request).await)
+        reply(self.revoke_scope(request).await)
+    }
+
+    async fn lift(
+        &self,
+        request: Request<v1::LiftRequest>,
+    ) -> Result<Response<v1::LiftResponse>, Status> {
+        reply(self.lift_id(request).await)
+    }
+
+    async fn receipt(
+        &self,
+        request: Request<v1::ReceiptRequest>,
+    ) -> Result<Response<v1::ReceiptResponse>, Status> {
+        reply(self.stopped(request))
     }
 
     async fn list_tasks(
@@ -83,19 +97,56 @@ impl v1::operator_server::Operator for OperatorApi {
 }
 
 impl OperatorApi {
-    async fn revoke_task(
+    async fn revoke_scope(
         &self,
         request: Request<v1::RevokeRequest>,
     ) -> Result<v1::RevokeResponse, Failure> {
         let (operator, message) = operator(request)?;
-        let task = convert::task(&message.task_id)?;
-        let why = self.api.forms.reason(message.reason)?;
+        let scope = convert::scope(message.scope)?;
         let service = &self.api.continuation;
-        let (state, decision_id) = service.revoke(&operator, task, why).await?;
+        if message.dry_run {
+            let named_max = self.api.limits.page_rows;
+            let (stops, decision_id) = service.would_stop(&operator, &scope, named_max).await?;
+            return Ok(v1::RevokeResponse {
+                decision_id,
+                would_stop: Some(convert::would_stop(&stops)),
+                ..v1::RevokeResponse::default()
+            });
+        }
+        let why = self.api.forms.reason(message.reason)?;
+        let revoked = service.revoke(&operator, scope, why).await?;
         Ok(v1::RevokeResponse {
-            state: convert::task_state(state),
-            decision_id,
+            state: revoked.state.map(convert::task_state).unwrap_or_default(),
+            decision_id: revoked.decision_id,
+            sequence: revoked.sequence.unwrap_or_default().0,
+            would_stop: None,
         })
+    }
+
+    async fn lift_id(
+        &self,
+        request: Request<v1::LiftRequest>,
+    ) -> Result<v1::LiftResponse, Failure> {
+        let (operator, message) = operator(request)?;
+        let id = convert::spiffe_id(&message.spiffe_id)?;
+        let why = self.api.forms.reason(message.reason)?;
+        let decision_id = self.api.continuation.lift(&operator, id, why).await?;
+        Ok(v1::LiftResponse { decision_id })
+    }
+
+    fn stopped(
+        &self,
+        request: Request<v1::ReceiptRequest>,
+    ) -> Result<v1::ReceiptResponse, Failure> {
+        let (_operator, message) = operator(request)?;
+        let receipt = self
+            .api
+            .continuation
+            .receipt(RecordNumber(message.sequence));
+        let receipt = receipt.ok_or_else(|| {
+            Failure::Invalid("sequence: no receipt of this revocation is kept".to_owned())
+        })?;
+        Ok(convert::receipt(receipt))
     }
 
     /// One page of the ledger: fewer rows than asked for, even none, where ended tasks were left out or the
@@ -157,14 +208,9 @@ impl OperatorApi {
         let (_operator, message) = operator(request)?;
         let service = &self.api.continuation;
         let record = service.explain(&message.decision_id).await?;
-        let record = match record {
-            None => Err(FormError::Decision),
-            Some(Explained::Lost) => Err(FormError::DecisionLost),
-            Some(Explained::Record(record)) => Ok(record),
-        };
-        let record = record.field("decision_id")?;
+        let record = record.ok_or(FormError::Decision).field("decision_id")?;
         Ok(v1::ExplainResponse {
-            record: Some(convert::record(*record)),
+            record: Some(convert::record(record)),
         })
     }
 

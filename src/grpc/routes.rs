@@ -111,6 +111,7 @@ pub fn is_stream(path: &str) -> bool {
     matches!(
         path,
         "/handfast.v1.Approvals/Watch"
+            | "/handfast.v1.Enforcement/WatchRevocations"
             | "/handfast.v1.Legs/Hold"
             | "/handfast.v1.Tasks/Watch"
             | "/grpc.health.v1.Health/Watch"
@@ -162,11 +163,12 @@ macro_rules! undecided {
 
 decided! {
     CreateResponse DecideResponse EndResponse FinishResponse GetApprovalResponse GetResponse
-    IssueResponse IssueStepResponse ReportResponse RequireInputResponse RevokeResponse StartResponse
+    IssueResponse IssueStepResponse LiftResponse ReportResponse RequireInputResponse RevokeResponse StartResponse
 }
 
 undecided! {
-    AuditResponse ExplainResponse ListApprovalsResponse ListTasksResponse ShowTaskResponse StatusResponse WhoAmIResponse
+    AcknowledgeRevocationsResponse AuditResponse ExplainResponse ListApprovalsResponse ListTasksResponse
+    ReceiptResponse ShowTaskResponse StatusResponse WhoAmIResponse
 }
 
 impl Decided for v1::CheckResponse {

@@ -13,11 +13,10 @@ mod tests;
 pub use file::{KEY_BYTES, KeyFile, KeyFileError};
 pub use handle::{HANDLE_BITS_MIN, handle_is_strong};
 
-use crate::domain::event::RecordName;
 use crate::domain::evidence::ProcessKey;
 use crate::domain::grant::ToolCall;
 use crate::domain::id::{
-    Digest, Epoch, NameHash, PrincipalHash, RecordNumber, SpiffeId, StepNumber, TaskId,
+    Digest, NameHash, PrincipalHash, RecordNumber, SpiffeId, StepNumber, TaskId,
 };
 use crate::service::ports::{Entropy, Names};
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
@@ -33,9 +32,8 @@ const SALT: &[u8] = b"handfast key file v1";
 const TAG_BYTES: usize = 16;
 const TASK_BYTES: usize = 16;
 const NUMBER_BYTES: usize = 8;
-const RECORD_BYTES: usize = 2 * NUMBER_BYTES;
 const WORK_BYTES: usize = TASK_BYTES + KEY_BYTES;
-const DECISION_BYTES: usize = NONCE_LEN + RECORD_BYTES + TAG_BYTES;
+const DECISION_BYTES: usize = NONCE_LEN + NUMBER_BYTES + TAG_BYTES;
 
 /// The subkeys of the key file, one for each use. Cheap to clone.
 #[derive(Clone)]
@@ -137,21 +135,20 @@ impl Keys {
     /// use up nonces of 96 random bits (2^32 of them, NIST SP 800-38D §8.3) within days. It also lets a failing
     /// random generator take nothing but the difference between two IDs of one record.
     #[must_use]
-    pub fn decision_id(&self, record: RecordName) -> String {
+    pub fn decision_id(&self, record: RecordNumber) -> String {
         let mut nonce = [0_u8; NONCE_LEN];
         if self.entropy.fill(&mut nonce).is_err() {
             nonce = [0; NONCE_LEN];
         }
-        let RecordName { epoch, number } = record;
-        let mut name = [epoch.0.to_be_bytes(), number.0.to_be_bytes()].concat();
+        let mut number = record.0.to_be_bytes();
         let tag = self.subkeys.decision.seal_in_place_separate_tag(
             Nonce::assume_unique_for_key(nonce),
             Aad::empty(),
-            &mut name,
+            &mut number,
         );
-        // Sealing 16 bytes cannot fail; if it did, an ID that opens nothing is the harmless answer.
+        // Sealing 8 bytes cannot fail; if it did, an ID that opens nothing is the harmless answer.
         let parts = match &tag {
-            Ok(tag) => [nonce.as_slice(), &name, tag.as_ref()].concat(),
+            Ok(tag) => [nonce.as_slice(), &number, tag.as_ref()].concat(),
             Err(_unspecified) => vec![0; DECISION_BYTES],
         };
         URL_SAFE_NO_PAD.encode(parts)
@@ -159,20 +156,16 @@ impl Keys {
 
     /// The audit record that a decision ID names; `None` if it was not made here.
     #[must_use]
-    pub fn open_decision_id(&self, id: &str) -> Option<RecordName> {
+    pub fn open_decision_id(&self, id: &str) -> Option<RecordNumber> {
         let mut bytes = decode::<DECISION_BYTES>(id)?;
         let (nonce, sealed) = bytes.split_first_chunk_mut::<NONCE_LEN>()?;
-        let name = self
+        let number = self
             .subkeys
             .decision
             .open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::empty(), sealed)
             .ok()?;
-        let (epoch, number) = name.split_first_chunk::<NUMBER_BYTES>()?;
-        let number: &[u8; NUMBER_BYTES] = number.try_into().ok()?;
-        Some(RecordName {
-            epoch: Epoch(u64::from_be_bytes(*epoch)),
-            number: RecordNumber(u64::from_be_bytes(*number)),
-        })
+        let number: &[u8; NUMBER_BYTES] = (&*number).try_into().ok()?;
+        Some(RecordNumber(u64::from_be_bytes(*number)))
     }
 }
 
@@ -222,8 +215,8 @@ impl Names for Keys {
         Self::parse_work_reference(self, reference)
     }
 
-    fn decision_id(&self, record: RecordName) -> String {
-        Self::decision_id(self, record)
+    fn decision_id(&self, number: RecordNumber) -> String {
+        Self::decision_id(self, number)
     }
 
     fn sha256(&self, bytes: &[u8]) -> Digest {
@@ -231,7 +224,7 @@ impl Names for Keys {
         Digest(digest.as_ref().try_into().unwrap_or_default())
     }
 
-    fn open_decision_id(&self, id: &str) -> Option<RecordName> {
+    fn open_decision_id(&self, id: &str) -> Option<RecordNumber> {
         Self::open_decision_id(self, id)
     }
 }

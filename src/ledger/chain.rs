@@ -8,7 +8,7 @@ use super::keys;
 use super::rows::{self, Row, RowError, wire};
 use super::store::Head;
 use crate::domain::event::{ChainedEvent, Event};
-use crate::domain::id::{Digest, Epoch, RecordNumber};
+use crate::domain::id::{Digest, RecordNumber};
 use aws_lc_rs::digest::{SHA256, digest};
 use prost::Message;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -19,8 +19,6 @@ const HASH_LEN: usize = 32;
 /// Events that have their number and wait for the next commit.
 #[derive(Debug)]
 pub(super) struct Waiting {
-    /// The run that gives the numbers.
-    pub epoch: Epoch,
     queue: Mutex<Queue>,
     notes_max: usize,
 }
@@ -61,9 +59,8 @@ impl Waiting {
     }
 
     /// Continues after the chain's end.
-    pub(super) fn after(head: &Head, epoch: Epoch, notes_max: usize) -> Self {
+    pub(super) fn after(head: &Head, notes_max: usize) -> Self {
         Self {
-            epoch,
             queue: Mutex::new(Queue {
                 last: head.number,
                 events: Vec::new(),
@@ -107,17 +104,11 @@ impl Waiting {
 }
 
 /// Makes the row of a record, and the chain's new end.
-pub(super) fn seal(
-    head: &Head,
-    epoch: Epoch,
-    number: RecordNumber,
-    event: &Event,
-) -> (Vec<u8>, Head) {
+pub(super) fn seal(head: &Head, number: RecordNumber, event: &Event) -> (Vec<u8>, Head) {
     let bytes = wire::AuditRecord {
         number: number.0,
         previous: head.hash.0.to_vec(),
         event: Some(event.to_wire()),
-        epoch: epoch.0,
     }
     .encode_to_vec();
     let hash = sha256(&bytes);
@@ -162,7 +153,6 @@ pub(super) fn open(key: &[u8], row: &[u8]) -> Result<ChainedEvent, OpenRecordErr
     let event = record.event.ok_or(RowError::Field("event"))?;
     Ok(ChainedEvent {
         number,
-        epoch: Epoch(record.epoch),
         previous: rows::digest(&record.previous, "previous")?,
         hash,
         event: Event::from_wire(event)?,

@@ -11,6 +11,8 @@ use crate::domain::time::Time;
 pub(super) const SCHEMA: &[u8] = b"\x00schema";
 /// The counter of runs.
 pub(super) const EPOCH: &[u8] = b"\x00epoch";
+/// What is revoked.
+pub(super) const REVOCATIONS: &[u8] = b"\x00revocations";
 /// The end of the audit chain.
 pub(super) const HEAD: &[u8] = b"\x00head";
 
@@ -24,6 +26,7 @@ const AUDIT: u8 = 7;
 const REQUEST_OF: u8 = 8;
 const UNUSED: u8 = 9;
 const NAME_OF: u8 = 10;
+const ENDING: u8 = 14;
 const APPROVAL: u8 = 20;
 const OPEN_APPROVAL: u8 = 21;
 const ACCOUNT: u8 = 22;
@@ -138,6 +141,23 @@ pub(super) fn unused_before(before: Time) -> (Vec<u8>, Vec<u8>) {
     (vec![UNUSED], key(UNUSED, &[&before.0.to_be_bytes()]))
 }
 
+/// What the commit with this audit record ended.
+pub(super) fn ending(number: RecordNumber) -> Vec<u8> {
+    key(ENDING, &[&number.0.to_be_bytes()])
+}
+
+/// Every ending after this audit record.
+pub(super) fn endings_after(number: RecordNumber) -> (Vec<u8>, Vec<u8>) {
+    let from = ending(RecordNumber(number.0.saturating_add(1)));
+    (from, vec![ENDING.saturating_add(1)])
+}
+
+/// Every token record of a task.
+pub(super) fn records_of(id: TaskId) -> (Vec<u8>, Vec<u8>) {
+    // One byte longer than a key of this kind.
+    (key(RECORD, &[&id.0]), key(RECORD, &[&id.0, &[0xff; 9]]))
+}
+
 /// The ranges that hold a task's steps, token records, requests, names and approvals.
 pub(super) fn belongings(id: TaskId) -> [(Vec<u8>, Vec<u8>); 6] {
     // One byte longer than the longest key of its kind, so nothing of the task sorts after it.
@@ -145,7 +165,7 @@ pub(super) fn belongings(id: TaskId) -> [(Vec<u8>, Vec<u8>); 6] {
         .map(|kind| (key(kind, &[&id.0]), key(kind, &[&id.0, &[0xff_u8; 33]])))
 }
 
-/// The record number in the key of an audit record.
+/// The record number in the key of an audit record, or of an ending.
 pub(super) fn audit_number(key: &[u8]) -> Option<RecordNumber> {
     let bytes = key.get(1..)?.first_chunk::<8>()?;
     (key.len() == 9).then(|| RecordNumber(u64::from_be_bytes(*bytes)))

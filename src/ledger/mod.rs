@@ -13,6 +13,7 @@ mod open;
 mod overlay;
 mod plan;
 mod rows;
+mod shared;
 mod space;
 mod store;
 #[cfg(test)]
@@ -26,14 +27,17 @@ pub use open::{OpenError, Opened, SCHEMA_VERSION};
 pub use verify::{AuditError, Verified, verify_chain};
 
 use crate::domain::event::{ChainedEvent, Event};
-use crate::domain::id::{ApprovalId, RecordNumber, TaskId};
+use crate::domain::id::{ApprovalId, RecordNumber, SpiffeId, TaskId};
 use crate::domain::lineage::{Lineage, Load};
+use crate::domain::revocation::{Ending, Revocations};
+use crate::domain::step::TokenRecord;
 use crate::domain::task::Task;
 use crate::domain::time::Time;
 use crate::service::ports::ledger::{Applied, TaskPage, Work};
 use crate::service::ports::{BoxFuture, Ledger, LedgerError};
 use redb::{Database, ReadableDatabase};
 use rows::{Row, RowError};
+use shared::Shared;
 use space::Room;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -42,7 +46,7 @@ use std::sync::mpsc::{SyncSender, TrySendError};
 use std::thread::JoinHandle;
 use store::{ReadError, TABLE, Trouble};
 use tokio::sync::oneshot;
-use writer::{Order, Reply, Shared};
+use writer::{Order, Reply};
 
 /// How many audit records are read to learn the time that an earlier run had reached.
 const NEWEST_RECORDS: usize = 1024;
@@ -197,7 +201,11 @@ impl Drop for RedbLedger {
 
 impl Ledger for RedbLedger {
     fn load(&self, load: Load) -> BoxFuture<'_, Result<Lineage, LedgerError>> {
-        Box::pin(async move { self.read(|table| store::lineage(table, &load)) })
+        Box::pin(async move {
+            // Before the rows: a decision on older rows than these is judged anew when it is committed.
+            let revocations = self.shared.revocations();
+            self.read(|table| store::lineage(table, &load, revocations))
+        })
     }
 
     fn apply(&self, work: Work) -> BoxFuture<'_, Result<Applied, LedgerError>> {
@@ -240,6 +248,59 @@ impl Ledger for RedbLedger {
                         record(key.value(), row.value())
                     })
                     .collect()
+            })
+        })
+    }
+
+    fn newest_record(&self) -> RecordNumber {
+        self.newest()
+    }
+
+    fn revocations(&self) -> Arc<Revocations> {
+        self.shared.revocations()
+    }
+
+    fn endings(
+        &self,
+        after: RecordNumber,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<(RecordNumber, Ending)>, LedgerError>> {
+        Box::pin(async move {
+            self.read(|table| {
+                let (from, to) = keys::endings_after(after);
+                let rows = table.range(from.as_slice()..to.as_slice())?.take(limit);
+                rows.map(|entry| {
+                    let (key, row) = entry?;
+                    let number = keys::audit_number(key.value());
+                    let number = number.ok_or_else(|| ReadError::Corrupt("ending".to_owned()))?;
+                    let ending = Ending::decode(row.value());
+                    Ok((
+                        number,
+                        ending.map_err(|error| ReadError::row("ending", &error))?,
+                    ))
+                })
+                .collect()
+            })
+        })
+    }
+
+    fn is_audience<'a>(
+        &'a self,
+        task: TaskId,
+        id: &'a SpiffeId,
+    ) -> BoxFuture<'a, Result<bool, LedgerError>> {
+        Box::pin(async move {
+            self.read(|table| {
+                let (from, to) = keys::records_of(task);
+                for entry in table.range(from.as_slice()..to.as_slice())?.rev() {
+                    let (_, row) = entry?;
+                    let record = TokenRecord::decode(row.value());
+                    let record = record.map_err(|error| ReadError::row("token record", &error))?;
+                    if record.audience == *id {
+                        return Ok(true);
+                    }
+                }
+                Ok(false)
             })
         })
     }

@@ -2,20 +2,22 @@
 
 use super::config::LedgerConfig;
 use super::failure::{Failure, OnFailure};
+use super::shared::Shared;
 use super::space::{Space, Spacious};
 use super::store::{self, Head, ReadError, TABLE};
-use super::writer::{Shared, Writer};
+use super::writer::Writer;
 use super::{RedbLedger, chain, keys};
 use crate::domain::id::Epoch;
+use crate::domain::revocation::Revocations;
 use redb::backends::FileBackend;
 use redb::{Database, DatabaseError, Durability, ReadableDatabase, StorageBackend, TableError};
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex};
 
 /// The layout of keys and rows that this program reads and writes.
 pub const SCHEMA_VERSION: u64 = 3;
@@ -142,14 +144,15 @@ impl RedbLedger {
             .create_with_backend(Spacious::new(backend, Arc::clone(&space)))
             .map_err(|error| database_error(path, error))?;
         check_schema(&database, path)?;
-        let (epoch, head) = raise_epoch(&database, path)?;
-        let waiting = chain::Waiting::after(&head, epoch, config.pending_notes_max);
+        let (epoch, head, revocations) = raise_epoch(&database, path)?;
+        let waiting = chain::Waiting::after(&head, config.pending_notes_max);
         let shared = Arc::new(Shared {
             database,
             waiting,
             space,
             failure: Failure::new(on_failure),
             woken: AtomicBool::new(false),
+            revocations: Mutex::new(revocations),
         });
         let (sender, orders) = sync_channel(config.queue_len_max);
         let writer = Writer {
@@ -340,7 +343,10 @@ pub(super) fn unreadable(path: &Path, error: &ReadError) -> OpenError {
 }
 
 /// Counts this run, durably, before anything is answered in it.
-fn raise_epoch(database: &Database, path: &Path) -> Result<(Epoch, Head), OpenError> {
+fn raise_epoch(
+    database: &Database,
+    path: &Path,
+) -> Result<(Epoch, Head, Arc<Revocations>), OpenError> {
     let txn = begin(database).map_err(|why| not_a_ledger(path, why))?;
     let raised = {
         let mut table = txn
@@ -356,7 +362,8 @@ fn raise_epoch(database: &Database, path: &Path) -> Result<(Epoch, Head), OpenEr
             .insert(keys::EPOCH, epoch.to_be_bytes().as_slice())
             .map_err(|error| not_a_ledger(path, error))?;
         let head = Head::read(&table).map_err(|error| unreadable(path, &error))?;
-        (Epoch(epoch), head)
+        let revocations = store::revocations(&table).map_err(|error| unreadable(path, &error))?;
+        (Epoch(epoch), head, revocations)
     };
     txn.commit().map_err(|error| not_a_ledger(path, error))?;
     Ok(raised)

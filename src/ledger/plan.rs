@@ -5,11 +5,12 @@
 
 use super::keys;
 use super::rows::Row;
-use super::store::{ReadError, Rows, read, read_task_id};
+use super::store::{ReadError, Rows, read, read_counter, read_task_id};
 use crate::domain::approval::{Account, Approval};
 use crate::domain::id::{ApprovalId, TaskId};
 use crate::domain::input::Input;
 use crate::domain::lineage::{CreateTerms, Lineage, Writes};
+use crate::domain::revocation::Revocations;
 use crate::domain::step::Purpose;
 use crate::domain::task::Task;
 use crate::domain::time::Time;
@@ -34,7 +35,7 @@ fn remove(key: Vec<u8>) -> Change {
     Change { key, value: None }
 }
 
-/// Whether these writes may use the reserve: they end a task, or make the token that will.
+/// Whether these writes may use the reserve: they end a task, make the token that will, or revoke.
 pub(super) fn is_essential(writes: &Writes) -> bool {
     let ends = writes
         .task
@@ -46,7 +47,8 @@ pub(super) fn is_essential(writes: &Writes) -> bool {
             .records
             .iter()
             .all(|record| record.purpose == Purpose::Cancel);
-    (ends || cancels) && writes.terms.is_none() && writes.bind.is_none()
+    let revokes = writes.revocations.is_some();
+    (ends || cancels || revokes) && writes.terms.is_none() && writes.bind.is_none()
 }
 
 /// The changes of one decision, on the rows that it read.
@@ -68,6 +70,8 @@ pub(super) fn of_writes(
         request,
         approval,
         account,
+        revocations,
+        ending: _, // by the number of its record, which is given last
     } = writes;
     let written = task
         .as_ref()
@@ -81,6 +85,7 @@ pub(super) fn of_writes(
     let id = written.or(lineage.id);
     let own = || id.ok_or_else(|| misfit("rows without a task"));
     let mut changes = Vec::new();
+    put_revocations(table, revocations.as_deref(), &mut changes)?;
     if let Some(task) = task {
         changes.push(put(keys::task(task.id), task.encode()));
         follow_inputs(lineage.task.as_ref(), task, &mut changes);
@@ -160,6 +165,24 @@ fn follow_inputs(before: Option<&Task>, after: &Task, changes: &mut Vec<Change>)
     for id in after.iter().filter(|id| !before.contains(id)) {
         changes.push(put(keys::open_approval(*id), Vec::new()));
     }
+}
+
+/// Puts what is revoked. A revoked epoch is over: the next one, by a new key or a new start, is a later one.
+fn put_revocations(
+    table: &impl Rows,
+    revocations: Option<&Revocations>,
+    changes: &mut Vec<Change>,
+) -> Result<(), ReadError> {
+    let Some(revocations) = revocations else {
+        return Ok(());
+    };
+    changes.push(put(keys::REVOCATIONS.to_vec(), revocations.encode()));
+    let epoch = read_counter(table, keys::EPOCH)?.unwrap_or_default();
+    if epoch <= revocations.epochs.0 {
+        let next = revocations.epochs.0.saturating_add(1);
+        changes.push(put(keys::EPOCH.to_vec(), next.to_be_bytes().to_vec()));
+    }
+    Ok(())
 }
 
 /// Puts create terms, and keeps the list of unused ones in step.

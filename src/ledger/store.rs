@@ -5,10 +5,12 @@ use super::rows::{self, Row, RowError, wire};
 use crate::domain::approval::Account;
 use crate::domain::id::{Digest, TaskId};
 use crate::domain::lineage::{DEPTH_MAX, Lineage, Load, Locator};
+use crate::domain::revocation::Revocations;
 use crate::domain::task::Task;
 use crate::service::ports::LedgerError;
 use prost::Message;
 use redb::{ReadableTable, StorageError, TableDefinition};
+use std::sync::Arc;
 
 /// The one table.
 pub(super) const TABLE: TableDefinition<'static, &'static [u8], &'static [u8]> =
@@ -98,11 +100,24 @@ pub(super) fn read_task_id(table: &impl Rows, key: &[u8]) -> Result<Option<TaskI
         .map_err(|error| ReadError::row("index", &error))
 }
 
+/// What is revoked.
+pub(super) fn revocations(table: &impl Rows) -> Result<Arc<Revocations>, ReadError> {
+    let row = read(table, keys::REVOCATIONS, "revocations")?;
+    Ok(Arc::new(row.unwrap_or_default()))
+}
+
 /// Reads every row of one decision. A task that is absent costs the same reads as one that is not.
-pub(super) fn lineage(table: &impl Rows, load: &Load) -> Result<Lineage, ReadError> {
+///
+/// What is revoked is read by every decision and changes seldom: whoever reads rows keeps it.
+pub(super) fn lineage(
+    table: &impl Rows,
+    load: &Load,
+    revocations: Arc<Revocations>,
+) -> Result<Lineage, ReadError> {
     let id = match load.locator {
         Locator::Name(name) => read_task_id(table, &keys::name(name))?,
         Locator::Request(request) => read_task_id(table, &keys::request(request))?,
+        Locator::Nothing => None,
         Locator::Task(id) => Some(id),
     };
     let at = id.unwrap_or(keys::ABSENT);
@@ -139,6 +154,7 @@ pub(super) fn lineage(table: &impl Rows, load: &Load) -> Result<Lineage, ReadErr
             .flatten(),
         owing: owing(table, account.as_ref())?,
         account,
+        revocations,
     })
 }
 

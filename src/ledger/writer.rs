@@ -5,20 +5,21 @@
 //! outside and a cancel cannot starve. Nobody is answered before the commit has returned.
 
 use super::chain::{self, Waiting};
-use super::failure::Failure;
 use super::plan::{self, Change};
-use super::space::{Room, Space};
+use super::rows::Row as _;
+use super::shared::Shared;
+use super::space::Room;
 use super::store::{self, Head, TABLE, Trouble};
 use super::{keys, open};
 use crate::domain::event::Event;
 use crate::domain::id::TaskId;
+use crate::domain::revocation::Revocations;
 use crate::domain::time::Time;
 use crate::failpoint;
 use crate::service::ports::LedgerError;
 use crate::service::ports::ledger::{Applied, Prepared, Work};
-use redb::Database;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
@@ -59,17 +60,6 @@ fn settle<T: Send + 'static>(reply: Reply<T>, answer: Result<T, LedgerError>) ->
         // A caller that has given up is no concern of the writer's.
         reply.send(durable.and(answer)).ok();
     })
-}
-
-/// What the writer shares with the callers' side.
-#[derive(Debug)]
-pub(super) struct Shared {
-    pub database: Database,
-    pub waiting: Waiting,
-    pub space: Arc<Space>,
-    pub failure: Failure,
-    /// Whether an [`Order::Wake`] is in the queue.
-    pub woken: AtomicBool,
 }
 
 /// The writer's own side.
@@ -193,6 +183,7 @@ impl Writer {
             head: self.head,
             room,
             dirty: false,
+            revocations: self.shared.revocations(),
         };
         let mut orders = orders.into_iter();
         let mut outcome = Ok(());
@@ -209,6 +200,7 @@ impl Writer {
         outcome?;
         batch.chain()?;
         let (head, dirty) = (batch.head, batch.dirty);
+        let revocations = Arc::clone(&batch.revocations);
         drop(batch);
         if !dirty {
             return txn.abort().map_err(|error| error.to_string());
@@ -217,6 +209,8 @@ impl Writer {
         txn.commit().map_err(|error| error.to_string())?;
         failpoint::hit("ledger.after_commit");
         self.head = head;
+        // Before anybody is answered: whoever hears of a revocation reads it from then on.
+        self.shared.revoke(revocations);
         Ok(())
     }
 }
@@ -230,6 +224,7 @@ struct Batch<'txn> {
     head: Head,
     room: Room,
     dirty: bool,
+    revocations: Arc<Revocations>,
 }
 
 impl Batch<'_> {
@@ -281,7 +276,7 @@ impl Batch<'_> {
             current,
             mut again,
         } = work;
-        let lineage = store::lineage(&self.table, &load)?;
+        let lineage = store::lineage(&self.table, &load, Arc::clone(&self.revocations))?;
         let prepared = if lineage == expected && current() {
             prepared
         } else {
@@ -302,7 +297,15 @@ impl Batch<'_> {
         }
         let changes = plan::of_writes(&self.table, &lineage, &writes)?;
         self.write(&changes)?;
-        Ok(Applied::Recorded(self.waiting.commit(event)))
+        if let Some(revocations) = writes.revocations {
+            self.revocations = revocations;
+        }
+        let number = self.waiting.commit(event);
+        if let Some(ending) = writes.ending {
+            self.put(keys::ending(number), ending.encode())
+                .map_err(Trouble::Store)?;
+        }
+        Ok(Applied::Recorded(number))
     }
 
     fn write(&mut self, changes: &[Change]) -> Result<(), Trouble> {
@@ -342,7 +345,7 @@ impl Batch<'_> {
     fn chain(&mut self) -> Result<(), String> {
         let events = self.waiting.take();
         for (number, event) in &events {
-            let (row, head) = chain::seal(&self.head, self.waiting.epoch, *number, event);
+            let (row, head) = chain::seal(&self.head, *number, event);
             self.head = head;
             self.put(keys::audit(*number), row)?;
         }

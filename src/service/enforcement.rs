@@ -187,6 +187,9 @@ impl Continuation {
             let server = Held::<AsServer>::check(task, scene.evidence)?;
             let actor = token.as_ref().map(|presented| &presented.claims.actor);
             let owner = Held::<AsOwner>::with_principal(task, actor, principal)?;
+            if let Some(presented) = &token {
+                scene.not_void(&presented.claims)?;
+            }
             if let Some(issuer) = &issuer {
                 let facts = CallFacts::of(&task.call, false);
                 let vouching = server.spiffe_id.as_ref();
@@ -275,6 +278,7 @@ impl Continuation {
             // Possession of the signing key alone mints nothing: no task, no answer.
             let task = scene.lineage.task.as_ref().ok_or(Reason::Alarm)?;
             let audience = held(demanded(task, &call, &scene.now))?;
+            scene.not_void(claims)?;
             let action = match claims.operation {
                 Operation::Retry => Action::Retry,
                 Operation::Cancel

@@ -41,6 +41,7 @@ pub(super) fn explain(reason: &Reason, task: Option<&Task>, evidence: &Evidence)
             ),
             None => "another process holds the leg".to_owned(),
         },
+        Reason::EpochRevoked | Reason::IdRevoked => revoked(reason).to_owned(),
         Reason::InputRequired => "the task waits for an answer before its next step".to_owned(),
         Reason::Limit(limit) => format!("the limit {limit} is reached"),
         Reason::NoLeg => "the caller has no live leg of this number: start one first".to_owned(),
@@ -135,5 +136,13 @@ fn differs(mismatch: Mismatch) -> &'static str {
         Mismatch::Process => "it is another process",
         Mismatch::Uid => "its user ID differs",
         Mismatch::Unbounded => "the row demands nothing that could be checked",
+    }
+}
+
+fn revoked(reason: &Reason) -> &'static str {
+    if *reason == Reason::IdRevoked {
+        "every SPIFFE ID of the caller is revoked here: `handfast revoke lift` lets it act again"
+    } else {
+        "the running epoch was revoked: its successor begins now"
     }
 }

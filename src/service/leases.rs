@@ -285,6 +285,17 @@ impl Leases {
         }
     }
 
+    /// Every leg has to be taken up again: its streams are told and close, and its process has as long as an
+    /// idle one.
+    pub(super) fn fence_all(&self) {
+        let now = self.clock.monotonic();
+        for lease in self.lock().leases.values_mut() {
+            tell_all(lease, HoldKind::Fenced);
+            lease.holds.clear();
+            lease.active = now;
+        }
+    }
+
     /// Tells every stream.
     pub(super) fn tell_everybody(&self, kind: HoldKind) {
         let table = self.lock();

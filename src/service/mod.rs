@@ -4,9 +4,11 @@
 //! method of [`Continuation`] is one method of the API, in the order of its steps.
 
 mod approvals;
+mod blast;
 mod consent;
 mod enforcement;
 mod explain;
+mod feed;
 mod leases;
 mod legs;
 mod notes;
@@ -15,6 +17,7 @@ pub mod ports;
 mod rate;
 mod report;
 mod requests;
+mod revocation;
 mod roles;
 mod scene;
 mod settings;
@@ -26,12 +29,15 @@ mod watch;
 mod whoami;
 
 pub use approvals::{ApprovalView, DecideAsk};
+pub use blast::Stops;
 pub use enforcement::{CheckAnswer, CheckOwner, CheckStep, OwnerOperation, Proofs, TaskView};
+pub use feed::{FeedEvent, Point, PointState, Receipt};
 pub use leases::{HoldKind, HoldStream};
 pub use legs::{EndAsk, LegStarted, StartAsk};
-pub use operator::{Explained, StatusView, TaskSummary};
+pub use operator::{StatusView, TaskSummary};
 pub use report::ReportAsk;
 pub use requests::{CreateAsk, IssuedToken, NameAsk};
+pub use revocation::Revoked;
 pub use settings::{Settings, Vouched, WorkloadRow};
 pub use steps::{Became, IssuedStep, StepAsk};
 pub use tasks::{RegisterAsk, RegisteredTask};
@@ -40,9 +46,8 @@ pub use watch::WatchStream;
 pub use whoami::WhoAmI;
 
 use crate::domain::denial::Reason;
-use crate::domain::event::RecordName;
 use crate::domain::evidence::Evidence;
-use crate::domain::id::{Epoch, Jti, RecordNumber};
+use crate::domain::id::{Jti, RecordNumber};
 use crate::domain::time::Time;
 use ports::ledger::{Decision, Denied};
 use ports::{
@@ -85,8 +90,7 @@ pub struct Continuation {
     notes: Arc<notes::FoldedNotes>,
     rates: Arc<rate::Rates>,
     watchers: Arc<watch::Watchers>,
-    /// The epoch in which the agent started: what numbers audit records.
-    run: Epoch,
+    feed: Arc<feed::Feed>,
     started: std::time::Duration,
 }
 
@@ -148,7 +152,7 @@ impl Continuation {
             )),
             rates: Arc::new(rate::Rates::new(Arc::clone(&ports.clock), &settings)),
             watchers: Arc::new(watch::Watchers::new(&settings)),
-            run: ports.signer.epoch(),
+            feed: Arc::new(feed::Feed::new(Arc::clone(&ports.clock), &settings)),
             started: ports.clock.monotonic(),
             settings,
             ports,
@@ -204,8 +208,7 @@ impl Continuation {
     }
 
     fn decision_id(&self, number: RecordNumber) -> String {
-        let epoch = self.run;
-        self.ports.names.decision_id(RecordName { epoch, number })
+        self.ports.names.decision_id(number)
     }
 
     /// A refusal before any row was read.
@@ -230,21 +233,40 @@ impl Continuation {
         let policy = Arc::clone(&self.ports.policy);
         let generation = policy.generation();
         let current = move || policy.generation() == generation;
+        self.decide_while(load, judge, current).await
+    }
+
+    /// As [`Continuation::decide`], and decides again in the order of the commits unless `current` says that
+    /// what else was read still holds.
+    async fn decide_while<E: Send + 'static>(
+        &self,
+        load: crate::domain::lineage::Load,
+        judge: Arc<ports::ledger::Judge<E>>,
+        current: impl Fn() -> bool + Send + 'static,
+    ) -> Result<Decision<E>, Failure> {
         let notes: &dyn ports::ledger::Notes = self.notes.as_ref();
         let ports = (self.ports.ledger.as_ref(), notes);
-        let about = Arc::new(Mutex::new(None));
+        let about = Arc::new(Mutex::new((None, None)));
         let decided = {
             let about = Arc::clone(&about);
             let judge: Arc<ports::ledger::Judge<E>> = Arc::new(move |rows| {
                 let judged = judge(rows)?;
-                *about.lock().unwrap_or_else(PoisonError::into_inner) = judged.event.task;
+                let ending = judged.transition.writes.ending.as_ref();
+                let told = (judged.event.task, ending.map(|ending| ending.ended.clone()));
+                *about.lock().unwrap_or_else(PoisonError::into_inner) = told;
                 Ok(judged)
             });
             ports::ledger::decide(ports, load, judge, current).await?
         };
-        let about = *about.lock().unwrap_or_else(PoisonError::into_inner);
-        if let (Decision::Recorded(_), Some(task)) = (&decided, about) {
-            self.watchers.touch(task);
+        let (task, ended) =
+            std::mem::take(&mut *about.lock().unwrap_or_else(PoisonError::into_inner));
+        if let Decision::Recorded(_) = decided {
+            if let Some(task) = task {
+                self.watchers.touch(task);
+            }
+            if let Some(ended) = &ended {
+                self.feed.wake(ended);
+            }
         }
         Ok(decided)
     }

@@ -1,12 +1,10 @@
 //! `Operator`: what the person on the node may see and do.
 
-use super::leases::{HoldKind, LeaseState};
+use super::leases::LeaseState;
 use super::ports::{LedgerError, LocalPeer};
 use super::sweep::agent_evidence;
 use super::{Continuation, Failure};
-use crate::domain::decide::end;
-use crate::domain::denial::Reason;
-use crate::domain::event::{CallerFacts, ChainedEvent, Event, RecordName, Verdict};
+use crate::domain::event::{CallerFacts, ChainedEvent, Event, Verdict};
 use crate::domain::evidence::{Evidence, Required};
 use crate::domain::id::{Hex, RecordNumber, StepNumber, TaskId};
 use crate::domain::input::Input;
@@ -46,40 +44,7 @@ pub struct StatusView {
     pub uptime: Duration,
 }
 
-/// What a decision ID of this agent opens.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Explained {
-    /// The record was not durable yet when an earlier run of the agent was killed.
-    Lost,
-    /// The record.
-    Record(Box<ChainedEvent>),
-}
-
 impl Continuation {
-    /// Cancels a task on an operator's word.
-    ///
-    /// # Errors
-    /// See [`Failure`].
-    pub async fn revoke(
-        &self,
-        local: &LocalPeer,
-        task: TaskId,
-        why: String,
-    ) -> Result<(TaskState, String), Failure> {
-        let judge = self.judge("Operator.Revoke", &operator(local), move |scene| {
-            scene.fact("why", &why);
-            let task = scene.lineage.task.as_ref().ok_or(Reason::Unknown)?;
-            Ok(end::revoke(task, &scene.now))
-        });
-        let this = self.clone();
-        super::to_the_end(async move {
-            let answer = this.answer(Load::of(Locator::Task(task)), judge).await?;
-            this.leases.end(task, HoldKind::Cancelled);
-            Ok(answer)
-        })
-        .await
-    }
-
     /// Lists tasks in the order of their creation.
     ///
     /// # Errors
@@ -116,20 +81,12 @@ impl Continuation {
     ///
     /// # Errors
     /// See [`Failure`].
-    pub async fn explain(&self, decision_id: &str) -> Result<Option<Explained>, Failure> {
-        let Some(RecordName { epoch, number }) = self.ports.names.open_decision_id(decision_id)
-        else {
+    pub async fn explain(&self, decision_id: &str) -> Result<Option<ChainedEvent>, Failure> {
+        let Some(number) = self.ports.names.open_decision_id(decision_id) else {
             return Ok(None);
         };
         let events = self.ports.ledger.events(number, 1).await?;
-        let found = events.into_iter().find(|event| event.number == number);
-        Ok(match found {
-            Some(record) if record.epoch == epoch => Some(Explained::Record(Box::new(record))),
-            // Its number was given out again.
-            Some(_) => Some(Explained::Lost),
-            None if epoch != self.run => Some(Explained::Lost),
-            None => None,
-        })
+        Ok(events.into_iter().find(|event| event.number == number))
     }
 
     /// Reads the audit chain.
@@ -245,7 +202,7 @@ fn waits_for(task: &Task, now: Time) -> String {
     words.join(", ")
 }
 
-fn operator(local: &LocalPeer) -> Evidence {
+pub(super) fn operator(local: &LocalPeer) -> Evidence {
     Evidence {
         uid: Some(local.uid),
         ..agent_evidence(Some(local.key))

@@ -1,7 +1,7 @@
 //! `Requests.Issue`: tokens for owners.
 
 use super::ports::ledger::{Decision, Recorded};
-use super::ports::{BoundCertificate, Freshness, Peer};
+use super::ports::{BoundCertificate, Freshness, Peer, SignError};
 use super::{Continuation, Failure};
 use crate::domain::claims::TokenClaims;
 use crate::domain::decide::create::{self, AskCreate, CreateAsked};
@@ -159,7 +159,7 @@ impl Continuation {
                     .ports
                     .signer
                     .sign_read(&claims)
-                    .map_err(|error| Failure::Internal(error.to_string()))?;
+                    .map_err(|error| unsigned(&error))?;
                 Ok(IssuedToken {
                     token: Some(token.into()),
                     expires_at: claims.effect().expires_at,
@@ -242,7 +242,7 @@ impl Continuation {
             .ports
             .signer
             .sign(claims)
-            .map_err(|error| Failure::Internal(error.to_string()))?;
+            .map_err(|error| unsigned(&error))?;
         Ok(IssuedToken {
             token: Some(token.into()),
             expires_at: claims.effect().expires_at,
@@ -282,5 +282,13 @@ impl Continuation {
             *variant = (*variant & 0x3f) | 0x80;
         }
         Ok(TaskId(bytes))
+    }
+}
+
+/// Its epoch may have been revoked since it was recorded: its record is void then, and asking again helps.
+fn unsigned(error: &SignError) -> Failure {
+    match error {
+        SignError::Epoch => Failure::Unavailable(error.to_string()),
+        SignError::Key(_) => Failure::Internal(error.to_string()),
     }
 }

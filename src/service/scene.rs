@@ -2,18 +2,21 @@
 
 use super::explain::explain;
 use super::ports::ledger::{Denied, Judge, Judged};
-use super::ports::{Clock, Policy};
+use super::ports::{Clock, Policy, Signer};
 use super::{Continuation, Settings};
+use crate::domain::claims::TokenClaims;
 use crate::domain::denial::Reason;
 use crate::domain::event::{CallerFacts, Event, Verdict};
 use crate::domain::evidence::Evidence;
-use crate::domain::id::{Epoch, SpiffeId};
+use crate::domain::id::SpiffeId;
 use crate::domain::lineage::{Lineage, Now, Transition};
 use crate::domain::policy::{
     Action, CallFacts, Consent, Permit, PolicyGeneration, PolicyInput, TaskFacts,
 };
+use crate::domain::revocation::{Ending, Revocations};
 use crate::domain::task::Task;
 use crate::domain::time::Time;
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::sync::Arc;
 
@@ -25,8 +28,10 @@ pub(super) struct Scene<'a> {
     pub(super) rows: &'a Lineage,
     /// Time, epoch and limits.
     pub(super) now: Now<'a>,
-    /// The caller.
+    /// The caller, without IDs that are revoked: no role is held by one.
     pub(super) evidence: &'a Evidence,
+    /// The caller as it was attested.
+    attested: &'a Evidence,
     policy: &'a dyn Policy,
     generation: PolicyGeneration,
     policies: Vec<String>,
@@ -146,6 +151,17 @@ impl Scene<'_> {
         }
     }
 
+    /// Refuses a token whose holder or epoch is revoked.
+    ///
+    /// # Errors
+    /// [`Reason::TokenVoid`].
+    pub(super) fn not_void(&self, claims: &TokenClaims) -> Result<(), Reason> {
+        if self.rows.revocations.voids(claims) {
+            return Err(Reason::TokenVoid);
+        }
+        Ok(())
+    }
+
     fn event(&self, operation: &'static str, verdict: Verdict) -> Event {
         Event {
             at: self.now.time,
@@ -157,7 +173,7 @@ impl Scene<'_> {
                 .as_ref()
                 .map(|task| task.id)
                 .or(self.lineage.id),
-            caller: caller(self.evidence),
+            caller: caller(self.attested),
             policy: self.generation,
             policies: self.policies.clone(),
             facts: self.facts.clone(),
@@ -226,7 +242,7 @@ struct Bench {
     clock: Arc<dyn Clock>,
     policy: Arc<dyn Policy>,
     settings: Arc<Settings>,
-    epoch: Epoch,
+    signer: Arc<dyn Signer>,
     evidence: Arc<Evidence>,
     operation: &'static str,
 }
@@ -247,7 +263,7 @@ impl Continuation {
             clock: Arc::clone(&self.ports.clock),
             policy: Arc::clone(&self.ports.policy),
             settings: Arc::clone(&self.settings),
-            epoch: self.ports.signer.epoch(),
+            signer: Arc::clone(&self.ports.signer),
             evidence: Arc::new(evidence.clone()),
             operation,
         };
@@ -264,29 +280,43 @@ impl Bench {
         let time = self.clock.now();
         let seen = rows.as_of(time.unwrap_or_default());
         let lineage = seen.as_ref();
+        // Of this moment: a decision that is made again may fall into another epoch.
+        let epoch = self.signer.epoch();
+        let evidence = unrevoked(&self.evidence, &rows.revocations);
         let mut scene = Scene {
             lineage,
             rows,
             now: Now {
                 time: time.unwrap_or_default(),
-                epoch: self.epoch,
+                epoch,
                 limits: &self.settings.limits,
             },
-            evidence: &self.evidence,
+            evidence: &evidence,
+            attested: &self.evidence,
             policy: self.policy.as_ref(),
             generation: self.policy.generation(),
             policies: Vec::new(),
             facts: Vec::new(),
         };
         let decided = match time {
+            Some(_) if epoch <= rows.revocations.epochs => Err(Reason::EpochRevoked),
+            Some(_) if rows.revocations.denies_all(&self.evidence.spiffe_ids) => {
+                Err(Reason::IdRevoked)
+            }
             Some(_) => rule(&mut scene),
             None => Err(Reason::Limit("clock.backward_jump_max")),
         };
         match decided {
-            Ok(transition) => Ok(Judged {
-                transition,
-                event: scene.event(self.operation, Verdict::Allowed),
-            }),
+            Ok(mut transition) => {
+                let writes = &mut transition.writes;
+                if writes.ending.is_none() {
+                    writes.ending = Ending::of(rows, writes, scene.now.time);
+                }
+                Ok(Judged {
+                    transition,
+                    event: scene.event(self.operation, Verdict::Allowed),
+                })
+            }
             Err(reason) => {
                 let explanation = explain(&reason, lineage.task.as_ref(), &self.evidence);
                 let verdict = Verdict::Denied {
@@ -298,4 +328,14 @@ impl Bench {
             }
         }
     }
+}
+
+/// The caller without the IDs that are revoked.
+fn unrevoked<'a>(evidence: &'a Evidence, revocations: &Revocations) -> Cow<'a, Evidence> {
+    if !evidence.spiffe_ids.iter().any(|id| revocations.denies(id)) {
+        return Cow::Borrowed(evidence);
+    }
+    let mut left = evidence.clone();
+    left.spiffe_ids.retain(|id| !revocations.denies(id));
+    Cow::Owned(left)
 }

@@ -69,6 +69,14 @@ pub struct Settings {
     pub watches_max: usize,
     /// The most `Watch` streams of one user.
     pub watches_per_uid_max: usize,
+    /// How often an enforcement point hears that the feed of revocations is there.
+    pub revocation_heartbeat: Duration,
+    /// The most subscriptions to that feed.
+    pub revocation_subscribers_max: usize,
+    /// The most of one user.
+    pub revocation_subscribers_per_uid_max: usize,
+    /// Events that wait for one subscriber before its stream is closed.
+    pub revocation_notices_max: usize,
     /// Refusals of one user that are told apart by process and task at a time.
     pub fold_denials_per_uid_max: usize,
 }

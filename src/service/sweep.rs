@@ -9,7 +9,7 @@ use crate::domain::decide::{end, leg};
 use crate::domain::event::{CallerFacts, Event, Verdict};
 use crate::domain::evidence::{Assurance, Evidence, ProcessKey};
 use crate::domain::id::{LegNumber, TaskId};
-use crate::domain::lineage::{Load, Locator, Transition};
+use crate::domain::lineage::{Lineage, Load, Locator, Transition};
 use crate::domain::role::{AsPerformer, Held};
 use crate::domain::task::{Task, TaskState};
 use crate::domain::time::Time;
@@ -21,6 +21,8 @@ use tokio_util::sync::CancellationToken;
 const PAGE: usize = 256;
 /// Legs whose holders are asked about at a time.
 const REATTEST_AT_ONCE: usize = 16;
+/// Legs that are settled at a time: as many as share a commit well.
+const SETTLED_AT_ONCE: usize = 64;
 
 /// How often the kernel is asked for a process that a leg names, before the start fails.
 const REOPEN_ATTEMPTS: u32 = 5;
@@ -34,6 +36,7 @@ enum Lost {
     Exited,
     Idle,
     NotReattached,
+    Revoked,
     Withdrawn,
 }
 
@@ -43,6 +46,7 @@ impl Lost {
             Self::Exited => "process_exited",
             Self::Idle => "lease_idle",
             Self::NotReattached => "not_reattached",
+            Self::Revoked => "id_revoked",
             Self::Withdrawn => "entitlement_withdrawn",
         }
     }
@@ -50,7 +54,7 @@ impl Lost {
     fn told(self) -> HoldKind {
         match self {
             Self::Exited | Self::Idle | Self::NotReattached => HoldKind::Fenced,
-            Self::Withdrawn => HoldKind::Revoked,
+            Self::Revoked | Self::Withdrawn => HoldKind::Revoked,
         }
     }
 }
@@ -83,7 +87,8 @@ impl Continuation {
         let judge = self.judge("leg.lost", &agent, move |scene| {
             scene.fact("leg", &number.0);
             scene.fact("why", &why.name());
-            match &scene.lineage.task {
+            // As they are written: a leg that is revoked is gone already for every rule.
+            match &scene.rows.task {
                 Some(task) => Ok(leg::lose(task, number)),
                 None => Ok(Transition::unchanged(false)),
             }
@@ -146,6 +151,7 @@ impl Continuation {
         let mut sweep = tokio::time::interval(self.settings.sweep_interval);
         sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let reattest = AbortOnDrop(tokio::spawn(self.clone().reattest()).abort_handle());
+        let settler = AbortOnDrop(tokio::spawn(self.clone().settle_all()).abort_handle());
         let mut policy = self.ports.policy.generation();
         loop {
             tokio::select! {
@@ -167,7 +173,7 @@ impl Continuation {
                 tracing::warn!(%error, "folded events could not be counted");
             }
         }
-        drop(reattest);
+        drop((reattest, settler));
         self.leases.tell_everybody(HoldKind::Draining);
     }
 
@@ -236,8 +242,11 @@ impl Continuation {
         loop {
             let page = self.ports.ledger.tasks(after, PAGE).await?;
             for task in page.tasks {
-                let state = self.seen(task.clone(), now).await?.state_at(now);
-                if state != task.state {
+                let seen = self.seen(task.clone(), now).await?;
+                let state = seen.state_at(now);
+                if let (Some(leg), None, false) = (&task.leg, &seen.leg, state.is_terminal()) {
+                    self.lose(task.id, leg.number, Lost::Revoked).await;
+                } else if state != task.state {
                     self.expire(task.id).await;
                 } else if !state.is_terminal()
                     && now
@@ -262,14 +271,65 @@ impl Continuation {
         self.ports.ledger.forget_terms(now, PAGE).await.map(drop)
     }
 
-    /// A task as its whole line makes it.
+    /// A task as its whole line, and what is revoked, make it.
     pub(super) async fn seen(&self, task: Task, now: Time) -> Result<Task, LedgerError> {
-        if task.parent.is_none() || task.state.is_terminal() {
+        if task.state.is_terminal() {
             return Ok(task);
         }
-        let load = Load::of(Locator::Task(task.id));
-        let rows = self.ports.ledger.load(load).await?;
+        let rows = self.rows_of(task.clone()).await?;
         Ok(rows.as_of(now).task.clone().unwrap_or(task))
+    }
+
+    /// The rows that say what a task is: a root's own, and what is revoked.
+    pub(super) async fn rows_of(&self, task: Task) -> Result<Lineage, LedgerError> {
+        if task.parent.is_some() {
+            let load = Load::of(Locator::Task(task.id));
+            return self.ports.ledger.load(load).await;
+        }
+        Ok(Lineage {
+            id: Some(task.id),
+            task: Some(task),
+            revocations: self.ports.ledger.revocations(),
+            ..Lineage::default()
+        })
+    }
+
+    /// Writes down, for every leg that is up, what a revocation has decided, and tells its worker. The sweep
+    /// would come to it; a worker shall not have to wait for that.
+    async fn settle_all(self) {
+        loop {
+            self.feed.wide.notified().await;
+            self.settle().await;
+        }
+    }
+
+    async fn settle(&self) {
+        let mut settling = tokio::task::JoinSet::new();
+        for (task, leg, ..) in self.leases.all() {
+            if settling.len() >= SETTLED_AT_ONCE {
+                settling.join_next().await;
+            }
+            let this = self.clone();
+            settling.spawn(async move { Box::pin(this.settle_leg(task, leg)).await });
+        }
+        while settling.join_next().await.is_some() {}
+    }
+
+    async fn settle_leg(&self, task: TaskId, leg: LegNumber) {
+        let load = Load::of(Locator::Task(task));
+        let (Some(now), Ok(rows)) = (self.ports.clock.now(), self.ports.ledger.load(load).await)
+        else {
+            // Told by the next sweep.
+            return;
+        };
+        let (Some(written), Some(seen)) = (&rows.task, &rows.as_of(now).task) else {
+            return;
+        };
+        if seen.state_at(now) != written.state_at(now) {
+            self.expire(task).await;
+        } else if written.leg.is_some() && seen.leg.is_none() {
+            self.lose(task, leg, Lost::Revoked).await;
+        }
     }
 
     async fn expire(&self, task: TaskId) {

@@ -1,7 +1,7 @@
 //! The signing key of one epoch: made at start, kept in memory, gone with the process.
 //!
-//! Names `domain` and `service::ports`. The one thing to know: outside this room a token can be signed only
-//! through the [`Signer`] port, which takes a value that the ledger has recorded.
+//! Names `domain`. The one thing to know: outside this room a token can be signed only through the `Signer`
+//! port ([`SigningKeys`](super::SigningKeys)), which takes a value that the ledger has recorded.
 
 use super::found::Found;
 use super::{TOKEN_BYTES_MAX, TokenError, check_form, wire};
@@ -9,8 +9,6 @@ use crate::canonical::sha256;
 use crate::domain::claims::{Operation, TokenClaims};
 use crate::domain::id::{Epoch, SpiffeId};
 use crate::domain::time::Time;
-use crate::service::ports::ledger::{Noted, Recorded};
-use crate::service::ports::{SignError, Signer};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _,
@@ -102,6 +100,12 @@ impl EpochKey {
         &self.kid
     }
 
+    /// The epoch.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
     /// Verifies a token. `exp` is exclusive, and there is no leeway: the same clock issued it.
     ///
     /// # Errors
@@ -179,31 +183,6 @@ impl EpochKey {
             .sign(&SystemRandom::new(), bytes)
             .map(|signature| URL_SAFE_NO_PAD.encode(signature))
             .map_err(|_unspecified| TokenError::Key)
-    }
-}
-
-impl Signer for EpochKey {
-    fn epoch(&self) -> Epoch {
-        self.epoch
-    }
-
-    fn sign(&self, claims: &Recorded<TokenClaims>) -> Result<String, SignError> {
-        self.encode(claims.effect())
-            .map_err(|error| SignError(error.reason()))
-    }
-
-    fn sign_read(&self, claims: &Noted<TokenClaims>) -> Result<String, SignError> {
-        if claims.effect().operation != Operation::Query {
-            return Err(SignError(TokenError::Form.reason()));
-        }
-        self.encode(claims.effect())
-            .map_err(|error| SignError(error.reason()))
-    }
-
-    fn verify(&self, token: &str, now: Time) -> Result<TokenClaims, &'static str> {
-        Self::verify(self, token, now)
-            .map(Verified::into_claims)
-            .map_err(TokenError::reason)
     }
 }
 

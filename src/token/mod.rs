@@ -8,12 +8,14 @@
 pub mod certificate;
 mod found;
 mod key;
+mod keys;
 mod wire;
 
 #[cfg(test)]
 mod tests;
 
 pub use key::{EpochKey, Verified};
+pub use keys::SigningKeys;
 
 use crate::domain::claims::{Operation, TokenClaims};
 use std::time::Duration;

@@ -33,6 +33,8 @@ mod races;
 #[cfg(test)]
 mod remote;
 #[cfg(test)]
+mod revocations;
+#[cfg(test)]
 mod strangers;
 #[cfg(test)]
 mod tokens;

@@ -190,6 +190,20 @@ fn approvals(cast: &mut Cast) {
     assert_unknown(&cast.job.worker.err(&list));
 }
 
+/// The twin hears nothing, and may not say for the original that it has stopped.
+fn enforcement_revocations(cast: &mut Cast) {
+    let watch = json!({ "op": "watch_revocations" });
+    assert_twin(&cast.job, &cast.tool.err(&watch));
+    cast.job.tool.ok(&watch);
+    let opened = cast.job.tool.event()["notice"].clone();
+    assert_eq!(opened["event"], "opened");
+    let acknowledge = json!({
+        "op": "acknowledge", "subscription": opened["subscription"], "sequence": opened["sequence"],
+    });
+    assert_unknown(&cast.tool.err(&acknowledge));
+    cast.job.tool.ok(&acknowledge);
+}
+
 /// Each sees itself.
 fn self_who_am_i(cast: &mut Cast) {
     let op = json!({ "op": "whoami" });
@@ -246,6 +260,13 @@ const ROWS: &[Row] = &[
     (&["Enforcement.Report"], enforcement_report),
     (
         &[
+            "Enforcement.AcknowledgeRevocations",
+            "Enforcement.WatchRevocations",
+        ],
+        enforcement_revocations,
+    ),
+    (
+        &[
             "Approvals.Decide",
             "Approvals.Get",
             "Approvals.List",
@@ -258,7 +279,9 @@ const ROWS: &[Row] = &[
         &[
             "Operator.Audit",
             "Operator.Explain",
+            "Operator.Lift",
             "Operator.ListTasks",
+            "Operator.Receipt",
             "Operator.Revoke",
             "Operator.ShowTask",
             "Operator.Status",

@@ -2,11 +2,8 @@
 
 use crate::life::{create, start};
 use crate::world::{MESSAGES, OTHER, OWNER, SERVER, TOOL, WORKER, World};
-use handfast::domain::event::RecordName;
-use handfast::domain::id::{Epoch, RecordNumber};
 use handfast::proto::v1;
 use prost::Message;
-use std::sync::Arc;
 use tonic::Code;
 use tonic_types::StatusExt;
 use v1::operator_client::OperatorClient;
@@ -44,8 +41,9 @@ async fn a_task_is_listed_shown_and_revoked() {
     assert_eq!(shown.requirements.len(), 3);
 
     let revoke = v1::RevokeRequest {
-        task_id: created.task_id.clone(),
+        scope: Some(v1::revoke_request::Scope::TaskId(created.task_id.clone())),
         reason: "paid twice".to_owned(),
+        dry_run: false,
     };
     let nameless = v1::RevokeRequest {
         reason: String::new(),
@@ -123,41 +121,6 @@ async fn the_true_reason_is_explained_and_audited() {
     };
     let refused = operator.audit(audit).await.expect_err("is too much");
     assert_eq!(refused.message(), "limit: greater than 50");
-}
-
-#[tokio::test]
-async fn a_decision_of_an_earlier_run_is_never_taken_for_another() {
-    let mut names = None;
-    let world = World::with(|ports, _| names = Some(Arc::clone(&ports.names))).await;
-    let names = names.expect("was taken");
-    create(&world).await;
-    world.flush().await;
-    let mut operator = OperatorClient::new(world.at_operator_socket());
-    let mut explain = async |epoch, number| {
-        let record = RecordName {
-            epoch: Epoch(epoch),
-            number: RecordNumber(number),
-        };
-        let decision_id = names.decision_id(record);
-        operator.explain(v1::ExplainRequest { decision_id }).await
-    };
-    // This run is the first. One before it gave out a number that came again, and one that did not.
-    let lost = "decision_id: its record was not durable yet and was lost in a restart of the agent";
-    for number in [1, 1_000] {
-        let refused = explain(0, number).await.expect_err("is lost");
-        assert_eq!(
-            (refused.code(), refused.message()),
-            (Code::InvalidArgument, lost)
-        );
-    }
-    let explained = explain(1, 1).await.expect("is there").into_inner();
-    let record = explained.record.expect("is there");
-    assert_eq!((record.number, record.epoch), (1, 1));
-    let early = explain(1, 1_000).await.expect_err("is not durable yet");
-    assert_eq!(
-        early.message(),
-        "decision_id: not of this agent, or its record is not durable yet"
-    );
 }
 
 #[tokio::test]

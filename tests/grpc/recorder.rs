@@ -1,7 +1,7 @@
 //! Ports that write down each call before they pass it on: its name, and the kinds and sizes of what it is given.
 
 use handfast::domain::claims::TokenClaims;
-use handfast::domain::event::{ChainedEvent, Event, RecordName, Verdict};
+use handfast::domain::event::{ChainedEvent, Event, Verdict};
 use handfast::domain::evidence::ProcessKey;
 use handfast::domain::grant::ToolCall;
 use handfast::domain::id::{
@@ -9,6 +9,7 @@ use handfast::domain::id::{
 };
 use handfast::domain::lineage::{Lineage, Load, Locator};
 use handfast::domain::policy::{Permit, PolicyGeneration, PolicyInput, Refusal};
+use handfast::domain::revocation::{Ending, Revocations};
 use handfast::domain::time::Time;
 use handfast::service::Ports;
 use handfast::service::ports::ledger::{Applied, Noted, Recorded, TaskPage, Work};
@@ -108,6 +109,7 @@ impl Entropy for Recorder<dyn Entropy> {
 fn rows(load: &Load) -> String {
     let locator = match load.locator {
         Locator::Name(_) => "name",
+        Locator::Nothing => "nothing",
         Locator::Request(_) => "request",
         Locator::Task(_) => "task",
     };
@@ -156,6 +158,34 @@ impl Ledger for Recorder<dyn Ledger> {
     ) -> BoxFuture<'_, Result<Vec<ChainedEvent>, LedgerError>> {
         self.calls.add(format!("ledger.events({limit})"));
         self.port.events(from, limit)
+    }
+
+    fn newest_record(&self) -> RecordNumber {
+        self.calls.add("ledger.newest_record");
+        self.port.newest_record()
+    }
+
+    fn revocations(&self) -> Arc<Revocations> {
+        self.calls.add("ledger.revocations");
+        self.port.revocations()
+    }
+
+    fn endings(
+        &self,
+        after: RecordNumber,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<(RecordNumber, Ending)>, LedgerError>> {
+        self.calls.add(format!("ledger.endings({limit})"));
+        self.port.endings(after, limit)
+    }
+
+    fn is_audience<'a>(
+        &'a self,
+        task: TaskId,
+        id: &'a SpiffeId,
+    ) -> BoxFuture<'a, Result<bool, LedgerError>> {
+        self.calls.add("ledger.is_audience");
+        self.port.is_audience(task, id)
     }
 
     fn tasks(
@@ -232,9 +262,9 @@ impl Names for Recorder<dyn Names> {
         self.port.parse_work_reference(reference)
     }
 
-    fn decision_id(&self, record: RecordName) -> String {
+    fn decision_id(&self, number: RecordNumber) -> String {
         self.calls.add("names.decision_id");
-        self.port.decision_id(record)
+        self.port.decision_id(number)
     }
 
     fn sha256(&self, bytes: &[u8]) -> Digest {
@@ -242,7 +272,7 @@ impl Names for Recorder<dyn Names> {
         self.port.sha256(bytes)
     }
 
-    fn open_decision_id(&self, id: &str) -> Option<RecordName> {
+    fn open_decision_id(&self, id: &str) -> Option<RecordNumber> {
         let size = id.len();
         self.calls.add(format!("names.open_decision_id({size})"));
         self.port.open_decision_id(id)
@@ -291,6 +321,11 @@ impl Signer for Recorder<dyn Signer> {
     fn epoch(&self) -> Epoch {
         self.calls.add("signer.epoch");
         self.port.epoch()
+    }
+
+    fn renew(&self, epoch: Epoch) -> Result<(), SignError> {
+        self.calls.add("signer.renew");
+        self.port.renew(epoch)
     }
 
     fn sign(&self, claims: &Recorded<TokenClaims>) -> Result<String, SignError> {

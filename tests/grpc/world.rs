@@ -21,7 +21,7 @@ use handfast::service::ports::{
     Observed, Peer, Processes, RemotePeer,
 };
 use handfast::service::{Continuation, Ports, Settings, WorkloadRow};
-use handfast::token::EpochKey;
+use handfast::token::SigningKeys;
 use handfast::token::certificate::CertificateCheck;
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
@@ -175,7 +175,7 @@ impl World {
         let file = KeyFile::ephemeral(entropy.as_ref()).expect("can be made");
         let keys = Keys::derive(&file, Arc::clone(&entropy)).expect("can be derived");
         let agent = id("spiffe://example.test/handfast");
-        let signer = EpochKey::generate(opened.epoch, agent).expect("can be made");
+        let signer = SigningKeys::begin(opened.epoch, agent, 0).expect("can be made");
         let processes = Arc::new(Immortal::default());
         let mut ports = Ports {
             attestor: Arc::new(ByUser),
@@ -355,5 +355,9 @@ fn settings() -> Settings {
         watches_max: 4,
         watches_per_uid_max: 2,
         fold_denials_per_uid_max: 64,
+        revocation_heartbeat: Duration::from_secs(1),
+        revocation_subscribers_max: 4,
+        revocation_subscribers_per_uid_max: 2,
+        revocation_notices_max: 8,
     }
 }

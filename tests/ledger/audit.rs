@@ -1,7 +1,7 @@
 //! Whoever changes, cuts or moves an audit record is found out, and the record is named.
 
 use crate::support::{File, create, event};
-use handfast::domain::id::{Epoch, RecordNumber};
+use handfast::domain::id::RecordNumber;
 use handfast::ledger::{AuditError, verify_chain};
 use handfast::service::ports::Ledger;
 use redb::{Database, ReadableTable, TableDefinition};
@@ -28,33 +28,6 @@ async fn written() -> File {
     drop(ledger);
     assert_eq!(verify_chain(&file.path()).unwrap().records, RECORDS);
     file
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_number_that_a_crash_took_with_it_comes_again_in_another_epoch() {
-    let file = File::new();
-    let ledger = file.open();
-    create(&ledger, 1).await;
-    // What is on disk now is what a crash leaves behind.
-    let crashed = File::new();
-    std::fs::copy(file.path(), crashed.path()).unwrap();
-    let taken = ledger.note(event("lost")).unwrap();
-    drop(ledger);
-    let ledger = crashed.open();
-    assert_eq!(ledger.note(event("another")).unwrap(), taken);
-    ledger.flush().await.unwrap();
-    let events = ledger.events(RecordNumber(1), 10).await.unwrap();
-    let epochs: Vec<(RecordNumber, Epoch, &str)> = events
-        .iter()
-        .map(|record| (record.number, record.epoch, record.event.operation.as_str()))
-        .collect();
-    let expected = [
-        (RecordNumber(1), Epoch(1), "test"),
-        (taken, Epoch(2), "another"),
-    ];
-    assert_eq!(epochs, expected);
-    drop(ledger);
-    assert_eq!(verify_chain(&crashed.path()).unwrap().records, 2);
 }
 
 type Table<'txn> = redb::Table<'txn, &'static [u8], &'static [u8]>;

@@ -63,6 +63,10 @@ pub fn issue(
     now: &Now<'_>,
 ) -> Result<Transition<CreateAsked>, Reason> {
     bounded(&ask.asked, &ask.performers, now)?;
+    // Recorded before these rows were read.
+    if lineage.revocations.denies(&ask.owner.spiffe_id) {
+        return Err(Reason::IdRevoked);
+    }
     let task = match &lineage.terms {
         Some(earlier) if earlier.used_at.is_some() => {
             return Ok(Transition::unchanged(CreateAsked::Repeat(earlier.task)));
@@ -193,6 +197,12 @@ pub fn register(
         return repeat(task, lineage.named, ask, now);
     }
     bounded(&ask.own, &ask.performers, now)?;
+    if lineage.revocations.denies(&ask.server.spiffe_id) {
+        return Err(Reason::IdRevoked);
+    }
+    if terms.is_some_and(|terms| lineage.revocations.void(terms)) {
+        return Err(Reason::TokenVoid);
+    }
     if lineage.named.is_some() {
         return Err(Reason::Handle);
     }

@@ -27,7 +27,6 @@ pub(in crate::grpc) fn record(chained: ChainedEvent) -> v1::AuditRecord {
     };
     v1::AuditRecord {
         number: chained.number.0,
-        epoch: chained.epoch.0,
         at_ms: answers::at_ms(at),
         operation,
         allowed,

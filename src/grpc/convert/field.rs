@@ -43,9 +43,6 @@ pub enum FormError {
     /// A decision ID that opens no record.
     #[error("not of this agent, or its record is not durable yet")]
     Decision,
-    /// A decision ID whose record is gone.
-    #[error("its record was not durable yet and was lost in a restart of the agent")]
-    DecisionLost,
     /// Of another length than the only one.
     #[error("must be {bytes} bytes long")]
     Length {

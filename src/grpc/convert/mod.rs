@@ -8,6 +8,7 @@ mod approvals;
 mod asks;
 mod audit;
 mod field;
+mod revocations;
 mod summaries;
 
 #[cfg(test)]
@@ -22,6 +23,7 @@ pub(super) use approvals::{after_approval, approval, approval_id, approval_state
 pub(super) use asks::{CheckAsk, FinishAsk, IssueAsk, hold, report, task};
 pub(super) use audit::record;
 pub(super) use field::InField;
+pub(super) use revocations::{receipt, revocation_event, scope, spiffe_id, would_stop};
 pub(super) use summaries::{details, summary};
 
 use crate::canonical;

@@ -186,9 +186,11 @@ fn denied(reason: &Reason) -> Told {
         | Reason::CallDiffers
         | Reason::CallerRow(_)
         | Reason::Certificate
+        | Reason::EpochRevoked
         | Reason::Fence
         | Reason::Grant
         | Reason::Handle
+        | Reason::IdRevoked
         | Reason::InputRequired
         | Reason::NoLeg
         | Reason::NotHeld(_)
@@ -244,10 +246,12 @@ fn sentence(reason: &Reason) -> Cow<'static, str> {
         Reason::CallDiffers => "the call is not the one that the token was issued for",
         Reason::CallerRow(_) => "the calling process does not meet its `[[workload]]` row",
         Reason::Certificate => "the token is bound to another key than this connection's",
+        Reason::EpochRevoked => "the epoch was revoked: ask again in a moment",
         Reason::Fence => "the fence is not that of the last start",
         Reason::Grant => "neither the owner's grant nor the server's own permits this call",
         Reason::Handle => "the handle cannot be the name of this task",
         Reason::Held { .. } => "another process holds the leg",
+        Reason::IdRevoked => "every SPIFFE ID of the calling process is revoked here",
         Reason::InputRequired => "the task waits for an answer: no new step before it is there",
         Reason::Limit(limit) => return limit_reached(limit),
         Reason::NoLeg => "the calling process has no such leg: start one",

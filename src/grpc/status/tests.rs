@@ -29,10 +29,12 @@ fn next(reason: &Reason) -> Option<Reason> {
         Reason::Handle => Reason::Held {
             retry_after: Duration::from_secs(2),
         },
-        Reason::Held { .. } => Reason::InputRequired,
+        Reason::Held { .. } => Reason::IdRevoked,
+        Reason::IdRevoked => Reason::InputRequired,
         Reason::InputRequired => Reason::Limit("limits.performers"),
         Reason::Limit(_) => Reason::NoLeg,
-        Reason::NoLeg => Reason::Fence,
+        Reason::NoLeg => Reason::EpochRevoked,
+        Reason::EpochRevoked => Reason::Fence,
         Reason::Fence => Reason::NotHeld(NotHeld::NoRole),
         Reason::NotHeld(NotHeld::NoRole) => {
             Reason::NotHeld(NotHeld::Evidence(Mismatch::Executable))

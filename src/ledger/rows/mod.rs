@@ -7,6 +7,7 @@
 mod approval;
 mod event;
 mod grant;
+mod revocation;
 mod step;
 mod task;
 mod terms;

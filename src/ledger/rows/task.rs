@@ -184,7 +184,7 @@ impl Row for Task {
     }
 }
 
-fn state_number(state: TaskState) -> i32 {
+pub(super) fn state_number(state: TaskState) -> i32 {
     match state {
         TaskState::Cancelled => 1,
         TaskState::Completed => 2,
@@ -195,7 +195,7 @@ fn state_number(state: TaskState) -> i32 {
     }
 }
 
-fn state(number: i32) -> Result<TaskState, RowError> {
+pub(super) fn state(number: i32) -> Result<TaskState, RowError> {
     Ok(match number {
         1 => TaskState::Cancelled,
         2 => TaskState::Completed,

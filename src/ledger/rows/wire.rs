@@ -363,8 +363,6 @@ pub(crate) struct AuditRecord {
     pub previous: Vec<u8>,
     #[prost(message, optional, tag = "3")]
     pub event: Option<Event>,
-    #[prost(uint64, tag = "4")]
-    pub epoch: u64,
 }
 
 /// The end of the audit chain as of the last commit, and how many bytes the rows take.

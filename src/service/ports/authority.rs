@@ -3,11 +3,10 @@
 use super::BoxFuture;
 use super::ledger::{Noted, Recorded};
 use crate::domain::claims::TokenClaims;
-use crate::domain::event::RecordName;
 use crate::domain::evidence::ProcessKey;
 use crate::domain::grant::ToolCall;
 use crate::domain::id::{
-    Digest, Epoch, NameHash, PrincipalHash, SpiffeId, StepNumber, TaskId, Thumbprint,
+    Digest, Epoch, NameHash, PrincipalHash, RecordNumber, SpiffeId, StepNumber, TaskId, Thumbprint,
 };
 use crate::domain::policy::{Permit, PolicyGeneration, PolicyInput, Refusal};
 use crate::domain::time::Time;
@@ -29,6 +28,13 @@ pub trait Signer: Send + Sync + std::fmt::Debug {
     /// The running epoch.
     fn epoch(&self) -> Epoch;
 
+    /// Begins this epoch with a key of its own, unless it or a later one runs. Nothing that an earlier key
+    /// signed verifies from then on.
+    ///
+    /// # Errors
+    /// [`SignError::Key`]: no key could be made; the earlier epoch runs on, and the rules refuse it.
+    fn renew(&self, epoch: Epoch) -> Result<(), SignError>;
+
     /// Signs an effectful token. Its record is durable: there is no other way to such a value.
     ///
     /// # Errors
@@ -48,10 +54,16 @@ pub trait Signer: Send + Sync + std::fmt::Debug {
     fn verify(&self, token: &str, now: Time) -> Result<TokenClaims, &'static str>;
 }
 
-/// A token could not be signed.
+/// A token could not be signed, or a key not made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("token cannot be signed: {0}")]
-pub struct SignError(pub &'static str);
+pub enum SignError {
+    /// Its epoch was revoked between its record and its signature.
+    #[error("token cannot be signed: its epoch is over")]
+    Epoch,
+    /// A stable word for what is wrong with the claims or the key.
+    #[error("token cannot be signed: {0}")]
+    Key(&'static str),
+}
 
 /// A leg or hand certificate that was checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,14 +106,14 @@ pub trait Names: Send + Sync + std::fmt::Debug {
     /// The task that a work reference names, if it is genuine.
     fn parse_work_reference(&self, reference: &str) -> Option<TaskId>;
 
-    /// Hides the name of a record; every call gives another text.
-    fn decision_id(&self, record: RecordName) -> String;
+    /// Hides a record number; every call gives another text.
+    fn decision_id(&self, number: RecordNumber) -> String;
 
     /// SHA-256, not keyed.
     fn sha256(&self, bytes: &[u8]) -> Digest;
 
     /// Opens a decision ID.
-    fn open_decision_id(&self, id: &str) -> Option<RecordName>;
+    fn open_decision_id(&self, id: &str) -> Option<RecordNumber>;
 }
 
 /// A person, as an identity provider says. `Debug` shows nothing of it.

@@ -5,8 +5,9 @@
 use super::BoxFuture;
 use crate::domain::denial::Reason;
 use crate::domain::event::{ChainedEvent, Event};
-use crate::domain::id::{ApprovalId, RecordNumber, TaskId};
+use crate::domain::id::{ApprovalId, RecordNumber, SpiffeId, TaskId};
 use crate::domain::lineage::{Lineage, Load, Transition, Writes};
+use crate::domain::revocation::{Ending, Revocations};
 use crate::domain::task::Task;
 use crate::domain::time::Time;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -132,6 +133,32 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
         from: RecordNumber,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<ChainedEvent>, LedgerError>>;
+
+    /// The number of the newest audit record, durable or not.
+    fn newest_record(&self) -> RecordNumber;
+
+    /// What is revoked, as of the last commit.
+    fn revocations(&self) -> Arc<Revocations>;
+
+    /// What the commits after this audit record ended, by their records, at most `limit`.
+    ///
+    /// # Errors
+    /// See [`LedgerError`].
+    fn endings(
+        &self,
+        after: RecordNumber,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<(RecordNumber, Ending)>, LedgerError>>;
+
+    /// Whether a token of this task was ever issued for this audience.
+    ///
+    /// # Errors
+    /// See [`LedgerError`].
+    fn is_audience<'a>(
+        &'a self,
+        task: TaskId,
+        id: &'a SpiffeId,
+    ) -> BoxFuture<'a, Result<bool, LedgerError>>;
 
     /// Reads tasks after `after`, at most `limit`.
     ///

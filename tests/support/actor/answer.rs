@@ -195,3 +195,30 @@ pub(crate) fn who(reply: &v1::WhoAmIResponse) -> Value {
         "executable": reply.executable, "selectors": reply.selectors, "hints": reply.hints,
     })
 }
+
+/// `event` names which it is: `opened`, `task`, `scope` or `heartbeat`.
+pub(crate) fn revocation(event: &v1::RevocationEvent) -> Value {
+    use v1::revocation_event::Event;
+    use v1::revoked_scope::Scope;
+    let sequence = event.sequence;
+    match &event.event {
+        Some(Event::Opened(opened)) => json!({
+            "event": "opened", "subscription": opened.subscription, "sequence": sequence,
+        }),
+        Some(Event::Task(ended)) => json!({
+            "event": "task", "task_id": ended.task_id, "state": task_state(ended.state),
+            "sequence": sequence,
+        }),
+        Some(Event::Scope(revoked)) => {
+            let scope = match &revoked.scope {
+                Some(Scope::SpiffeId(id)) => json!({ "spiffe_id": id }),
+                Some(Scope::Epoch(epoch)) => json!({ "epoch": epoch }),
+                Some(Scope::BeforeMs(ms)) => json!({ "before_ms": ms }),
+                None => Value::Null,
+            };
+            json!({ "event": "scope", "scope": scope, "sequence": sequence })
+        }
+        Some(Event::Heartbeat(_)) => json!({ "event": "heartbeat", "sequence": sequence }),
+        None => Value::Null,
+    }
+}

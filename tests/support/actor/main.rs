@@ -78,6 +78,9 @@ impl Actor {
             "hold" => Ok(self.follow(self.open_hold(op).await?, answer::event)),
             "approval_watch" => Ok(self.follow(self.open_approvals(op).await?, answer::approval)),
             "watch" => Ok(self.follow(self.open_watch(op).await?, answer::task_event)),
+            "watch_revocations" => {
+                Ok(self.follow(self.open_revocations(op).await?, answer::revocation))
+            }
             "drop_hold" => self.drop_hold(op),
             _ => self.perform(op).await,
         }

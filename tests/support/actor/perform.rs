@@ -3,6 +3,7 @@
 use crate::answer::{self, Failure};
 use crate::connection::request;
 use crate::{Actor, ask};
+use handfast::proto::v1;
 use handfast::proto::v1::approvals_client::ApprovalsClient;
 use handfast::proto::v1::enforcement_client::EnforcementClient;
 use handfast::proto::v1::legs_client::LegsClient;
@@ -74,6 +75,7 @@ impl Actor {
                 Ok(json!({ "state": state, "decision_id": reply.decision_id }))
             }
             "approval_list" | "approval_get" | "approval_decide" => self.approval(op).await,
+            "acknowledge" => self.acknowledge(op).await,
             "whoami" => {
                 let mut client = Self_Client::new(channel);
                 let reply = client.who_am_i(request(WhoAmIRequest {}, op)?).await?;
@@ -137,6 +139,30 @@ impl Actor {
         let reply = tasks
             .watch(request(WatchTaskRequest { task_id }, op)?)
             .await?;
+        Ok(reply.into_inner())
+    }
+
+    async fn acknowledge(&self, op: &Value) -> Result<Value, Failure> {
+        let mut enforcement = EnforcementClient::new(self.connections.channel(op));
+        let ask = v1::AcknowledgeRevocationsRequest {
+            subscription: ask::number(op, "subscription"),
+            sequence: ask::number(op, "sequence"),
+        };
+        enforcement
+            .acknowledge_revocations(request(ask, op)?)
+            .await?;
+        Ok(json!({}))
+    }
+
+    /// Opens an `Enforcement.WatchRevocations` stream.
+    pub(crate) async fn open_revocations(
+        &self,
+        op: &Value,
+    ) -> Result<Streaming<v1::RevocationEvent>, Failure> {
+        let mut enforcement = EnforcementClient::new(self.connections.channel(op));
+        let after = op.get("after").and_then(Value::as_u64);
+        let ask = v1::WatchRevocationsRequest { after };
+        let reply = enforcement.watch_revocations(request(ask, op)?).await?;
         Ok(reply.into_inner())
     }
 

@@ -1,0 +1,261 @@
+//! Revocation by scope: one small row that every decision reads, so that nothing has to be written per task.
+//!
+//! The one thing to know: times are compared with the time of the commit that revoked. The ledger decides
+//! a revocation in the order of its commits, so whatever was committed before carries no later time.
+
+use super::claims::TokenClaims;
+use super::denial::Reason;
+use super::id::{Epoch, SpiffeId, TaskId};
+use super::lineage::{CreateTerms, Lineage, Writes};
+use super::task::{Leg, Task, TaskState};
+use super::time::Time;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What is revoked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Every task that was created, and every token that was issued, before this time.
+    Before(Time),
+    /// Every token that was signed in this epoch or an earlier one. Legs have to be taken up again.
+    Epoch(Epoch),
+    /// A SPIFFE ID: it may do nothing, and what it owns, serves or carries out has ended.
+    SpiffeId(SpiffeId),
+    /// One task, and with it whatever descends from it.
+    Task(TaskId),
+    /// The whole tree that a task belongs to.
+    Tree(TaskId),
+}
+
+impl Scope {
+    /// The scope's name in the audit.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Before(_) => "before",
+            Self::Epoch(_) => "epoch",
+            Self::SpiffeId(_) => "spiffe_id",
+            Self::Task(_) => "task",
+            Self::Tree(_) => "tree",
+        }
+    }
+}
+
+/// A SPIFFE ID that was revoked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RevokedId {
+    /// Until when what it made is dead: the revocation, or its end once it is lifted.
+    pub at: Time,
+    /// Whether the ID may act again. What died stays dead.
+    pub lifted: bool,
+}
+
+/// Everything before a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// What was made before this is dead.
+    pub before: Time,
+    /// When that was decided.
+    pub at: Time,
+}
+
+/// Everything that is revoked by more than a task's own row.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Revocations {
+    /// Raised by every change: a commit stands on it like on a row.
+    pub sequence: u64,
+    /// The latest cut through time.
+    pub cut: Option<Cut>,
+    /// The last epoch whose tokens are void; zero for none.
+    pub epochs: Epoch,
+    /// Revoked SPIFFE IDs, and lifted ones for as long as something that died by them may be read.
+    pub ids: BTreeMap<SpiffeId, RevokedId>,
+}
+
+impl Revocations {
+    /// Whether this ID may do nothing now.
+    #[must_use]
+    pub fn denies(&self, id: &SpiffeId) -> bool {
+        self.ids.get(id).is_some_and(|revoked| !revoked.lifted)
+    }
+
+    /// Whether a caller with these IDs has none left. One that has no ID is nobody that could be revoked.
+    #[must_use]
+    pub fn denies_all(&self, ids: &[SpiffeId]) -> bool {
+        !ids.is_empty() && ids.iter().all(|id| self.denies(id))
+    }
+
+    /// Since when something that this ID made at this time is dead.
+    fn voided(&self, id: &SpiffeId, made_at: Time) -> Option<Time> {
+        let revoked = self.ids.get(id)?;
+        (!revoked.lifted || made_at <= revoked.at).then_some(revoked.at)
+    }
+
+    fn cut_off(&self, made_at: Time) -> Option<Time> {
+        let cut = self.cut?;
+        (made_at < cut.before).then_some(cut.at)
+    }
+
+    /// Since when a task is dead, whatever its own row says.
+    #[must_use]
+    pub fn ended_since(&self, task: &Task) -> Option<Time> {
+        let owner = task.owner.workload.as_ref();
+        let roles = owner.into_iter().chain([&task.server]);
+        roles
+            .filter_map(|role| self.voided(&role.spiffe_id, task.created_at))
+            .chain(self.cut_off(task.created_at))
+            .min()
+    }
+
+    /// Whether a leg has ended, whatever its task's row says.
+    #[must_use]
+    pub fn ends_leg(&self, leg: &Leg) -> bool {
+        self.voided(&leg.performer, leg.started_at).is_some()
+    }
+
+    /// Whether a create token that was issued on these terms is void.
+    #[must_use]
+    pub fn void(&self, terms: &CreateTerms) -> bool {
+        self.voided(&terms.owner.spiffe_id, terms.issued_at)
+            .or_else(|| self.cut_off(terms.issued_at))
+            .is_some()
+    }
+
+    /// Whether a token is void by who got it, or by the epoch that signed it. When it was issued is judged by
+    /// the rows behind it: a token states whole seconds.
+    #[must_use]
+    pub fn voids(&self, claims: &TokenClaims) -> bool {
+        self.denies(&claims.actor) || claims.epoch <= self.epochs
+    }
+
+    /// Revokes more. `None` where nothing changes: it is revoked already, or the scope is a task's own row.
+    ///
+    /// # Errors
+    /// [`Reason::Limit`] for one SPIFFE ID too many.
+    pub fn with(&self, scope: &Scope, now: Time, ids_max: usize) -> Result<Option<Self>, Reason> {
+        let mut next = self.clone();
+        match scope {
+            Scope::Before(before) => {
+                if self.cut.is_none_or(|cut| cut.before < *before) {
+                    next.cut = Some(Cut {
+                        before: *before,
+                        at: now,
+                    });
+                }
+            }
+            Scope::Epoch(epoch) => next.epochs = next.epochs.max(*epoch),
+            Scope::SpiffeId(id) => {
+                if !self.denies(id) {
+                    if self.ids.len() >= ids_max && !self.ids.contains_key(id) {
+                        return Err(Reason::Limit("limits.revoked_ids"));
+                    }
+                    let revoked = RevokedId {
+                        at: now,
+                        lifted: false,
+                    };
+                    next.ids.insert(id.clone(), revoked);
+                }
+            }
+            Scope::Task(_) | Scope::Tree(_) => {}
+        }
+        Ok(next.raised_over(self))
+    }
+
+    /// Lets an ID act again; `None` where it may already. What it made until now stays dead.
+    #[must_use]
+    pub fn lift(&self, id: &SpiffeId, now: Time) -> Option<Self> {
+        let mut next = self.clone();
+        let revoked = next.ids.get_mut(id).filter(|revoked| !revoked.lifted)?;
+        *revoked = RevokedId {
+            at: now,
+            lifted: true,
+        };
+        next.raised_over(self)
+    }
+
+    /// Forgets lifted IDs that were lifted before this time: no task is older that still can be read.
+    #[must_use]
+    pub fn without_lifted_before(mut self, time: Time) -> Self {
+        self.ids
+            .retain(|_, revoked| !revoked.lifted || revoked.at >= time);
+        self
+    }
+
+    fn raised_over(mut self, before: &Self) -> Option<Self> {
+        if self == *before {
+            return None;
+        }
+        self.sequence = before.sequence.saturating_add(1);
+        Some(self)
+    }
+}
+
+/// Work that a commit ended: what whoever carries it out has to hear of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ending {
+    /// When.
+    pub at: Time,
+    /// What.
+    pub ended: Ended,
+}
+
+/// What ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Everything of a scope wider than a task.
+    Scope(Scope),
+    /// One task, and with it whatever descends from it.
+    Task(TaskId, TaskState),
+}
+
+impl Ending {
+    /// What these writes end, on the rows as they are written.
+    #[must_use]
+    pub fn of(rows: &Lineage, writes: &Writes, at: Time) -> Option<Self> {
+        let task = writes.task.as_ref()?;
+        let before = rows.task.as_ref().map(|task| task.state);
+        let ends = task.state.is_terminal() && !before.is_some_and(TaskState::is_terminal);
+        ends.then_some(Self {
+            at,
+            ended: Ended::Task(task.id, task.state),
+        })
+    }
+}
+
+/// What a wide revocation writes; unchanged where it is in force already.
+///
+/// # Errors
+/// As [`Revocations::with`].
+pub fn revoke(
+    rows: &Lineage,
+    scope: &Scope,
+    now: &super::lineage::Now<'_>,
+) -> Result<Writes, Reason> {
+    let limits = now.limits;
+    // Nothing that a lifted ID made is left after the longest life of a task and its retention.
+    let readable = limits.deadline_max.saturating_add(limits.retention);
+    let oldest = Time(now.time.0.saturating_sub(Time(0).after(readable).0));
+    let Some(next) = rows
+        .revocations
+        .with(scope, now.time, limits.revoked_ids_max)?
+    else {
+        return Ok(Writes::default());
+    };
+    Ok(Writes {
+        revocations: Some(Arc::new(next.without_lifted_before(oldest))),
+        ending: Some(Ending {
+            at: now.time,
+            ended: Ended::Scope(scope.clone()),
+        }),
+        ..Writes::default()
+    })
+}
+
+/// What lifting writes; unchanged where the ID is not revoked.
+#[must_use]
+pub fn lift(rows: &Lineage, id: &SpiffeId, now: &super::lineage::Now<'_>) -> Writes {
+    Writes {
+        revocations: rows.revocations.lift(id, now.time).map(Arc::new),
+        ..Writes::default()
+    }
+}

@@ -1,0 +1,160 @@
+//! Stored form of what is revoked, and of what commits ended.
+
+use super::{Row, RowError, due, spiffe_id, task, task_id};
+use crate::domain::id::Epoch;
+use crate::domain::revocation::{Cut, Ended, Ending, Revocations, RevokedId, Scope};
+use crate::domain::time::Time;
+
+impl Row for Revocations {
+    type Wire = stored::Revocations;
+
+    fn to_wire(&self) -> Self::Wire {
+        let Self {
+            sequence,
+            cut,
+            epochs,
+            ids,
+        } = self;
+        stored::Revocations {
+            sequence: *sequence,
+            cut: cut.map(|Cut { before, at }| stored::Cut {
+                before: before.0,
+                at: at.0,
+            }),
+            epochs: epochs.0,
+            ids: ids
+                .iter()
+                .map(|(id, RevokedId { at, lifted })| stored::RevokedId {
+                    spiffe_id: id.to_string(),
+                    at: at.0,
+                    lifted: *lifted,
+                })
+                .collect(),
+        }
+    }
+
+    fn from_wire(wire: Self::Wire) -> Result<Self, RowError> {
+        Ok(Self {
+            sequence: wire.sequence,
+            cut: wire.cut.map(|cut| Cut {
+                before: Time(cut.before),
+                at: Time(cut.at),
+            }),
+            epochs: Epoch(wire.epochs),
+            ids: wire
+                .ids
+                .into_iter()
+                .map(|id| {
+                    let revoked = RevokedId {
+                        at: Time(id.at),
+                        lifted: id.lifted,
+                    };
+                    Ok((spiffe_id(&id.spiffe_id, "ids")?, revoked))
+                })
+                .collect::<Result<_, RowError>>()?,
+        })
+    }
+}
+
+impl Row for Ending {
+    type Wire = stored::Ending;
+
+    fn to_wire(&self) -> Self::Wire {
+        let Self { at, ended } = self;
+        let mut wire = stored::Ending {
+            at: at.0,
+            ..stored::Ending::default()
+        };
+        match ended {
+            Ended::Task(id, state) => {
+                wire.task = Some(id.0.to_vec());
+                wire.state = task::state_number(*state);
+            }
+            Ended::Scope(Scope::Before(time)) => wire.before = Some(time.0),
+            Ended::Scope(Scope::Epoch(epoch)) => wire.epoch = Some(epoch.0),
+            Ended::Scope(Scope::SpiffeId(id)) => wire.spiffe_id = Some(id.to_string()),
+            Ended::Scope(Scope::Task(id)) => wire.scope_task = Some(id.0.to_vec()),
+            Ended::Scope(Scope::Tree(id)) => wire.scope_tree = Some(id.0.to_vec()),
+        }
+        wire
+    }
+
+    fn from_wire(wire: Self::Wire) -> Result<Self, RowError> {
+        let task_scope =
+            |bytes: Option<Vec<u8>>| bytes.map(|bytes| task_id(&bytes, "scope")).transpose();
+        let ended = match wire.task {
+            Some(id) => Ended::Task(task_id(&id, "task")?, task::state(wire.state)?),
+            None => Ended::Scope(due(
+                match (wire.before, wire.epoch, wire.spiffe_id) {
+                    (Some(time), None, None) => Some(Scope::Before(Time(time))),
+                    (None, Some(epoch), None) => Some(Scope::Epoch(Epoch(epoch))),
+                    (None, None, Some(id)) => Some(Scope::SpiffeId(spiffe_id(&id, "spiffe_id")?)),
+                    (None, None, None) => match task_scope(wire.scope_task)? {
+                        Some(id) => Some(Scope::Task(id)),
+                        None => task_scope(wire.scope_tree)?.map(Scope::Tree),
+                    },
+                    _ => None,
+                },
+                "scope",
+            )?),
+        };
+        Ok(Self {
+            at: Time(wire.at),
+            ended,
+        })
+    }
+}
+
+/// The messages. Here and not with the others, for there are many of those.
+mod stored {
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(crate) struct RevokedId {
+        #[prost(string, tag = "1")]
+        pub spiffe_id: String,
+        #[prost(uint64, tag = "2")]
+        pub at: u64,
+        #[prost(bool, tag = "3")]
+        pub lifted: bool,
+    }
+
+    #[derive(Clone, Copy, PartialEq, prost::Message)]
+    pub(crate) struct Cut {
+        #[prost(uint64, tag = "1")]
+        pub before: u64,
+        #[prost(uint64, tag = "2")]
+        pub at: u64,
+    }
+
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(crate) struct Revocations {
+        #[prost(uint64, tag = "1")]
+        pub sequence: u64,
+        #[prost(message, optional, tag = "2")]
+        pub cut: Option<Cut>,
+        #[prost(uint64, tag = "3")]
+        pub epochs: u64,
+        #[prost(message, repeated, tag = "4")]
+        pub ids: Vec<RevokedId>,
+    }
+
+    /// A task and its state, else exactly one of the others: a scope.
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(crate) struct Ending {
+        #[prost(uint64, tag = "1")]
+        pub at: u64,
+        #[prost(bytes = "vec", optional, tag = "2")]
+        pub task: Option<Vec<u8>>,
+        #[prost(int32, tag = "3")]
+        pub state: i32,
+        #[prost(uint64, optional, tag = "4")]
+        pub before: Option<u64>,
+        #[prost(uint64, optional, tag = "5")]
+        pub epoch: Option<u64>,
+        #[prost(string, optional, tag = "6")]
+        pub spiffe_id: Option<String>,
+        #[prost(bytes = "vec", optional, tag = "7")]
+        pub scope_task: Option<Vec<u8>>,
+        #[prost(bytes = "vec", optional, tag = "8")]
+        pub scope_tree: Option<Vec<u8>>,
+    }
+}

@@ -1,0 +1,289 @@
+//! Who has to hear of endings: enforcement points with work in hand, what they were told, and what they
+//! acknowledged. What ended is read from the ledger, so nothing piles up here and nothing is lost.
+
+use super::Settings;
+use super::ports::{Clock, Peer};
+use crate::domain::evidence::ProcessKey;
+use crate::domain::id::{RecordNumber, SpiffeId};
+use crate::domain::revocation::{Ended, Ending};
+use crate::domain::task::TaskState;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+
+/// Receipts that are kept; the oldest is forgotten.
+const RECEIPTS: usize = 64;
+
+/// What an enforcement point is told.
+#[derive(Clone, Debug)]
+pub enum FeedEvent {
+    /// Work ended: stop it, then acknowledge.
+    Ended {
+        /// The audit record of the commit that ended it.
+        sequence: RecordNumber,
+        /// What ended.
+        ending: Ending,
+    },
+    /// Everything up to here was told.
+    Heartbeat {
+        /// Where to resume.
+        sequence: RecordNumber,
+    },
+    /// The first event.
+    Opened {
+        /// Names the subscription in acknowledgements.
+        subscription: u64,
+        /// Where it begins.
+        sequence: RecordNumber,
+        /// How often a heartbeat comes.
+        heartbeat: Duration,
+    },
+}
+
+/// Who has subscribed: nobody else may acknowledge for it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Subscriber {
+    Process(ProcessKey),
+    Remote(SpiffeId),
+}
+
+impl Subscriber {
+    pub(super) fn of(peer: &Peer) -> Self {
+        match peer {
+            Peer::Local(local) => Self::Process(local.key),
+            Peer::Remote(remote) => Self::Remote(remote.spiffe_id.clone()),
+        }
+    }
+
+    fn pid(&self) -> Option<i32> {
+        match self {
+            Self::Process(process) => Some(process.pid),
+            Self::Remote(_) => None,
+        }
+    }
+}
+
+/// An enforcement point in a receipt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Point {
+    /// Its SPIFFE ID.
+    pub spiffe_id: SpiffeId,
+    /// Its process, on this node.
+    pub pid: Option<i32>,
+    /// Whether it has stopped.
+    pub state: PointState,
+}
+
+/// Whether an enforcement point has stopped what a revocation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PointState {
+    /// Its stream closed before it acknowledged: it stops by itself for want of heartbeats.
+    Gone,
+    /// It has not acknowledged yet.
+    Silent,
+    /// It acknowledged this long after the commit.
+    Stopped(Duration),
+}
+
+/// Who had to stop for one revocation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// The audit record of the commit.
+    pub sequence: RecordNumber,
+    /// Everybody who was subscribed at the time and is concerned.
+    pub points: Vec<Point>,
+}
+
+#[derive(Debug)]
+struct Subscription {
+    subscriber: Subscriber,
+    user: Option<u32>,
+    ids: Vec<SpiffeId>,
+    acknowledged: RecordNumber,
+}
+
+#[derive(Debug)]
+struct Awaited {
+    committed: Duration,
+    points: BTreeMap<u64, Point>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    next: u64,
+    open: BTreeMap<u64, Subscription>,
+    receipts: VecDeque<(RecordNumber, Awaited)>,
+}
+
+/// Every open subscription.
+#[derive(Debug)]
+pub(super) struct Feed {
+    clock: Arc<dyn Clock>,
+    open_max: usize,
+    per_user_max: usize,
+    ended: watch::Sender<()>,
+    /// Something ended that may have ended legs of other tasks with it.
+    pub(super) wide: Notify,
+    table: Mutex<Table>,
+}
+
+/// A subscription; closed when dropped.
+#[derive(Debug)]
+pub(super) struct Subscribed {
+    feed: Arc<Feed>,
+    pub(super) number: u64,
+    pub(super) ended: watch::Receiver<()>,
+}
+
+impl Drop for Subscribed {
+    fn drop(&mut self) {
+        let mut table = self.feed.lock();
+        table.open.remove(&self.number);
+        for (_, awaited) in &mut table.receipts {
+            if let Some(point) = awaited.points.get_mut(&self.number)
+                && point.state == PointState::Silent
+            {
+                point.state = PointState::Gone;
+            }
+        }
+    }
+}
+
+impl Feed {
+    pub(super) fn new(clock: Arc<dyn Clock>, settings: &Settings) -> Self {
+        Self {
+            clock,
+            open_max: settings.revocation_subscribers_max,
+            per_user_max: settings.revocation_subscribers_per_uid_max,
+            ended: watch::Sender::new(()),
+            wide: Notify::new(),
+            table: Mutex::default(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Something ended, durably.
+    pub(super) fn wake(&self, ended: &Ended) {
+        self.ended.send_replace(());
+        match ended {
+            Ended::Scope(_) | Ended::Task(_, TaskState::Cancelled) => self.wide.notify_one(),
+            Ended::Task(..) => {}
+        }
+    }
+
+    /// Opens a subscription for a caller with these IDs.
+    pub(super) fn subscribe(
+        self: &Arc<Self>,
+        peer: &Peer,
+        ids: Vec<SpiffeId>,
+    ) -> Result<Subscribed, &'static str> {
+        let user = match peer {
+            Peer::Local(local) => Some(local.uid),
+            Peer::Remote(_) => None,
+        };
+        let mut table = self.lock();
+        if table.open.len() >= self.open_max {
+            return Err("limits.revocation_subscribers");
+        }
+        let of_user = |open: &&Subscription| open.user == user;
+        if table.open.values().filter(of_user).count() >= self.per_user_max {
+            return Err("limits.revocation_subscribers_per_uid");
+        }
+        table.next = table.next.saturating_add(1);
+        let number = table.next;
+        let subscription = Subscription {
+            subscriber: Subscriber::of(peer),
+            user,
+            ids,
+            acknowledged: RecordNumber(0),
+        };
+        table.open.insert(number, subscription);
+        drop(table);
+        Ok(Subscribed {
+            feed: Arc::clone(self),
+            number,
+            ended: self.ended.subscribe(),
+        })
+    }
+
+    /// A subscriber has stopped everything up to here. `false` where the subscription is not its own.
+    pub(super) fn acknowledge(
+        &self,
+        subscriber: &Subscriber,
+        number: u64,
+        sequence: RecordNumber,
+    ) -> bool {
+        let now = self.clock.monotonic();
+        let mut table = self.lock();
+        let own = table.open.get_mut(&number);
+        let Some(own) = own.filter(|open| open.subscriber == *subscriber) else {
+            return false;
+        };
+        own.acknowledged = own.acknowledged.max(sequence);
+        let reached = |(awaited, _): &&mut (RecordNumber, Awaited)| *awaited <= sequence;
+        for (_, awaited) in table.receipts.iter_mut().filter(reached) {
+            if let Some(point) = awaited.points.get_mut(&number)
+                && point.state == PointState::Silent
+            {
+                point.state = PointState::Stopped(now.saturating_sub(awaited.committed));
+            }
+        }
+        true
+    }
+
+    /// Who is subscribed: number and IDs.
+    pub(super) fn subscriptions(&self) -> Vec<(u64, Vec<SpiffeId>)> {
+        let table = self.lock();
+        let open = table.open.iter();
+        open.map(|(number, open)| (*number, open.ids.clone()))
+            .collect()
+    }
+
+    /// Awaits the acknowledgement of these subscriptions from now on; some may have come already.
+    pub(super) fn expect(&self, sequence: RecordNumber, committed: Duration, concerned: &[u64]) {
+        let now = self.clock.monotonic();
+        let mut table = self.lock();
+        let mut points = BTreeMap::new();
+        for number in concerned {
+            // Closed since the commit: it is not told any more, and stops by itself.
+            let Some(open) = table.open.get(number) else {
+                continue;
+            };
+            let Some(spiffe_id) = open.ids.first().cloned() else {
+                continue;
+            };
+            let state = if open.acknowledged >= sequence {
+                PointState::Stopped(now.saturating_sub(committed))
+            } else {
+                PointState::Silent
+            };
+            let pid = open.subscriber.pid();
+            let point = Point {
+                spiffe_id,
+                pid,
+                state,
+            };
+            points.insert(*number, point);
+        }
+        if table.receipts.len() >= RECEIPTS {
+            table.receipts.pop_front();
+        }
+        let awaited = Awaited { committed, points };
+        table.receipts.push_back((sequence, awaited));
+    }
+
+    /// Who has stopped so far; `None` for a revocation that is not remembered.
+    pub(super) fn receipt(&self, sequence: RecordNumber) -> Option<Receipt> {
+        let table = self.lock();
+        let mut receipts = table.receipts.iter();
+        let (_, awaited) = receipts.find(|(number, _)| *number == sequence)?;
+        Some(Receipt {
+            sequence,
+            points: awaited.points.values().cloned().collect(),
+        })
+    }
+}
