@@ -2,8 +2,10 @@
 # Nothing is installed; everything lands in target/, .spire/ and .demo/.
 
 CARGO ?= cargo
-# Crash points for the tests. A build without debug assertions refuses the feature.
-TEST_FEATURES ?= failpoints
+# Crash points for the tests: a build without debug assertions refuses the feature. And, where there is
+# the solver cvc5, the prover of policy sets.
+PROVER := $(if $(shell command -v cvc5),$() prove)
+TEST_FEATURES ?= failpoints$(PROVER)
 
 .DEFAULT_GOAL := help
 .PHONY: build check clean demo figures fmt help spire test
@@ -17,7 +19,7 @@ build: ## the library, the agent and the examples
 demo: build ## one task from end to end, with real processes and no SPIRE installed
 	$(CARGO) run --locked --quiet --example demo
 
-test: ## every suite; the one against real SPIRE says so in one line where there is none
+test: ## every suite; those with real SPIRE and with cvc5 say so in one line where there is none
 	@spire-config/build-spire.sh >/dev/null || test "$$SPIRE" != required
 	$(CARGO) test --locked --no-fail-fast --features "$(TEST_FEATURES)"
 

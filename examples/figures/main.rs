@@ -12,6 +12,7 @@ mod figure;
 mod fresh;
 mod load;
 mod node;
+mod policies;
 #[expect(
     clippy::assigning_clones,
     clippy::expect_used,
@@ -49,6 +50,7 @@ fn measure() -> Result<(), Error> {
     let runtime = Runtime::new()?;
     let handfast = program()?;
     alone::decide_us(&size)?.print()?;
+    policies::decide_1000_policies_us(&size)?.print()?;
     {
         let provider = Provider::development(&handfast)?;
         let mut node = Node::start(&handfast, &provider)?;
@@ -79,6 +81,7 @@ async fn with_development(node: &mut Node, size: &Size) -> Result<(), Error> {
         figure.print()?;
     }
     load.check_query(size).await?.print()?;
+    policies::explain_ms(node, size).await?.print()?;
     let how = "Start again by the process that holds the leg (re-attached, durable), one at a time; \
                Start always asks anew, here the development provider in the same machine's memory, \
                so nothing is cached but SPIRE's own work is left out";

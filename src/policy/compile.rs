@@ -71,9 +71,18 @@ impl Engine {
         })
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "prove"))]
     pub(super) fn schema(&self) -> &Schema {
         self.validator.schema()
+    }
+
+    /// The policies of a text, in its order: good Cedar that fits the schema, but not yet a set that an
+    /// agent would take. A set that permits everything can be looked at too.
+    #[cfg(feature = "prove")]
+    pub(super) fn policies(&self, text: &str) -> Result<Vec<Policy>, PolicyError> {
+        bounds::check(text)?;
+        let (placed, _) = self.checked(text)?;
+        Ok(placed.into_iter().map(|it| it.policy).collect())
     }
 
     /// Parses, names, validates and slices a text.
@@ -83,6 +92,25 @@ impl Engine {
     }
 
     fn compile_bounded(&self, text: &str, number: u64) -> Result<Set, PolicyError> {
+        let (placed, warnings) = self.checked(text)?;
+        guard::unconditional(text, &placed)?;
+        let summary = Summary {
+            policies: placed.iter().map(|it| it.line(text)).collect(),
+            warnings,
+            text: digest(text),
+        };
+        let generation = PolicyGeneration {
+            number,
+            text: Some(summary.text),
+        };
+        let policies = placed.iter().map(|it| it.policy.clone());
+        let set = Set::new(generation, summary, policies, &self.vocabulary)?;
+        guard::strangers(text, &placed, &set, &self.vocabulary)?;
+        Ok(set)
+    }
+
+    /// Parses, names and validates a text within the bounds; tells the warnings too.
+    fn checked(&self, text: &str) -> Result<(Vec<Placed>, Vec<Problem>), PolicyError> {
         let parsed: PolicySet = text
             .parse()
             .map_err(|errors| PolicyError::invalid(Problem::parsing(text, &errors)))?;
@@ -102,20 +130,8 @@ impl Engine {
             problems.sort_by_key(|problem| (problem.line, problem.column));
             return Err(PolicyError::invalid(problems));
         }
-        guard::unconditional(text, &placed)?;
-        let summary = Summary {
-            policies: placed.iter().map(|it| it.line(text)).collect(),
-            warnings: warnings(text, &result),
-            text: digest(text),
-        };
-        let generation = PolicyGeneration {
-            number,
-            text: Some(summary.text),
-        };
-        let policies = placed.iter().map(|it| it.policy.clone());
-        let set = Set::new(generation, summary, policies, &self.vocabulary)?;
-        guard::strangers(text, &placed, &set, &self.vocabulary)?;
-        Ok(set)
+        let warnings = warnings(text, &result);
+        Ok((placed, warnings))
     }
 }
 

@@ -250,6 +250,94 @@ proptest! {
     }
 }
 
+/// One of a thousand policies, as operators write them: most name a tool or a performer.
+fn one_of_many(number: usize) -> String {
+    let workload = WORKLOADS[number % 3];
+    let (many, name) = (number / 3 % 20, number % 40);
+    let effect = if number % 31 == 3 { "forbid" } else { "permit" };
+    let scope = match number % 50 {
+        0 => "principal, action in [Action::\"step\", Action::\"start\"], resource".to_owned(),
+        odd if odd % 2 == 1 => format!(
+            "principal, action in [Action::\"step\", Action::\"retry\", Action::\"grant\"], \
+             resource == Tool::\"{workload}#x{name}\""
+        ),
+        _ => format!("principal == Workload::\"{workload}{many}\", action, resource"),
+    };
+    let condition = match number % 97 {
+        0 => "when { context.now_ms * 9223372036854775807 > 0 }".to_owned(),
+        1..=40 => format!("when {{ context.now_ms > {number} }}"),
+        _ => String::new(),
+    };
+    format!("{effect} ({scope}) {condition};")
+}
+
+#[test]
+fn slices_of_a_thousand_policies_decide_like_the_whole_set() {
+    let vocabulary = &ENGINE.vocabulary;
+    let text: Vec<String> = (0..1_000).map(one_of_many).collect();
+    let set = sliced(&text.join("\n"), vocabulary);
+    let (mut permitted, mut refused) = (0, 0);
+    for number in 0..360_u64 {
+        let place = usize::try_from(number).expect("small");
+        let base = SpiffeId::new(WORKLOADS[place % 3]).expect("a SPIFFE ID");
+        let actor = SpiffeId::new(format!("{base}{}", number / 3 % 25)).expect("a SPIFFE ID");
+        let input = PolicyInput {
+            action: Action::ALL[place % Action::ALL.len()],
+            actor: Some(actor.clone()),
+            evidence: Some(Evidence {
+                spiffe_ids: vec![actor],
+                assurance: Assurance::Process,
+                process: None,
+                uid: None,
+                cgroup: None,
+                executable: None,
+                traced: false,
+                attested_at: Time(0),
+            }),
+            task: Some(TaskFacts {
+                id: TaskId([1; 16]),
+                state: TaskState::Working,
+                owner: Some(base.clone()),
+                principal: None,
+                server: base.clone(),
+                tool: "x".to_owned(),
+                created_at: Time(0),
+                deadline: Time(5_000),
+                last_step: 0,
+                legs: 1,
+            }),
+            call: Some(CallFacts {
+                audience: base.clone(),
+                tool: format!("x{}", number % 45),
+                owner_authority: true,
+            }),
+            issuer: Some("https://issuer.test".to_owned()),
+            consent: Consent {
+                performer: Some(base),
+                ..Consent::default()
+            },
+            // Zero: the products of the failing conditions fit, so that those can decide too.
+            now: Time(if number % 4 == 0 { 0 } else { number }),
+        };
+        match (
+            set.decide(vocabulary, &input),
+            whole(&set, vocabulary, &input),
+        ) {
+            (Ok(permit), Ok(policies)) => {
+                assert_eq!(permit.policies(), policies);
+                permitted += 1;
+            }
+            (Err(refusal), Err(why)) => {
+                let why = why.unwrap_or(refusal.explanation.clone());
+                assert_eq!(refusal.explanation, why);
+                refused += 1;
+            }
+            (sliced, whole) => panic!("{sliced:?} but the whole set says {whole:?}"),
+        }
+    }
+    assert!(permitted > 20 && refused > 20, "{permitted} and {refused}");
+}
+
 #[test]
 fn the_schema_names_exactly_the_actions_of_the_domain() {
     let engine = &*ENGINE;

@@ -9,6 +9,8 @@ mod cases;
 mod compile;
 mod error;
 mod guard;
+#[cfg(feature = "prove")]
+mod prove;
 mod question;
 mod set;
 mod source;
@@ -21,6 +23,8 @@ pub use bounds::{NESTING_MAX, OPERATORS_MAX, PATH_MAX};
 pub use cases::{Case, CaseError, CaseFile, CaseReport, read_cases};
 pub use compile::{PolicyLine, Summary, check};
 pub use error::{PolicyError, Problem};
+#[cfg(feature = "prove")]
+pub use prove::{Claim, Proof, ProveError, prove};
 pub use set::Explained;
 pub use source::{BYTES_MAX_DEFAULT, POLICIES_MAX_DEFAULT, PolicySource};
 
@@ -35,6 +39,9 @@ use tokio::sync::watch as channel;
 
 /// The policy set of an agent that is given none; a good one to start from.
 pub const DEFAULT_POLICY: &str = include_str!("../../spire-config/policy/default.cedar");
+
+/// What no set may ask for: the claims of `handfast policy prove`.
+pub const GUARD_RAILS: &str = include_str!("../../spire-config/policy/guard-rails.cedar");
 
 /// The types and actions that policies can name.
 pub const SCHEMA: &str = include_str!("../../spire-config/policy/handfast.cedarschema");

@@ -279,6 +279,7 @@ impl Continuation {
             let task = scene.lineage.task.as_ref().ok_or(Reason::Alarm)?;
             let audience = held(demanded(task, &call, &scene.now))?;
             scene.not_void(claims)?;
+            check::recorded(scene.lineage, &presented, &scene.now)?;
             let action = match claims.operation {
                 Operation::Retry => Action::Retry,
                 Operation::Cancel

@@ -142,11 +142,15 @@ impl Scene<'_> {
             }
             Err(refusal) => {
                 self.generation = refusal.generation;
-                Err(Reason::Policy(format!(
-                    "{}: {}",
-                    input.action.name(),
-                    refusal.explanation
-                )))
+                let why = format!("{}: {}", input.action.name(), refusal.explanation);
+                // A set may say too that ended tasks rest; who may ask hears that it has ended.
+                match &input.task {
+                    Some(task) if task.state.is_terminal() && rests(input.action) => {
+                        self.fact("policy", &why);
+                        Err(Reason::Terminal(task.state))
+                    }
+                    Some(_) | None => Err(Reason::Policy(why)),
+                }
             }
         }
     }
@@ -179,6 +183,23 @@ impl Scene<'_> {
             facts: self.facts.clone(),
             count: 1,
         }
+    }
+}
+
+/// Whether the rules refuse this for every task that has ended, whoever asks.
+fn rests(action: Action) -> bool {
+    match action {
+        Action::RequireInput | Action::Retry | Action::Start | Action::Step | Action::Update => {
+            true
+        }
+        Action::Approve
+        | Action::Cancel
+        | Action::Create
+        | Action::End
+        | Action::Finish
+        | Action::Grant
+        | Action::Query
+        | Action::Vouch => false,
     }
 }
 

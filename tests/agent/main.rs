@@ -27,6 +27,8 @@ mod names;
 #[cfg(test)]
 mod persons;
 #[cfg(test)]
+mod policy;
+#[cfg(test)]
 mod principals;
 #[cfg(test)]
 mod races;

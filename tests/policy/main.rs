@@ -16,6 +16,8 @@ mod inputs;
 #[cfg(test)]
 mod load;
 #[cfg(test)]
+mod proofs;
+#[cfg(test)]
 mod reload;
 #[cfg(test)]
 mod trust_domains;

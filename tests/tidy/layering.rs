@@ -55,6 +55,7 @@ const PORTS_ONLY_EXEMPT: &[&str] = &["service", "grpc", "app", "cli"];
 const CRATE_HOMES: &[(&str, &[&str])] = &[
     ("axum::", &[]),
     ("cedar_policy::", &["policy"]),
+    ("cedar_policy_symcc::", &["policy"]),
     ("clap::", &["cli", "main"]),
     ("redb::", &["ledger"]),
     ("spire_api::", &["attest"]),

@@ -214,6 +214,15 @@ pub struct FreshStep {
     pub performer: SpiffeId,
 }
 
+/// A record stands behind a step's token. Asked before policy, which must not hide an alarm.
+///
+/// # Errors
+/// [`Reason::Alarm`] without one; what is wrong with the token's form or times.
+pub fn recorded(lineage: &Lineage, token: &Presented, now: &Now<'_>) -> Result<(), Reason> {
+    token.check(&[Operation::Retry, Operation::Step], now)?;
+    record_of(lineage, token).map(|_record| ())
+}
+
 /// Judges a step's token, in the order of the verification list, and burns it.
 ///
 /// # Errors

@@ -1,5 +1,7 @@
 //! `handfast policy`: check a set, test it, and ask it why.
 
+mod prove;
+
 use super::output::Output;
 use super::{Complaint, OperatorSocket, audit};
 use crate::policy::{
@@ -25,6 +27,15 @@ pub(super) enum Policy {
         decision: Option<String>,
         #[command(flatten)]
         operator: OperatorSocket,
+    },
+    /// Proves that a set never fails to evaluate and asks for nothing beyond the guard rails; exit status
+    /// 1 with a counterexample. Needs a build with the feature `prove`, and the solver cvc5.
+    Prove {
+        /// The policy set.
+        file: PathBuf,
+        /// Other guard rails than those built in (spire-config/policy/guard-rails.cedar).
+        #[arg(long)]
+        guards: Option<PathBuf>,
     },
     /// Puts a folder of cases to a set; exit status 1 if any differs.
     Test {
@@ -69,6 +80,7 @@ pub(super) async fn policy(verb: Policy, output: &mut Output) -> Result<ExitCode
         Policy::Explain { cases, set, .. } => {
             explain(&cases.unwrap_or_default(), &set.load()?, output)
         }
+        Policy::Prove { file, guards } => prove::prove(&file, guards.as_deref(), output).await,
         Policy::Test { cases, set } => test(&cases, &set.load()?, output),
         Policy::Validate { files } => Ok(validate(&files, output)),
     }

@@ -1,0 +1,127 @@
+//! Policy as it changes under a running task, and what an injected agent may ask for.
+
+use crate::job::{
+    HANDLE, Job, Leg, TOOL, Task, WORKER, build, check_op, export, report_op, step_op, text,
+};
+use crate::node::{Node, Options, until};
+use serde_json::{Value, json};
+use std::fs;
+
+const NO_EXPORT: &str = r#"
+@id("no-export")
+forbid (principal, action in [Action::"step", Action::"retry"], resource)
+when { resource.name == "export" };
+"#;
+
+/// Commits another policy file, and waits until the agent has taken it up: the `count`th change.
+fn commit(node: &Node, text: &str, count: usize) {
+    let (file, next) = (node.path("policy.cedar"), node.path("policy.next"));
+    fs::write(&next, text).unwrap();
+    fs::rename(&next, &file).unwrap();
+    until("the new policy set", || {
+        node.log().matches("policy set replaced").count() == count
+    });
+}
+
+fn denied_by_policy(job: &Job, answer: &Value, policy: &str) {
+    let truth = job.node.explain(&text(answer, "decision_id"));
+    assert_eq!(truth["reason"], "policy", "{truth}");
+    let why = text(&truth, "explanation");
+    assert!(why.contains(policy), "{why}");
+}
+
+#[test]
+fn a32_a_policy_that_is_tightened_stops_the_next_step_and_the_token_already_issued() {
+    let options = Options::default();
+    let mut job = Job::with(&options);
+    let task = job.create();
+    let leg = job.start_leg(&task);
+    // Before: the same worker, the same tool.
+    let token = job.step_token(&leg, 1);
+    let fresh = job.check(&leg, &token);
+    assert_eq!(fresh["answer"], "fresh");
+    job.tool.ok(&report_op(&fresh, "done"));
+    let issued = job.step_token(&leg, 2);
+
+    commit(&job.node, &format!("{}{NO_EXPORT}", options.policy), 1);
+
+    let refused = job.check(&leg, &issued);
+    assert_eq!(refused["answer"], "denied", "{refused}");
+    denied_by_policy(&job, &refused, "no-export");
+    let next = job.worker.err(&step_op(&leg, 3));
+    assert_eq!(next["code"], "PermissionDenied", "{next}");
+    denied_by_policy(&job, &next, "no-export");
+    // What the new set does not forbid goes on.
+    assert_eq!(job.owner("query", &task.handle)["answer"], "read");
+
+    // A file with a type error stops nothing and permits nothing: the last good set stays.
+    let broken = "permit (principal, action, resource) when { context.now_ms < \"noon\" };";
+    let (file, next) = (job.node.path("policy.cedar"), job.node.path("policy.next"));
+    fs::write(&next, broken).unwrap();
+    fs::rename(&next, &file).unwrap();
+    until("the refusal of the broken set", || {
+        job.node.log().contains("policy_reload_failed")
+    });
+    let log = job.node.log();
+    assert!(
+        log.contains("line 1, column") && log.contains("unexpected type"),
+        "{log}"
+    );
+    let still = job.worker.err(&step_op(&leg, 3));
+    denied_by_policy(&job, &still, "no-export");
+
+    // The token was refused and not burned: it is good again under the set that permitted it.
+    commit(&job.node, &options.policy, 2);
+    assert_eq!(job.check(&leg, &issued)["answer"], "fresh");
+}
+
+/// A task of which the worker may export exactly one table.
+fn one_table(job: &mut Job) -> Leg {
+    let issued = job.client.ok(&json!({
+        "op": "issue_create", "request_id": "one table", "hand": "client", "call": build(),
+        "asked": [{ "audience": TOOL, "tool": "export", "arguments": { "table": "sales" } }],
+        "performers": [WORKER],
+    }));
+    let peer = job.client_certificate();
+    let created = job.server.ok(&json!({
+        "op": "create", "token": text(&issued, "token"), "peer": peer, "call": build(),
+        "handle": HANDLE,
+    }));
+    let task = Task {
+        id: text(&created, "task_id"),
+        handle: HANDLE.to_owned(),
+        work_reference: text(&created, "work_reference"),
+    };
+    job.start_leg(&task)
+}
+
+#[test]
+fn a50_injected_arguments_outside_the_constraint_are_refused_by_rule() {
+    let mut job = Job::start();
+    let leg = one_table(&mut job);
+    let injected =
+        json!({ "audience": TOOL, "tool": "export", "arguments": { "table": "salaries" } });
+    let other_tool =
+        json!({ "audience": TOOL, "tool": "delete", "arguments": { "table": "sales" } });
+    for call in [&injected, &other_tool] {
+        let mut op = step_op(&leg, 1);
+        op["call"] = call.clone();
+        let refused = job.worker.err(&op);
+        assert_eq!(refused["code"], "PermissionDenied", "{refused}");
+        let truth = job.node.explain(&text(&refused, "decision_id"));
+        assert_eq!(truth["reason"], "grant", "{truth}");
+    }
+
+    // A token for the arguments that are in the grant does not carry others to the tool.
+    let token = job.step_token(&leg, 1);
+    let mut op = check_op(&leg, &token);
+    op["call"] = injected;
+    let refused = job.tool.ok(&op);
+    assert_eq!(refused["answer"], "denied");
+    let truth = job.node.explain(&text(&refused, "decision_id"));
+    assert_eq!(truth["reason"], "call_differs", "{truth}");
+
+    // The call as it was granted goes through, with the same token.
+    op["call"] = export();
+    assert_eq!(job.tool.ok(&op)["answer"], "fresh");
+}
