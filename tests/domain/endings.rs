@@ -1,8 +1,8 @@
 //! How steps settle and tasks end, each beside its positive control.
 
 use crate::fixture::{
-    PRINCIPAL, World, id, owner_claims, permit, present, process, second_worker, server, tool,
-    worker,
+    PRINCIPAL, START, World, id, owner_claims, permit, present, process, second_worker, server,
+    task, tool, worker,
 };
 use handfast::domain::claims::Operation;
 use handfast::domain::decide::check::{self, OwnerChecked, StepChecked};
@@ -10,11 +10,12 @@ use handfast::domain::decide::end::{self, Ending, LegEnding};
 use handfast::domain::decide::report::Outcome;
 use handfast::domain::decide::step::StepAsked;
 use handfast::domain::denial::Reason;
-use handfast::domain::id::{Digest, Fence, Jti, LegNumber};
+use handfast::domain::id::{ApprovalId, Digest, Fence, Jti, LegNumber, StepNumber};
+use handfast::domain::input::Input;
 use handfast::domain::lineage::Lineage;
 use handfast::domain::role::{AsOwner, AsPerformer, AsServer, Held};
 use handfast::domain::step::{Purpose, StepState, TokenRecord};
-use handfast::domain::task::TaskState;
+use handfast::domain::task::{Task, TaskState};
 use handfast::domain::time::Time;
 
 #[test]
@@ -204,4 +205,30 @@ fn retention_over_a_task_answers_like_one_that_never_was() {
         Lineage::default().known(&world.now()).unwrap_err(),
         Reason::Unknown
     );
+}
+
+#[test]
+fn a_yield_says_what_the_task_waits_for_now() {
+    let until = Time(START.0 + 1_000);
+    let id = ApprovalId {
+        task: task().id,
+        step: StepNumber(1),
+        serial: [1; 12],
+    };
+    for (now, state) in [
+        (Time(until.0 - 1), TaskState::InputRequired),
+        (until, TaskState::Working),
+    ] {
+        let mut world = World::of(Task {
+            state: TaskState::InputRequired,
+            inputs: vec![Input::Approval { id, until }],
+            ..task()
+        });
+        world.start(&worker()).unwrap();
+        world.time = now;
+        let held = Held::<AsPerformer>::check(world.task(), &worker()).unwrap();
+        let yielded = (LegNumber(1), LegEnding::Yielded);
+        let ended = end::end(world.task(), &held, yielded, &permit(), &world.now()).unwrap();
+        assert_eq!(ended.effect, state, "what has lapsed is not waited for");
+    }
 }

@@ -88,7 +88,7 @@ pub fn end(
             };
             Ok(Transition {
                 writes,
-                effect: task.state,
+                effect: task.state_at(now.time),
             })
         }
         LegEnding::Task(ending) => {

@@ -1,5 +1,6 @@
 //! What a command is answered, in the words that the real rules and the oracle share.
 
+use handfast::domain::approval::ApprovalState;
 use handfast::domain::denial::{Public, Reason};
 use handfast::domain::step::StepState;
 use handfast::domain::task::TaskState;
@@ -7,12 +8,16 @@ use handfast::domain::task::TaskState;
 /// The class of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Answer {
+    /// A person's decision is noted, and the request is in this state.
+    Consent(ApprovalState),
     /// The effect may begin.
     Fresh,
     /// Nobody was asked; nothing to say.
     Nothing,
     /// The token or its step was used before, or the outcome is noted.
     Outcome(StepState),
+    /// A person is asked first.
+    Pending,
     /// No, and this is why.
     Refused(&'static str),
     /// A leg, new or taken up again.

@@ -4,6 +4,7 @@ use super::alphabet::{Command, On, Want};
 use super::answer::Answer;
 use super::invariants::Deed;
 use super::rows::World;
+use handfast::domain::approval::Verdict;
 use handfast::domain::decide::end::{Ending, LegEnding};
 use handfast::domain::decide::report::Outcome;
 use handfast::domain::lineage::Now;
@@ -141,12 +142,15 @@ fn label(deed: &Deed<'_>, of: On) -> String {
         Command::Ask(_, _, Want::Query, _) => "Check(query)",
         Command::Ask(_, _, Want::Update, _) => "Check(update)",
         Command::Check(..) => "Check",
+        Command::Decide(_, _, Verdict::Approved, _) => "Decide yes",
+        Command::Decide(_, _, Verdict::Refused, _) => "Decide no",
         Command::End(_, _, LegEnding::Yielded) => "End yielded",
         Command::End(_, _, LegEnding::Task(Ending::Completed)) => "End completed",
         Command::End(_, _, LegEnding::Task(Ending::Failed)) => "End failed",
         Command::Finish(_, _, Ending::Completed, _) => "Finish completed",
         Command::Finish(_, _, Ending::Failed, _) => "Finish failed",
         Command::Issue(..) if matches!(deed.answer, Answer::Token { retry: true }) => "Issue retry",
+        Command::Issue(..) if deed.answer == Answer::Pending => "Issue asks a person",
         Command::Issue(..) => "Issue",
         Command::Lose(_) => "leg lost",
         Command::Report(_, _, _, Outcome::Done) => "Report done",

@@ -2,7 +2,9 @@
 //! from the beginning.
 
 use super::alphabet::{Hand, On};
+use super::consents::Request;
 use super::oracle::Flaw;
+use handfast::domain::approval::Verdict;
 use handfast::domain::decide::report::Outcome;
 use handfast::domain::step::StepState;
 use handfast::domain::task::TaskState;
@@ -28,6 +30,10 @@ pub(super) enum Happened {
     Answered(On),
     /// The owner asked about the task.
     Claimed(On),
+    /// The n-th request for consent was used for the m-th token.
+    Consumed(On, usize, usize),
+    /// A person decided the n-th request for consent.
+    Decided(On, usize, Verdict),
     /// The task ended so.
     Ended(On, TaskState),
     Issued(On, Issued),
@@ -35,6 +41,8 @@ pub(super) enum Happened {
     LegOver(On),
     /// The n-th token of the task was reported on.
     Reported(On, usize, Outcome),
+    /// A person was asked about this step and these arguments.
+    Requested(On, u32, u8),
     /// The server asked the owner something.
     Required(On),
     Restarted,
@@ -82,7 +90,9 @@ pub(super) struct Facts {
     pub(super) claimed: bool,
     /// Who has the leg, and whether a restart came since.
     pub(super) leg: Option<(Hand, bool)>,
+    /// The server waits for the owner's answer.
     pub(super) waits: bool,
+    pub(super) requests: Vec<Request>,
     pub(super) tokens: Vec<TokenFacts>,
 }
 
@@ -100,8 +110,16 @@ impl History {
             claimed: self.happened(|what| *what == Happened::Claimed(on)),
             leg: self.leg(on).filter(|_| end.is_none()),
             waits: self.waits(on) && end.is_none(),
+            requests: self.requests(on),
             tokens: (0..count).map(|nth| self.token(on, nth, flaw)).collect(),
         }
+    }
+
+    /// The history as it was after its first events.
+    pub(super) fn until(&self, events: usize) -> Self {
+        let events = self.events[..events].to_vec();
+        let now = self.events[events.len()].0;
+        Self { now, events }
     }
 
     fn happened(&self, wanted: impl Fn(&Happened) -> bool) -> bool {
@@ -170,7 +188,8 @@ impl History {
         let used = after
             .iter()
             .position(|(_, what)| *what == Happened::Used(on, nth));
-        let expires = (at + TOKEN_TTL).min(deadline(on));
+        let consent = self.consent_behind(on, nth).unwrap_or(u64::MAX);
+        let expires = (at + TOKEN_TTL).min(deadline(on)).min(consent);
         let settles = used.map(|place| (after[place].0 + ACT_BY).min(deadline(on)) + GRACE);
         let state = match used {
             Some(place) => self.outcome(on, nth, &after[place..], settles),

@@ -19,7 +19,7 @@ pub(super) struct Deed<'a> {
 
 type Invariant = (&'static str, fn(&Deed<'_>) -> bool);
 
-const INVARIANTS: [Invariant; 9] = [
+const INVARIANTS: [Invariant; 10] = [
     ("a wrong hand changes no row", a_wrong_hand_changes_nothing),
     (
         "a twin without evidence hears `unknown task`",
@@ -40,6 +40,7 @@ const INVARIANTS: [Invariant; 9] = [
         "one `fresh` per token, none after an end",
         fresh_once_and_alive,
     ),
+    ("a task that has ended has no leg", ended_without_leg),
     ("terminal states absorb", terminal_absorbs),
 ];
 
@@ -53,6 +54,7 @@ fn a_wrong_hand_changes_nothing(deed: &Deed<'_>) -> bool {
     let right = match deed.command {
         Command::Ask(by, ..) => by == Hand::Owner,
         Command::Check(by, ..) | Command::Report(by, ..) => by == Hand::Tool,
+        Command::Decide(by, ..) => by == Hand::Approver,
         Command::End(by, ..) | Command::Issue(by, ..) | Command::Start(by, ..) => {
             matches!(by, Hand::Second | Hand::Worker)
         }
@@ -67,7 +69,8 @@ fn a_wrong_hand_changes_nothing(deed: &Deed<'_>) -> bool {
 }
 
 fn a_bare_twin_is_told_nothing(deed: &Deed<'_>) -> bool {
-    deed.command.by() != Some(Hand::Bare) || deed.answer == Answer::Unknown
+    !matches!(deed.command.by(), Some(Hand::Bare | Hand::BareApprover))
+        || deed.answer == Answer::Unknown
 }
 
 /// What the reduction to one task and its child rests on.
@@ -159,6 +162,11 @@ fn fresh_once_and_alive(deed: &Deed<'_>) -> bool {
         (Command::Ask(..), _) => true,
         (_, answer) => answer != Answer::Fresh && used(deed.after) == used(deed.before),
     }
+}
+
+/// Of an end that only the clock knows nothing is written yet.
+fn ended_without_leg(deed: &Deed<'_>) -> bool {
+    rows(deed).all(|(_, _, after)| !after.state.is_terminal() || after.leg.is_none())
 }
 
 fn terminal_absorbs(deed: &Deed<'_>) -> bool {

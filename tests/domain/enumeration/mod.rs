@@ -45,11 +45,17 @@ mod alphabet;
 #[cfg(test)]
 mod answer;
 #[cfg(test)]
+mod asked;
+#[cfg(test)]
+mod consents;
+#[cfg(test)]
 mod diagram;
 #[cfg(test)]
 mod history;
 #[cfg(test)]
 mod invariants;
+#[cfg(test)]
+mod letters;
 #[cfg(test)]
 mod oracle;
 #[cfg(test)]
@@ -61,8 +67,9 @@ mod search;
 #[cfg(test)]
 mod steps;
 
-use alphabet::{Command, On, core, drawn, few, full};
+use alphabet::{Command, On};
 use diagram::Changes;
+use letters::{asking, core, drawn, few, full};
 use oracle::Flaw;
 use search::{Covered, Search};
 
@@ -109,6 +116,15 @@ fn every_sequence_of_few_commands_up_to_six_is_as_the_oracle_says() {
 }
 
 #[test]
+fn every_sequence_of_asking_a_person_up_to_six_is_as_the_oracle_says() {
+    let covered = covers("asking a person", &asking(), 6);
+    assert!(
+        covered.sequences >= 11_000_000 && covered.states >= 500,
+        "{covered:?}"
+    );
+}
+
+#[test]
 fn states_that_are_taken_for_the_same_have_the_same_future() {
     let alphabet = core(&[On::Root, On::Child]);
     let covered = Search::new(&alphabet, None).comparing().run(4);
@@ -119,12 +135,12 @@ fn states_that_are_taken_for_the_same_have_the_same_future() {
 #[test]
 fn each_wrong_rule_is_found() {
     for flaw in Flaw::ALL {
-        let tasks: &[On] = match flaw {
-            Flaw::OrphansLive => &[On::Root, On::Child],
-            _ => &[On::Root],
+        let alphabet = match flaw {
+            Flaw::ConsentToAnything | Flaw::ConsentTwice => asking(),
+            Flaw::OrphansLive => core(&[On::Root, On::Child]),
+            _ => core(&[On::Root]),
         };
-        let alphabet = core(tasks);
-        let found = (1..=5).find_map(|length| Search::new(&alphabet, Some(flaw)).run(length).err());
+        let found = (1..=6).find_map(|length| Search::new(&alphabet, Some(flaw)).run(length).err());
         println!("{flaw:?}:\n{}", found.unwrap());
     }
 }

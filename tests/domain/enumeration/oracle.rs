@@ -32,10 +32,14 @@ pub(super) enum Flaw {
     TwoTokens,
     /// A task that waits for its owner gives out steps.
     WaitingStepsOn,
+    /// Consent to one call of a step is consent to another.
+    ConsentToAnything,
+    /// Consent is used again, by a retry.
+    ConsentTwice,
 }
 
 impl Flaw {
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 12] = [
         Self::BareTwinHolds,
         Self::FreshTwice,
         Self::DeadlineIgnored,
@@ -46,6 +50,8 @@ impl Flaw {
         Self::UnknownRetried,
         Self::TwoTokens,
         Self::WaitingStepsOn,
+        Self::ConsentToAnything,
+        Self::ConsentTwice,
     ];
 }
 
@@ -56,13 +62,20 @@ pub(super) type Prediction = (Expected, Vec<Happened>);
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Oracle {
     pub(super) now: u64,
+    /// Requests for consent in a row that came to nothing.
+    pub(super) setbacks: u32,
+    /// When the owner's next request may be made.
+    pub(super) not_before: u64,
     pub(super) tasks: [Facts; 3],
 }
 
 impl Oracle {
     pub(super) fn of(history: &History, flaw: Option<Flaw>) -> Self {
+        let (setbacks, not_before) = history.pause();
         Self {
             now: history.now,
+            setbacks,
+            not_before,
             tasks: On::ALL.map(|on| history.facts(on, flaw)),
         }
     }
@@ -79,6 +92,7 @@ impl Oracle {
                 let nth = self.token(on, token)?;
                 self.check(on, nth, (by, with), flaw)
             }
+            Command::Decide(by, on, verdict, same) => self.decide(on, by, (verdict, same))?,
             Command::End(by, on, how) => self.end(on, by, how),
             Command::Finish(by, on, how, shown) => self.finish(on, (by, shown), how),
             Command::Issue(by, on, which) => {
@@ -155,7 +169,7 @@ impl Oracle {
         let ending = match how {
             LegEnding::Task(ending) => ending,
             LegEnding::Yielded => {
-                let answer = Answer::State(running(task));
+                let answer = Answer::State(self.running(on));
                 return (Expected::Only(answer), self.leg_over(on));
             }
         };
@@ -205,6 +219,10 @@ impl Oracle {
         }
     }
 
+    fn running(&self, on: On) -> TaskState {
+        state_of(self.task(on).waits || self.waits_for_person(on, None))
+    }
+
     fn cancelled(&self, on: On) -> Prediction {
         if let Some((_, was)) = self.task(on).end {
             return state(was);
@@ -238,12 +256,16 @@ impl Oracle {
                 happened.extend(cancelled);
                 expected
             }
-            Want::Query => Expected::Only(Answer::State(shown(task))),
+            Want::Query => {
+                let state = task.end.map_or_else(|| self.running(on), |(_, how)| how);
+                Expected::Only(Answer::State(state))
+            }
             Want::Update => {
                 if task.waits {
                     happened.push(Happened::Answered(on));
                 }
-                Expected::Only(Answer::State(TaskState::Working))
+                let waits = self.waits_for_person(on, None);
+                Expected::Only(Answer::State(state_of(waits)))
             }
         };
         (expected, happened)
@@ -254,7 +276,7 @@ pub(super) fn performs(by: Hand, flaw: Option<Flaw>) -> bool {
     match by {
         Hand::Second | Hand::Worker => true,
         Hand::Bare => flaw == Some(Flaw::BareTwinHolds),
-        Hand::Owner | Hand::Server | Hand::Tool => false,
+        Hand::Approver | Hand::BareApprover | Hand::Owner | Hand::Server | Hand::Tool => false,
     }
 }
 
@@ -283,16 +305,12 @@ fn state(state: TaskState) -> Prediction {
     (Expected::Only(Answer::State(state)), Vec::new())
 }
 
-fn running(task: &Facts) -> TaskState {
-    if task.waits {
+fn state_of(waits: bool) -> TaskState {
+    if waits {
         TaskState::InputRequired
     } else {
         TaskState::Working
     }
-}
-
-fn shown(task: &Facts) -> TaskState {
-    task.end.map_or_else(|| running(task), |(_, how)| how)
 }
 
 fn ended(how: Ending) -> TaskState {

@@ -2,10 +2,12 @@
 
 use super::alphabet::{Command, Hand, On, Path, Shown, Want, With};
 use super::answer::Answer;
+use super::consents::is_sensitive;
 use super::history::Issued;
 use super::rows::{Store, View, World};
 use crate::fixture::{
-    PRINCIPAL, call, id, owner, permit, present, second_worker, server, tool, twin, worker,
+    PRINCIPAL, call, evidence, id, owner, permit, present, second_worker, server, tool, twin,
+    worker,
 };
 use handfast::domain::claims::TokenClaims;
 use handfast::domain::decide::check::{self, OwnerChecked, StepChecked};
@@ -16,6 +18,7 @@ use handfast::domain::decide::step::{self, AskStep, StepAsked};
 use handfast::domain::decide::{Presented, end, input};
 use handfast::domain::denial::Reason;
 use handfast::domain::evidence::{Assurance, Evidence, Required};
+use handfast::domain::grant::ToolCall;
 use handfast::domain::id::{Digest, Fence, Jti, LegNumber, StepNumber};
 use handfast::domain::lineage::{Lineage, Now, Transition, Writes};
 use handfast::domain::role::{
@@ -34,7 +37,7 @@ pub(super) struct Done {
 }
 
 impl Done {
-    fn with(answer: Answer, writes: Vec<Writes>) -> Self {
+    pub(super) fn with(answer: Answer, writes: Vec<Writes>) -> Self {
         Self {
             answer,
             writes,
@@ -45,12 +48,14 @@ impl Done {
 
 /// The hands' evidence, made once.
 #[derive(Debug)]
-pub(super) struct Hands([(Hand, Evidence); 6]);
+pub(super) struct Hands([(Hand, Evidence); 8]);
 
 impl Hands {
     pub(super) fn new() -> Self {
         Self([
+            (Hand::Approver, evidence("approver", 107, 50)),
             (Hand::Bare, twin()),
+            (Hand::BareApprover, evidence("approver", 108, 51)),
             (Hand::Owner, owner()),
             (Hand::Second, second_worker()),
             (Hand::Server, server()),
@@ -59,7 +64,7 @@ impl Hands {
         ])
     }
 
-    fn of(&self, hand: Hand) -> &Evidence {
+    pub(super) fn of(&self, hand: Hand) -> &Evidence {
         let found = self.0.iter().find(|(whose, _)| *whose == hand);
         &found.unwrap().1
     }
@@ -74,7 +79,7 @@ pub(super) struct Moment<'a> {
 }
 
 impl Moment<'_> {
-    fn now(&self) -> Now<'_> {
+    pub(super) fn now(&self) -> Now<'_> {
         Now {
             time: self.world.time,
             epoch: self.world.epoch,
@@ -83,7 +88,7 @@ impl Moment<'_> {
     }
 
     /// The rows that a command about this step and token reads.
-    fn rows(&self, on: On, step: StepNumber, fence: Option<Fence>) -> Lineage {
+    pub(super) fn rows(&self, on: On, step: StepNumber, fence: Option<Fence>) -> Lineage {
         let mut steps = self.store.steps(self.world, on);
         let mut records = self.store.records(self.world, on);
         Lineage {
@@ -93,7 +98,7 @@ impl Moment<'_> {
         }
     }
 
-    fn known(&self, on: On) -> Result<&Task, Reason> {
+    pub(super) fn known(&self, on: On) -> Result<&Task, Reason> {
         self.views[on.index()].seen.known(&self.now())
     }
 
@@ -105,6 +110,9 @@ impl Moment<'_> {
             Command::End(by, on, how) => self.end(on, by, how),
             Command::Finish(by, on, how, shown) => self.finish(on, (by, shown), how),
             Command::Issue(_, on, _) => self.issue(on, named.issued.as_ref().unwrap()),
+            Command::Decide(by, on, verdict, same) => {
+                self.decide(on, (by, named.request), (verdict, same))
+            }
             Command::Lose(on) => Ok(self.lose(on)),
             Command::Report(by, on, _, outcome) => self.report(on, named.nth, by, outcome),
             Command::Require(by, on, shown) => self.require(on, by, shown),
@@ -152,13 +160,17 @@ impl Moment<'_> {
         let ask = AskStep {
             leg: LegNumber(task.legs.0.max(1)),
             number,
-            call: call(wanted.arguments),
+            call: called(wanted.arguments),
             idempotency_key: Digest(key),
             request: Digest(request),
             jti: Jti([u8::try_from(task.fence.0).unwrap(); 16]),
         };
         let rows = self.rows(on, number, None);
-        let issued = step::issue(&rows, &held, &ask, &permit(), &self.now())?;
+        let issued = if is_sensitive(wanted.arguments) {
+            self.with_consent(rows, on, &held, (&ask, wanted))?
+        } else {
+            step::issue(&rows, &held, &ask, &permit(), &self.now())?
+        };
         Ok(match issued.effect {
             StepAsked::Issue { claims, .. } => {
                 let retry = claims.operation.name() == "retry";
@@ -169,18 +181,19 @@ impl Moment<'_> {
                 }
             }
             StepAsked::Repeat(state) => Done::with(Answer::Outcome(state), vec![issued.writes]),
-            StepAsked::Pending { .. } => {
-                Done::with(Answer::Refused("pending_approval"), vec![issued.writes])
-            }
+            StepAsked::Pending { .. } => Done::with(Answer::Pending, vec![issued.writes]),
         })
     }
 
     fn check(&self, on: On, nth: usize, (by, with): (Hand, With)) -> Result<Done, Reason> {
         let mut token = present(self.store.token(self.world, on, nth).clone());
-        let arguments = token.claims.arguments.unwrap().0[0];
         let arguments = match with {
-            With::OtherCall => arguments + 10,
-            With::OtherKey | With::Right => arguments,
+            With::OtherCall => Digest([0; 32]),
+            With::OtherKey | With::Right => token.claims.arguments.unwrap(),
+        };
+        let call = ToolCall {
+            arguments,
+            ..called(1)
         };
         if with == With::OtherKey {
             token.certificate = Digest([0; 32]);
@@ -189,7 +202,7 @@ impl Moment<'_> {
         let rows = self.rows(on, step, Some(token.claims.fence));
         let held = self.audience(&token, by)?;
         let context = (&permit(), &self.now());
-        let checked = check::step(&rows, &held, &token, &call(arguments), context)?;
+        let checked = check::step(&rows, &held, &token, &call, context)?;
         let answer = match checked.effect {
             StepChecked::Fresh(_) => Answer::Fresh,
             StepChecked::Repeat(state) => Answer::Outcome(state),
@@ -321,6 +334,8 @@ impl Moment<'_> {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Named {
     pub(super) nth: usize,
+    /// The step that the task's newest request for consent is about.
+    pub(super) request: StepNumber,
     pub(super) issued: Option<Issued>,
 }
 
@@ -335,4 +350,12 @@ fn fence(task: &Task, shown: Shown) -> Option<Fence> {
 
 fn state(transition: Transition<handfast::domain::task::TaskState>) -> Done {
     Done::with(Answer::State(transition.effect), vec![transition.writes])
+}
+
+/// The call with these arguments, which are a number.
+pub(super) fn called(arguments: u8) -> ToolCall {
+    ToolCall {
+        arguments: handfast::canonical::sha256(arguments.to_string().as_bytes()),
+        ..call(0)
+    }
 }

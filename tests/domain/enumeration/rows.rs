@@ -3,8 +3,9 @@
 
 use super::alphabet::On;
 use crate::fixture::{START, task};
+use handfast::domain::approval::{Account, Approval};
 use handfast::domain::claims::TokenClaims;
-use handfast::domain::id::{Digest, Epoch, TaskId};
+use handfast::domain::id::{Digest, Epoch, Fence, StepNumber, TaskId};
 use handfast::domain::limits::Limits;
 use handfast::domain::lineage::{Lineage, Writes};
 use handfast::domain::step::{Step, TokenRecord};
@@ -56,6 +57,8 @@ type LineMark = (u32, Option<u32>, Time);
 type TaskMark = (u64, u32, u8, u32, Option<u64>, u64);
 type StepMark = (u32, u64, u8);
 
+type ApprovalMark = ([u8; 12], Time, Option<Fence>);
+
 /// Every row and token that any sequence made.
 #[derive(Debug)]
 pub(super) struct Store {
@@ -63,6 +66,8 @@ pub(super) struct Store {
     steps: Kept<Step, StepMark>,
     records: Kept<TokenRecord, (u64, bool)>,
     tokens: Kept<TokenClaims, (u64, u64)>,
+    approvals: Kept<Approval, ApprovalMark>,
+    accounts: Kept<Account, (u32, Time)>,
     ends: RefCell<HashMap<LineMark, End>>,
     pub(super) limits: Limits,
 }
@@ -75,6 +80,10 @@ pub(super) struct World {
     tasks: [u32; 3],
     steps: Vec<(On, u32)>,
     records: Vec<(On, u32)>,
+    /// Of each step the newest request for consent.
+    approvals: Vec<(On, u32)>,
+    /// What the owner of all tasks has asked of people.
+    account: Option<u32>,
     /// Every step token, in the order of issue within its task.
     tokens: [Vec<u32>; 3],
 }
@@ -90,6 +99,7 @@ impl World {
         self.tasks[index] == other.tasks[index]
             && own(&self.steps) == own(&other.steps)
             && own(&self.records) == own(&other.records)
+            && own(&self.approvals) == own(&other.approvals)
             && self.tokens[index] == other.tokens[index]
     }
 }
@@ -127,6 +137,8 @@ impl Store {
             steps: Kept::new(),
             records: Kept::new(),
             tokens: Kept::new(),
+            approvals: Kept::new(),
+            accounts: Kept::new(),
             ends: RefCell::default(),
             limits,
         }
@@ -140,6 +152,8 @@ impl Store {
             tasks: On::ALL.map(|on| self.keep_task(first_row(on))),
             steps: Vec::new(),
             records: Vec::new(),
+            approvals: Vec::new(),
+            account: None,
             tokens: [const { Vec::new() }; 3],
         }
     }
@@ -177,6 +191,27 @@ impl Store {
     pub(super) fn steps<'a>(&'a self, world: &'a World, on: On) -> impl Iterator<Item = &'a Step> {
         let own = world.steps.iter().filter(move |(task, _)| *task == on);
         own.map(|(_, number)| self.steps.value(*number))
+    }
+
+    /// The request for consent to a step.
+    pub(super) fn approval(&self, world: &World, on: On, step: StepNumber) -> Option<&Approval> {
+        let own = world.approvals.iter().filter(|(task, _)| *task == on);
+        let mut own = own.map(|(_, number)| self.approvals.value(*number));
+        own.find(|row| row.id.step == step)
+    }
+
+    /// What the owner has asked of people, and the tasks of what is open.
+    pub(super) fn account(&self, world: &World) -> (Option<Account>, Vec<Task>) {
+        let account = world
+            .account
+            .map(|number| self.accounts.value(number).clone());
+        let open = account.iter().flat_map(|account| &account.open);
+        let owing = open.filter_map(|id| {
+            let mut tasks = On::ALL.into_iter().map(|on| self.task(world, on));
+            tasks.find(|task| task.id == id.task).cloned()
+        });
+        let owing = owing.collect();
+        (account, owing)
     }
 
     pub(super) fn view(&self, world: &World, on: On) -> View {
@@ -218,6 +253,20 @@ impl Store {
             next.steps.push((on, kept));
             next.steps
                 .sort_by_key(|(task, row)| (*task, self.steps.value(*row).number));
+        }
+        if let Some(approval) = writes.approval {
+            let step = approval.id.step;
+            let mark = (approval.id.serial, approval.opened_at, approval.used_by);
+            let kept = self.approvals.keep(approval, mark);
+            let of = |row: u32| self.approvals.value(row).id.step;
+            next.approvals
+                .retain(|(task, row)| (*task, of(*row)) != (on, step));
+            next.approvals.push((on, kept));
+            next.approvals.sort_by_key(|(task, row)| (*task, of(*row)));
+        }
+        if let Some(account) = writes.account {
+            let mark = (account.setbacks, account.not_before);
+            next.account = Some(self.accounts.keep(account, mark));
         }
         for record in writes.records {
             let fence = record.fence;

@@ -1,14 +1,15 @@
 //! Breadth first over every sequence of commands, each state of both sides expanded once.
 
 use super::alphabet::{Command, On, Token};
+use super::consents::{DECIDE_BY, PAUSE, USE_WITHIN};
 use super::diagram::Changes;
 use super::history::{Happened, History};
 use super::invariants::{Deed, broken};
 use super::oracle::{Flaw, Oracle, Prediction};
 use super::real::{Done, Hands, Moment, Named};
 use super::rows::{Store, World};
-use crate::fixture::limits;
-use handfast::domain::id::Epoch;
+use handfast::domain::id::{Epoch, StepNumber};
+use handfast::domain::limits::Limits;
 use std::collections::HashMap;
 use std::fmt;
 use std::time::Duration;
@@ -76,7 +77,12 @@ impl<'a> Search<'a> {
             draws: None,
             changes: Changes::default(),
             hands: Hands::new(),
-            store: Store::new(limits()),
+            store: Store::new(Limits {
+                decide_by: Duration::from_millis(DECIDE_BY),
+                use_within: Duration::from_millis(USE_WITHIN),
+                approval_pause: Duration::from_millis(PAUSE),
+                ..Limits::default()
+            }),
             seen: HashMap::new(),
             covered: Covered::default(),
         }
@@ -279,6 +285,15 @@ impl Oracle {
             Command::Issue(by, on, which) => self.wanted(on, by, which),
             _ => None,
         };
-        Named { nth, issued }
+        let request = match command {
+            Command::Decide(_, on, ..) => self.task(on).requests.last().map(|it| it.step),
+            _ => None,
+        };
+        let request = StepNumber(request.unwrap_or_default());
+        Named {
+            nth,
+            request,
+            issued,
+        }
     }
 }

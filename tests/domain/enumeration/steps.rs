@@ -2,6 +2,7 @@
 
 use super::alphabet::{Hand, On, Which, With};
 use super::answer::{Answer, Expected};
+use super::consents::is_sensitive;
 use super::history::{Happened, Issued, TokenFacts};
 use super::oracle::{Flaw, Oracle, Prediction, name, performs, refused, unknown, unless};
 use handfast::domain::decide::report::Outcome;
@@ -13,7 +14,7 @@ impl Oracle {
         let tokens = &self.task(on).tokens;
         let last = tokens.iter().map(|token| token.issued.step).max();
         let step = match which {
-            Which::Next => last.unwrap_or_default() + 1,
+            Which::Next | Which::Sensitive | Which::SensitiveOther => last.unwrap_or_default() + 1,
             Which::Gap => last.unwrap_or_default() + 2,
             Which::Again | Which::Altered | Which::Anew => last?,
             Which::Earlier => last?.checked_sub(1).filter(|step| *step > 0)?,
@@ -23,14 +24,23 @@ impl Oracle {
         Some(Issued {
             by,
             step,
-            arguments: if which == Which::Altered {
-                3 - arguments
-            } else {
-                arguments
+            arguments: match which {
+                Which::Altered => {
+                    if arguments == 1 {
+                        2
+                    } else {
+                        1
+                    }
+                }
+                Which::Sensitive => 2,
+                Which::SensitiveOther => 3,
+                Which::Again | Which::Anew | Which::Earlier | Which::Gap | Which::Next => arguments,
             },
             request: match which {
                 Which::Again | Which::Gap | Which::Next => request,
                 Which::Altered | Which::Anew | Which::Earlier => request + 1,
+                Which::Sensitive => 70,
+                Which::SensitiveOther => 80,
             },
         })
     }
@@ -77,7 +87,14 @@ impl Oracle {
             _ => {}
         }
         objections.extend(busy(tokens, ask.step));
-        if task.waits && flaw != Some(Flaw::WaitingStepsOn) {
+        if is_sensitive(ask.arguments) {
+            if !objections.is_empty() {
+                return unless(objections, Answer::Pending, Vec::new());
+            }
+            return self.consent(on, (ask, retry), flaw);
+        }
+        let waits = task.waits || self.waits_for_person(on, None);
+        if waits && flaw != Some(Flaw::WaitingStepsOn) {
             objections.push("input_required");
         }
         let answer = Answer::Token { retry };
@@ -148,7 +165,7 @@ impl Oracle {
     }
 }
 
-fn newest(tokens: &[TokenFacts], step: u32) -> Option<&TokenFacts> {
+pub(super) fn newest(tokens: &[TokenFacts], step: u32) -> Option<&TokenFacts> {
     tokens.iter().rev().find(|it| it.issued.step == step)
 }
 
@@ -158,7 +175,7 @@ pub(super) fn last_tokens(tokens: &[TokenFacts]) -> impl Iterator<Item = &TokenF
     tokens.iter().filter(newer)
 }
 
-fn same_request(before: Option<&TokenFacts>, ask: &Issued) -> bool {
+pub(super) fn same_request(before: Option<&TokenFacts>, ask: &Issued) -> bool {
     before.is_some_and(|token| (token.issued.by, token.issued.request) == (ask.by, ask.request))
 }
 
