@@ -1,6 +1,6 @@
 //! SPIFFE Broker API: the standard way to ask who a process is, and the default.
 
-use super::directory::{DirectoryConfig, is_transport, refusal, unavailable};
+use super::directory::DirectoryConfig;
 use crate::domain::id::SpiffeId;
 use crate::service::ports::{BoxFuture, DirectoryError, ProcessDirectory};
 use spiffe::broker_api::SecurityHeader;
@@ -32,20 +32,8 @@ impl BrokerDirectory {
     }
 
     async fn ask(&self, pid: i32) -> Result<Vec<SpiffeId>, DirectoryError> {
-        if pid <= 0 {
-            return Err(unavailable("process is not in this PID namespace"));
-        }
-        let answer = tokio::time::timeout(self.config.deadline, async {
-            match self.fetch(pid).await {
-                Err(status) if is_transport(&status) => self.fetch(pid).await,
-                answer => answer,
-            }
-        });
-        let mut svids = match answer.await {
-            Ok(Ok(answer)) => answer.svids,
-            Ok(Err(status)) => return Err(refusal(&status)),
-            Err(_elapsed) => return Err(unavailable("deadline exceeded")),
-        };
+        let answer = self.config.answer(pid, || self.fetch(pid)).await?;
+        let mut svids = answer.svids;
         // Only the names are wanted: the answer over this channel is the evidence, the tokens are
         // credentials.
         for svid in &mut svids {

@@ -41,6 +41,31 @@ impl DirectoryConfig {
         }
     }
 
+    /// Asks about a process, and once more where the call failed below gRPC: all within the deadline.
+    pub(super) async fn answer<T, F>(
+        &self,
+        pid: i32,
+        fetch: impl Fn() -> F,
+    ) -> Result<T, DirectoryError>
+    where
+        F: Future<Output = Result<T, Status>>,
+    {
+        if pid <= 0 {
+            return Err(unavailable("process is not in this PID namespace"));
+        }
+        let answer = tokio::time::timeout(self.deadline, async {
+            match fetch().await {
+                Err(status) if is_transport(&status) => fetch().await,
+                answer => answer,
+            }
+        });
+        match answer.await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(status)) => Err(refusal(&status)),
+            Err(_elapsed) => Err(unavailable("deadline exceeded")),
+        }
+    }
+
     /// Checks the names in an answer: none is [`DirectoryError::NotEntitled`], a bad one spoils
     /// them all.
     pub(super) fn identities(
@@ -111,7 +136,7 @@ pub(super) fn unavailable(reason: &str) -> DirectoryError {
 }
 
 /// Whether the call failed below gRPC, so that SPIRE may not have seen it: it may be made again.
-pub(super) fn is_transport(status: &Status) -> bool {
+fn is_transport(status: &Status) -> bool {
     std::error::Error::source(status).is_some()
 }
 
@@ -125,7 +150,7 @@ const DENIES_THE_ASKER: [&str; 3] = [
 
 /// Reads a failed call. `PermissionDenied` is SPIRE's "no", unless it means this agent and not the
 /// process.
-pub(super) fn refusal(status: &Status) -> DirectoryError {
+fn refusal(status: &Status) -> DirectoryError {
     let message = status.message();
     let denies_the_asker = DENIES_THE_ASKER.iter().any(|text| message.contains(text));
     if status.code() == Code::PermissionDenied && !denies_the_asker {

@@ -9,13 +9,14 @@ use super::pb::broker::{
 };
 use super::process::Pinned;
 use super::registry::{Issued, Registry, State};
-use super::workload_api::{asked_for, by_domain, require_audience, require_header, sign};
+use super::workload_api::{
+    Answers, Bundle, asked_for, bundles, require_audience, require_header, sign,
+};
 use crate::domain::id::SpiffeId;
 use prost::Message as _;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
@@ -35,8 +36,6 @@ pub(super) struct BrokerApi {
     pub(super) registry: Arc<Registry>,
     pub(super) jwt_ttl: Duration,
 }
-
-type Answers<T> = ReceiverStream<Result<T, Status>>;
 
 #[tonic::async_trait]
 impl Api for BrokerApi {
@@ -78,15 +77,12 @@ impl Api for BrokerApi {
     ) -> Result<Response<Self::SubscribeToX509BundlesStream>, Status> {
         let broker = broker(&request)?;
         let workload = referenced(request.into_inner().reference)?;
-        Ok(Response::new(self.registry.follow(
-            move |registry, state| {
-                entitled(issued_to(state, &broker, &workload)?)?;
-                Ok(SubscribeToX509BundlesResponse {
-                    crl: Vec::new(),
-                    bundles: by_domain(registry, registry.authority.bundle().to_vec()),
-                })
-            },
-        )))
+        let answer = |bundles| SubscribeToX509BundlesResponse {
+            crl: Vec::new(),
+            bundles,
+        };
+        let entitled = move |state: &State| entitled(issued_to(state, &broker, &workload)?);
+        Ok(bundles(&self.registry, entitled, Bundle::X509, answer))
     }
 
     async fn fetch_jwtsvid(
@@ -121,14 +117,9 @@ impl Api for BrokerApi {
     ) -> Result<Response<Self::SubscribeToJWTBundlesStream>, Status> {
         let broker = broker(&request)?;
         let workload = referenced(request.into_inner().reference)?;
-        Ok(Response::new(self.registry.follow(
-            move |registry, state| {
-                entitled(issued_to(state, &broker, &workload)?)?;
-                Ok(SubscribeToJwtBundlesResponse {
-                    bundles: by_domain(registry, registry.authority.jwt.bundle()),
-                })
-            },
-        )))
+        let answer = |bundles| SubscribeToJwtBundlesResponse { bundles };
+        let entitled = move |state: &State| entitled(issued_to(state, &broker, &workload)?);
+        Ok(bundles(&self.registry, entitled, Bundle::Jwt, answer))
     }
 }
 

@@ -26,7 +26,8 @@ pub(super) struct WorkloadApi {
     pub(super) jwt_ttl: Duration,
 }
 
-type Answers<T> = ReceiverStream<Result<T, Status>>;
+/// A stream of answers, of either API.
+pub(super) type Answers<T> = ReceiverStream<Result<T, Status>>;
 
 #[tonic::async_trait]
 impl SpiffeWorkloadApi for WorkloadApi {
@@ -65,15 +66,12 @@ impl SpiffeWorkloadApi for WorkloadApi {
         request: Request<X509BundlesRequest>,
     ) -> Result<Response<Self::FetchX509BundlesStream>, Status> {
         let caller = caller(&request)?;
-        Ok(Response::new(self.registry.follow(
-            move |registry, state| {
-                entitled(state, &caller)?;
-                Ok(X509BundlesResponse {
-                    crl: Vec::new(),
-                    bundles: by_domain(registry, registry.authority.bundle().to_vec()),
-                })
-            },
-        )))
+        let answer = |bundles| X509BundlesResponse {
+            crl: Vec::new(),
+            bundles,
+        };
+        let entitled = move |state: &State| entitled(state, &caller);
+        Ok(bundles(&self.registry, entitled, Bundle::X509, answer))
     }
 
     async fn fetch_jwtsvid(
@@ -105,14 +103,9 @@ impl SpiffeWorkloadApi for WorkloadApi {
         request: Request<JwtBundlesRequest>,
     ) -> Result<Response<Self::FetchJWTBundlesStream>, Status> {
         let caller = caller(&request)?;
-        Ok(Response::new(self.registry.follow(
-            move |registry, state| {
-                entitled(state, &caller)?;
-                Ok(JwtBundlesResponse {
-                    bundles: by_domain(registry, registry.authority.jwt.bundle()),
-                })
-            },
-        )))
+        let answer = |bundles| JwtBundlesResponse { bundles };
+        let entitled = move |state: &State| entitled(state, &caller);
+        Ok(bundles(&self.registry, entitled, Bundle::Jwt, answer))
     }
 
     async fn validate_jwtsvid(
@@ -209,8 +202,33 @@ pub(super) fn sign(
         .map_err(|error| Status::internal(error.to_string()))
 }
 
-pub(super) fn by_domain(registry: &Registry, bundle: Vec<u8>) -> HashMap<String, Vec<u8>> {
-    HashMap::from([(registry.authority.trust_domain.id_string(), bundle)])
+/// Which of the trust domain's bundles.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Bundle {
+    Jwt,
+    X509,
+}
+
+/// Streams bundles by trust domain while the caller is entitled to any identity.
+pub(super) fn bundles<T>(
+    registry: &Arc<Registry>,
+    entitled: impl Fn(&State) -> Result<Vec<Issued>, Status> + Send + 'static,
+    bundle: Bundle,
+    answer: impl Fn(HashMap<String, Vec<u8>>) -> T + Send + 'static,
+) -> Response<Answers<T>>
+where
+    T: Clone + PartialEq + Send + Sync + 'static,
+{
+    Response::new(registry.follow(move |registry, state| {
+        entitled(state)?;
+        let authority = &registry.authority;
+        let bundle = match bundle {
+            Bundle::Jwt => authority.jwt.bundle(),
+            Bundle::X509 => authority.bundle().to_vec(),
+        };
+        let domain = authority.trust_domain.id_string();
+        Ok(answer(HashMap::from([(domain, bundle)])))
+    }))
 }
 
 fn fields(claims: serde_json::Map<String, serde_json::Value>) -> prost_types::Struct {
