@@ -123,6 +123,8 @@ limits! {
     approval_text_bytes: usize = 16 * 1024,
     /// Requests for approval of one owner that are open at a time.
     approvals_per_owner: usize = 16,
+    /// Tasks of one owner (its workload, its principal, or both) that have not ended.
+    tasks_per_owner: u64 = 10_000,
     /// Bytes of an issuer's JWK set.
     jwks_bytes: u64 = 64 * 1024,
     /// Open `Watch` streams.

@@ -162,6 +162,7 @@ impl Config {
             approval_text_bytes: self.limits.approval_text_bytes,
             approvals_per_owner: self.limits.approvals_per_owner,
             revoked_ids_max: self.limits.revoked_ids,
+            tasks_per_owner: self.limits.tasks_per_owner,
         }
     }
 

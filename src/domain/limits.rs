@@ -45,6 +45,9 @@ pub struct Limits {
     pub approvals_per_owner: usize,
     /// The most SPIFFE IDs that are revoked, or were within the life of a task.
     pub revoked_ids_max: usize,
+    /// The most tasks of one owner that have not ended. One that its clock has ended counts until that is
+    /// written, for about a second.
+    pub tasks_per_owner: u64,
 }
 
 impl Default for Limits {
@@ -70,6 +73,7 @@ impl Default for Limits {
             approval_text_bytes: 16 * 1024,
             approvals_per_owner: 16,
             revoked_ids_max: 1_024,
+            tasks_per_owner: 10_000,
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use super::approval::{Account, Approval};
 use super::grant::{Grant, ToolCall};
-use super::id::{Digest, Epoch, Fence, Jti, NameHash, SpiffeId, StepNumber, TaskId, Thumbprint};
+use super::id::{
+    Digest, Epoch, Fence, Jti, NameHash, PrincipalHash, SpiffeId, StepNumber, TaskId, Thumbprint,
+};
 use super::revocation::{Ending, Revocations};
 use super::role::Role;
 use super::step::{Step, TokenRecord};
@@ -43,6 +45,15 @@ pub struct Load {
     pub approval: Option<StepNumber>,
     /// Whether to read what the task's owner has asked of people.
     pub account: bool,
+    /// The owner of a task that is about to be made: read how many it has.
+    pub tasks_of: Option<NewOwner>,
+}
+
+/// Who owns a task that is about to be made: the workload of its create terms, if there are any, and this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewOwner {
+    /// The principal that the server vouches for.
+    pub principal: Option<PrincipalHash>,
 }
 
 impl Load {
@@ -56,6 +67,7 @@ impl Load {
             name: None,
             approval: None,
             account: false,
+            tasks_of: None,
         }
     }
 }
@@ -81,6 +93,8 @@ pub struct Lineage {
     pub approval: Option<Approval>,
     /// What the task's owner has asked of people.
     pub account: Option<Account>,
+    /// How many tasks of the owner asked for have not ended, as written.
+    pub owner_tasks: u64,
     /// The tasks of the requests that the account calls open.
     pub owing: Vec<Task>,
     /// What is revoked: read by every decision, so that no commit overtakes a revocation.

@@ -16,6 +16,13 @@ impl Time {
         Self(self.0.saturating_add(ms))
     }
 
+    /// This time less a duration; `None` before 1970.
+    #[must_use]
+    pub fn before(self, duration: Duration) -> Option<Self> {
+        let ms = u64::try_from(duration.as_millis()).ok()?;
+        self.0.checked_sub(ms).map(Self)
+    }
+
     /// How long ago `earlier` was; zero if it is in the future.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {

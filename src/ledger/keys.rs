@@ -26,6 +26,9 @@ const AUDIT: u8 = 7;
 const REQUEST_OF: u8 = 8;
 const UNUSED: u8 = 9;
 const NAME_OF: u8 = 10;
+const LIVE: u8 = 11;
+const LIVE_OF: u8 = 12;
+const ENDED: u8 = 13;
 const ENDING: u8 = 14;
 const APPROVAL: u8 = 20;
 const OPEN_APPROVAL: u8 = 21;
@@ -95,13 +98,23 @@ pub(super) fn open_approval_id(key: &[u8]) -> Option<ApprovalId> {
     Some(ApprovalId::from_bytes(bytes))
 }
 
-/// What an owner has asked of people: its principal, or zeros, and then its workload, if it has one.
+/// What an owner has asked of people.
 pub(super) fn account(owner: &Owner) -> Vec<u8> {
+    of_owner(ACCOUNT, owner)
+}
+
+/// How many tasks of an owner have not ended.
+pub(super) fn live_of(owner: &Owner) -> Vec<u8> {
+    of_owner(LIVE_OF, owner)
+}
+
+/// An owner's: its principal, or zeros, and then its workload, if it has one.
+fn of_owner(kind: u8, owner: &Owner) -> Vec<u8> {
     let principal = owner.principal.unwrap_or(Digest([0; 32]));
     let workload = owner.workload.as_ref();
     let workload = workload.map(|role| role.spiffe_id.to_string());
     key(
-        ACCOUNT,
+        kind,
         &[&principal.0, workload.unwrap_or_default().as_bytes()],
     )
 }
@@ -121,14 +134,33 @@ pub(super) fn unused(ends: Time, id: TaskId) -> Vec<u8> {
     key(UNUSED, &[&ends.0.to_be_bytes(), &id.0])
 }
 
+/// Lists a task that has not ended, as written.
+pub(super) fn live(id: TaskId) -> Vec<u8> {
+    key(LIVE, &[&id.0])
+}
+
+/// Orders ended tasks by their end.
+pub(super) fn ended(at: Time, id: TaskId) -> Vec<u8> {
+    key(ENDED, &[&at.0.to_be_bytes(), &id.0])
+}
+
 /// Every task row after this task, or every one.
 pub(super) fn tasks_after(after: Option<TaskId>) -> (Vec<u8>, Vec<u8>) {
+    after_task(TASK, after)
+}
+
+/// The list of tasks that have not ended, after this task or from the first.
+pub(super) fn live_after(after: Option<TaskId>) -> (Vec<u8>, Vec<u8>) {
+    after_task(LIVE, after)
+}
+
+fn after_task(kind: u8, after: Option<TaskId>) -> (Vec<u8>, Vec<u8>) {
     let from = match after {
         // The least key that is greater than the task's own.
-        Some(id) => key(TASK, &[&id.0, &[0]]),
-        None => vec![TASK],
+        Some(id) => key(kind, &[&id.0, &[0]]),
+        None => vec![kind],
     };
-    (from, vec![TASK.saturating_add(1)])
+    (from, vec![kind.saturating_add(1)])
 }
 
 /// Every audit record from this one on.
@@ -158,6 +190,12 @@ pub(super) fn records_of(id: TaskId) -> (Vec<u8>, Vec<u8>) {
     (key(RECORD, &[&id.0]), key(RECORD, &[&id.0, &[0xff; 9]]))
 }
 
+/// Every entry of a task that ended at this time or before.
+pub(super) fn ended_by(at: Time) -> (Vec<u8>, Vec<u8>) {
+    let after = at.0.saturating_add(1);
+    (vec![ENDED], key(ENDED, &[&after.to_be_bytes()]))
+}
+
 /// The ranges that hold a task's steps, token records, requests, names and approvals.
 pub(super) fn belongings(id: TaskId) -> [(Vec<u8>, Vec<u8>); 6] {
     // One byte longer than the longest key of its kind, so nothing of the task sorts after it.
@@ -171,8 +209,13 @@ pub(super) fn audit_number(key: &[u8]) -> Option<RecordNumber> {
     (key.len() == 9).then(|| RecordNumber(u64::from_be_bytes(*bytes)))
 }
 
-/// The task in the key of an entry of unused create terms.
-pub(super) fn unused_task(key: &[u8]) -> Option<TaskId> {
+/// The task in the key of an entry of the tasks that have not ended.
+pub(super) fn live_task(key: &[u8]) -> Option<TaskId> {
+    key.get(1..)?.try_into().ok().map(TaskId)
+}
+
+/// The task in the key of an entry of unused create terms, or of ended tasks.
+pub(super) fn timed_task(key: &[u8]) -> Option<TaskId> {
     key.get(9..)?.try_into().ok().map(TaskId)
 }
 

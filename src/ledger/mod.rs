@@ -313,6 +313,22 @@ impl Ledger for RedbLedger {
         Box::pin(async move { self.read(|table| page(table, after, limit)) })
     }
 
+    fn live_tasks(
+        &self,
+        after: Option<TaskId>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<TaskPage, LedgerError>> {
+        Box::pin(async move { self.read(|table| store::live(table, after, limit)) })
+    }
+
+    fn ended_tasks(
+        &self,
+        by: Time,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<TaskId>, LedgerError>> {
+        Box::pin(async move { self.read(|table| store::ended(table, by, limit)) })
+    }
+
     fn open_approvals(
         &self,
         after: Option<ApprovalId>,

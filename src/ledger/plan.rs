@@ -89,6 +89,7 @@ pub(super) fn of_writes(
     if let Some(task) = task {
         changes.push(put(keys::task(task.id), task.encode()));
         follow_inputs(lineage.task.as_ref(), task, &mut changes);
+        follow_life(table, lineage.task.as_ref(), Some(task), &mut changes)?;
     }
     if let Some(terms) = terms {
         put_terms(table, terms, &mut changes)?;
@@ -185,6 +186,44 @@ fn put_revocations(
     Ok(())
 }
 
+/// Keeps the lists of live and of ended tasks, and what each owner has of them, in step with a task.
+fn follow_life(
+    table: &impl Rows,
+    before: Option<&Task>,
+    after: Option<&Task>,
+    changes: &mut Vec<Change>,
+) -> Result<(), ReadError> {
+    let entry = |task: &Task| {
+        if task.state.is_terminal() {
+            keys::ended(task.ended_at.unwrap_or(task.deadline), task.id)
+        } else {
+            keys::live(task.id)
+        }
+    };
+    let (old, new) = (before.map(entry), after.map(entry));
+    if old != new {
+        changes.extend(old.map(remove));
+        changes.extend(new.map(|key| put(key, Vec::new())));
+    }
+    let is_live = |task: &&Task| !task.state.is_terminal();
+    let (was, is) = (before.filter(is_live), after.filter(is_live));
+    let (Some(task), true) = (was.or(is), was.is_some() != is.is_some()) else {
+        return Ok(());
+    };
+    let key = keys::live_of(&task.owner);
+    let count = read_counter(table, &key)?.unwrap_or_default();
+    let count = if is.is_some() {
+        count.saturating_add(1)
+    } else {
+        count.saturating_sub(1)
+    };
+    changes.push(match count {
+        0 => remove(key),
+        count => put(key, count.to_be_bytes().to_vec()),
+    });
+    Ok(())
+}
+
 /// Puts create terms, and keeps the list of unused ones in step.
 fn put_terms(
     table: &impl Rows,
@@ -210,6 +249,8 @@ fn put_terms(
 /// [`ReadError::Corrupt`] for a row that cannot be read.
 pub(super) fn of_forget(table: &impl Rows, id: TaskId) -> Result<Vec<Change>, ReadError> {
     let mut changes = vec![remove(keys::task(id))];
+    let task: Option<Task> = read(table, &keys::task(id), "task")?;
+    follow_life(table, task.as_ref(), None, &mut changes)?;
     if let Some(terms) = read::<CreateTerms>(table, &keys::terms(id), "create terms")? {
         if terms.used_at.is_none() {
             changes.push(remove(keys::unused(terms.expires_at, id)));
@@ -241,7 +282,7 @@ pub(super) fn of_forget_terms(
     let mut count = 0_usize;
     for entry in table.range(from.as_slice()..to.as_slice())?.take(limit) {
         let (key, _) = entry?;
-        let id = keys::unused_task(key.value())
+        let id = keys::timed_task(key.value())
             .ok_or_else(|| ReadError::Corrupt("list of unused create terms".to_owned()))?;
         // Removed in any case: what no unused terms stand behind would be met again for ever.
         changes.push(remove(key.value().to_vec()));

@@ -4,10 +4,13 @@ use super::keys;
 use super::rows::{self, Row, RowError, wire};
 use crate::domain::approval::Account;
 use crate::domain::id::{Digest, TaskId};
-use crate::domain::lineage::{DEPTH_MAX, Lineage, Load, Locator};
+use crate::domain::lineage::{CreateTerms, DEPTH_MAX, Lineage, Load, Locator, NewOwner};
 use crate::domain::revocation::Revocations;
+use crate::domain::role::Owner;
 use crate::domain::task::Task;
+use crate::domain::time::Time;
 use crate::service::ports::LedgerError;
+use crate::service::ports::ledger::TaskPage;
 use prost::Message;
 use redb::{ReadableTable, StorageError, TableDefinition};
 use std::sync::Arc;
@@ -127,11 +130,21 @@ pub(super) fn lineage(
         .map(|task| read(table, &keys::account(&task.owner), "account"))
         .transpose()?
         .flatten();
+    let terms: Option<CreateTerms> = read(table, &keys::terms(at), "create terms")?;
+    let owner_tasks = load.tasks_of.map(|NewOwner { principal }| {
+        let workload = terms.as_ref().map(|terms| terms.owner.clone());
+        let owner = Owner {
+            workload,
+            principal,
+        };
+        read_counter(table, &keys::live_of(&owner))
+    });
     Ok(Lineage {
         id,
+        owner_tasks: owner_tasks.transpose()?.flatten().unwrap_or_default(),
         ancestors: ancestors(table, task.as_ref())?,
         task,
-        terms: read(table, &keys::terms(at), "create terms")?,
+        terms,
         step: load
             .step
             .map(|number| read(table, &keys::step(at, number), "step"))
@@ -179,6 +192,42 @@ fn ancestors(table: &impl Rows, task: Option<&Task>) -> Result<Vec<Task>, ReadEr
         line.push(ancestor);
     }
     Ok(line)
+}
+
+/// One page of tasks that have not ended; `next` is set where at least one more follows.
+pub(super) fn live(
+    table: &impl Rows,
+    after: Option<TaskId>,
+    limit: usize,
+) -> Result<TaskPage, ReadError> {
+    let (from, to) = keys::live_after(after);
+    let mut tasks: Vec<Task> = Vec::new();
+    for entry in table.range(from.as_slice()..to.as_slice())? {
+        let (key, _) = entry?;
+        if tasks.len() >= limit {
+            let next = tasks.last().map(|task| task.id).or(after);
+            return Ok(TaskPage { tasks, next });
+        }
+        let task = match keys::live_task(key.value()) {
+            Some(id) => read(table, &keys::task(id), "task")?,
+            None => None,
+        };
+        let corrupt = || ReadError::Corrupt("list of live tasks".to_owned());
+        tasks.push(task.ok_or_else(corrupt)?);
+    }
+    Ok(TaskPage { tasks, next: None })
+}
+
+/// Tasks that ended at this time or before, the earliest first.
+pub(super) fn ended(table: &impl Rows, by: Time, limit: usize) -> Result<Vec<TaskId>, ReadError> {
+    let (from, to) = keys::ended_by(by);
+    let entries = table.range(from.as_slice()..to.as_slice())?;
+    let ids = entries.take(limit).map(|entry| {
+        let (key, _) = entry?;
+        let corrupt = || ReadError::Corrupt("list of ended tasks".to_owned());
+        keys::timed_task(key.value()).ok_or_else(corrupt)
+    });
+    ids.collect()
 }
 
 /// The end of the audit chain and the size of the rows, as of some commit.

@@ -114,7 +114,7 @@ impl Continuation {
     pub async fn recover(&self) -> Result<(), Failure> {
         let mut after = None;
         loop {
-            let page = self.ports.ledger.tasks(after, PAGE).await?;
+            let page = self.ports.ledger.live_tasks(after, PAGE).await?;
             for task in page.tasks {
                 let Some(leg) = task.leg else { continue };
                 match self.reopen(&leg.holder).await? {
@@ -240,7 +240,7 @@ impl Continuation {
         };
         let mut after = None;
         loop {
-            let page = self.ports.ledger.tasks(after, PAGE).await?;
+            let page = self.ports.ledger.live_tasks(after, PAGE).await?;
             for task in page.tasks {
                 let seen = self.seen(task.clone(), now).await?;
                 let state = seen.state_at(now);
@@ -254,12 +254,6 @@ impl Continuation {
                         .reached(task.deadline)
                 {
                     self.leases.tell_deadline(task.id);
-                } else if task
-                    .ended_at
-                    .is_some_and(|at| now.reached(at.after(self.settings.limits.retention)))
-                {
-                    let event = self.agent_event("task.forgotten", now, task.id);
-                    self.ports.ledger.forget(task.id, event).await?;
                 }
             }
             after = match page.next {
@@ -268,7 +262,25 @@ impl Continuation {
             };
             tokio::task::yield_now().await;
         }
+        self.forget_tasks(now).await?;
         self.ports.ledger.forget_terms(now, PAGE).await.map(drop)
+    }
+
+    /// Forgets what ended long enough ago.
+    async fn forget_tasks(&self, now: Time) -> Result<(), LedgerError> {
+        let Some(by) = now.before(self.settings.limits.retention) else {
+            return Ok(());
+        };
+        loop {
+            let old = self.ports.ledger.ended_tasks(by, PAGE).await?;
+            for task in &old {
+                let event = self.agent_event("task.forgotten", now, *task);
+                self.ports.ledger.forget(*task, event).await?;
+            }
+            if old.len() < PAGE {
+                return Ok(());
+            }
+        }
     }
 
     /// A task as its whole line, and what is revoked, make it.

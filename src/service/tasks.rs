@@ -10,7 +10,7 @@ use crate::domain::denial::Reason;
 use crate::domain::evidence::Evidence;
 use crate::domain::grant::{Grant, Permission, ToolCall};
 use crate::domain::id::{Fence, PrincipalHash, SpiffeId, TaskId, Thumbprint};
-use crate::domain::lineage::{Load, Locator};
+use crate::domain::lineage::{Load, Locator, NewOwner};
 use crate::domain::policy::{Action, CallFacts};
 use crate::domain::role::{AsServer, Held};
 use crate::domain::task::TaskState;
@@ -143,6 +143,9 @@ impl Continuation {
         Ok((
             Load {
                 name: Some(name),
+                tasks_of: Some(NewOwner {
+                    principal: register.principal,
+                }),
                 ..Load::of(locator)
             },
             register,

@@ -97,6 +97,42 @@ fn a60_owner_call_and_grant_come_from_the_create_token() {
 }
 
 #[test]
+fn one_owners_tasks_have_a_limit() {
+    let world = World::new();
+    let limit = world.limits.tasks_per_owner;
+    let with = |owner_tasks| Lineage {
+        id: Some(TaskId([5; 16])),
+        terms: Some(terms()),
+        owner_tasks,
+        ..Lineage::default()
+    };
+    let register = |lineage: &Lineage| {
+        let ask = registration(&world);
+        create::register(lineage, &ask, &[], &world.now()).map(|made| made.effect.repeat)
+    };
+    assert_eq!(register(&with(limit - 1)), Ok(false));
+    assert_eq!(
+        register(&with(limit)),
+        Err(Reason::Limit("limits.tasks_per_owner"))
+    );
+    // What is there already stays reachable.
+    let used = Lineage {
+        terms: Some(CreateTerms {
+            used_at: Some(world.time),
+            ..terms()
+        }),
+        task: Some(task()),
+        ..with(limit)
+    };
+    let ask = Register {
+        name: task().name,
+        ..registration(&world)
+    };
+    let repeat = create::register(&used, &ask, &[], &world.now()).unwrap();
+    assert!(repeat.effect.repeat);
+}
+
+#[test]
 fn a61_a_name_belongs_to_one_task_and_a_repeat_returns_it() {
     let world = World::new();
     let squatted = Lineage {

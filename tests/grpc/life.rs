@@ -43,6 +43,15 @@ pub(crate) async fn create(world: &World) -> v1::CreateResponse {
 
 /// Creates a task of this owner under this handle, good for payments and wires.
 pub(crate) async fn create_as(world: &World, owner: &str, handle: &str) -> v1::CreateResponse {
+    register(world, owner, handle).await.expect("is permitted")
+}
+
+/// As [`create_as`], with what the server hears.
+pub(crate) async fn register(
+    world: &World,
+    owner: &str,
+    handle: &str,
+) -> Result<v1::CreateResponse, tonic::Status> {
     let permission = |tool: &str| v1::Permission {
         audience: TOOL.to_owned(),
         tool: tool.to_owned(),
@@ -70,7 +79,7 @@ pub(crate) async fn create_as(world: &World, owner: &str, handle: &str) -> v1::C
             ..v1::CreateRequest::default()
         })
         .await;
-    created.expect("is permitted").into_inner()
+    created.map(tonic::Response::into_inner)
 }
 
 pub(crate) async fn start(world: &World, created: &v1::CreateResponse) -> v1::StartResponse {

@@ -16,6 +16,8 @@ mod operator;
 #[cfg(test)]
 mod ports_alike;
 #[cfg(test)]
+mod quota;
+#[cfg(test)]
 mod recorder;
 #[cfg(test)]
 mod world;

@@ -119,6 +119,7 @@ fn rows(load: &Load) -> String {
         ("named", load.name.is_some()),
         ("approval", load.approval.is_some()),
         ("account", load.account),
+        ("tasks_of", load.tasks_of.is_some()),
     ];
     let besides = besides.into_iter().filter(|(_, asked)| *asked);
     besides.fold(locator.to_owned(), |rows, (name, _)| {
@@ -195,6 +196,24 @@ impl Ledger for Recorder<dyn Ledger> {
     ) -> BoxFuture<'_, Result<TaskPage, LedgerError>> {
         self.calls.add(format!("ledger.tasks({limit})"));
         self.port.tasks(after, limit)
+    }
+
+    fn live_tasks(
+        &self,
+        after: Option<TaskId>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<TaskPage, LedgerError>> {
+        self.calls.add(format!("ledger.live_tasks({limit})"));
+        self.port.live_tasks(after, limit)
+    }
+
+    fn ended_tasks(
+        &self,
+        by: Time,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<TaskId>, LedgerError>> {
+        self.calls.add(format!("ledger.ended_tasks({limit})"));
+        self.port.ended_tasks(by, limit)
     }
 
     fn open_approvals(

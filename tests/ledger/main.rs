@@ -22,6 +22,8 @@ mod file;
 #[cfg(test)]
 mod kill;
 #[cfg(test)]
+mod owners;
+#[cfg(test)]
 mod size;
 #[cfg(test)]
 mod skew;
@@ -65,6 +67,11 @@ mod redb {
             a_request_and_its_owners_account_come_back,
             the_list_of_open_requests_follows_what_tasks_wait_for,
             two_tasks_of_one_owner_do_not_both_take_the_last_place,
+        );
+        on_a_fresh_file!(owners:
+            an_owners_live_tasks_are_counted,
+            a_count_that_changed_is_decided_again,
+            live_and_ended_tasks_are_listed_apart,
         );
         on_a_fresh_file!(skew:
             a_changed_ancestor_is_decided_again,

@@ -206,6 +206,9 @@ pub fn register(
     if lineage.named.is_some() {
         return Err(Reason::Handle);
     }
+    if lineage.owner_tasks >= now.limits.tasks_per_owner {
+        return Err(Reason::Limit("limits.tasks_per_owner"));
+    }
     let task = new_task(lineage.id, terms, ask, now)?;
     let registered = registered(&task, now, false);
     let writes = Writes {

@@ -170,6 +170,26 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
         limit: usize,
     ) -> BoxFuture<'_, Result<TaskPage, LedgerError>>;
 
+    /// Reads tasks that have not ended, as written, after `after`, at most `limit`. Ended ones cost nothing.
+    ///
+    /// # Errors
+    /// See [`LedgerError`].
+    fn live_tasks(
+        &self,
+        after: Option<TaskId>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<TaskPage, LedgerError>>;
+
+    /// Reads which tasks ended at `by` or before, the earliest first, at most `limit`.
+    ///
+    /// # Errors
+    /// See [`LedgerError`].
+    fn ended_tasks(
+        &self,
+        by: Time,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<TaskId>, LedgerError>>;
+
     /// Reads which decisions tasks wait for, after `after` and in the order of their tasks, at most `limit`. Some
     /// may be over by now.
     ///
