@@ -60,6 +60,7 @@ redacted! {
     CreateResponse { task_id, state, deadline_ms, claim_by_ms, repeat, decision_id; work_reference }
     IssueResponse { expires_at_ms, repeat, decision_id; token }
     IssueStepResponse { expires_at_ms, fence, state, decision_id, pending_approval; token, idempotency_key }
+    OneOf { ; values }
     Principal { ; issuer, subject }
     ReportRequest { task_id, step, fence, outcome; jti }
     StartRequest { certificate, request_id; work_reference }
@@ -70,10 +71,13 @@ redacted! {
 impl fmt::Debug for v1::Permission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let arguments = self.arguments.as_ref().map(|json| Hidden(json.len()));
+        let any_of: Vec<Hidden> = self.any_of.iter().map(|json| Hidden(json.len())).collect();
         f.debug_struct("Permission")
             .field("audience", &self.audience)
             .field("tool", &self.tool)
             .field("arguments", &arguments)
+            .field("any_of", &any_of)
+            .field("members", &self.members)
             .finish()
     }
 }

@@ -52,7 +52,7 @@ pub(crate) fn decide_us(size: &Size) -> Result<Figure, Error> {
     let ask = AskStep {
         leg: LegNumber(1),
         number: StepNumber(1),
-        call: call("warehouse", "export")?,
+        call: call("warehouse", "export")?.into(),
         idempotency_key: Digest([4; 32]),
         request: Digest([6; 32]),
         jti: Jti([7; 16]),
@@ -119,6 +119,7 @@ fn task(worker: &SpiffeId) -> Result<Task, Error> {
         id: TaskId([5; 16]),
         txn: TaskId([5; 16]),
         parent: None,
+        subject: None,
         created_at: NOW,
         owner: Owner {
             workload: Some(role(&id("assistant")?, 10)),
@@ -155,6 +156,7 @@ fn task(worker: &SpiffeId) -> Result<Task, Error> {
         last_step: StepNumber(0),
         pending: None,
         open_steps: Vec::new(),
+        spawned: 0,
         owner_tokens: 0,
         owner_tokens_from: NOW,
     })

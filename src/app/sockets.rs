@@ -143,6 +143,8 @@ fn api(parts: &Parts) -> Arc<Api> {
             handle_bytes: limits.handle_bytes,
             inputs: limits.inputs,
             input_key_bytes: limits.input_key_bytes,
+            constraint_members: limits.constraint_members,
+            constraint_values: limits.constraint_values,
             principal_bytes: limits.principal_bytes,
             request_id_bytes: limits.request_id_bytes,
             reason_bytes: limits.outcome_bytes,
@@ -151,6 +153,7 @@ fn api(parts: &Parts) -> Arc<Api> {
         },
         limits: MessageLimits {
             message_bytes: limits.message_bytes,
+            spawn_bytes: limits.spawn_bytes,
             reply_bytes: limits.reply_bytes,
             page_rows: limits.page_rows,
         },

@@ -76,12 +76,22 @@ async fn list(socket: &Path, all: bool, output: &mut Output) -> Result<ExitCode,
                 task.task_id.clone(),
                 state(task.state),
                 task.tool.clone(),
+                none_as_dash(&task.parent),
+                task.children.to_string(),
                 none_as_dash(&task.held_by),
                 task.can_act_now.clone(),
             ]
         })
         .collect();
-    let heading = ["TASK", "STATE", "TOOL", "HELD BY", "CAN ACT NOW"];
+    let heading = [
+        "TASK",
+        "STATE",
+        "TOOL",
+        "PARENT",
+        "CHILDREN",
+        "HELD BY",
+        "CAN ACT NOW",
+    ];
     let json = tasks.iter().map(summary_json).collect();
     output.answer(&json, &columns(&heading, &rows));
     Ok(ExitCode::SUCCESS)
@@ -103,6 +113,8 @@ async fn show(socket: &Path, task_id: String, output: &mut Output) -> Result<Exi
         format!("held by      {}", none_as_dash(&summary.held_by)),
         format!("can act now  {}", summary.can_act_now),
         format!("claimed      {}", shown.claimed),
+        format!("parent       {}", none_as_dash(&summary.parent)),
+        format!("children     {}", summary.children),
         format!(
             "legs {}, fence {}, last step {}",
             shown.legs, shown.fence, summary.last_step
@@ -165,7 +177,7 @@ fn summary_json(task: &v1::TaskSummary) -> serde_json::Value {
         "server": task.server, "tool": task.tool, "created_at_ms": task.created_at_ms,
         "deadline_ms": task.deadline_ms, "held_by": task.held_by,
         "can_act_now": task.can_act_now, "last_step": task.last_step,
-        "performers": task.performers,
+        "performers": task.performers, "parent": task.parent, "children": task.children,
     })
 }
 

@@ -44,7 +44,7 @@ pub(super) fn run(path: &Path, development: bool) -> Result<ExitCode, Complaint>
     let ended = runtime.block_on(async {
         let shutdown = CancellationToken::new();
         stop_on_signals(&shutdown).map_err(app::AppError::Signals)?;
-        app::run(config, shutdown).await
+        Box::pin(app::run(config, shutdown)).await
     });
     ended.map_err(|error| Complaint::of(&error, VALIDATE))?;
     Ok(ExitCode::SUCCESS)

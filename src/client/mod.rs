@@ -12,9 +12,11 @@
 mod agent;
 mod approver;
 mod call;
+mod child;
 mod error;
 mod facts;
 mod gate;
+mod grant;
 pub mod hand;
 mod header;
 pub mod http;
@@ -33,10 +35,12 @@ mod worker;
 
 pub use agent::{Agent, AgentConfig, OperatorStub, RequestId, SOCKET_VARIABLE, Stub};
 pub use approver::{Approval, ApprovalState, ApprovalWatch, Approver, Verdict};
-pub use call::{Grant, ToolCall};
+pub use call::ToolCall;
+pub use child::Child;
 pub use error::{ClientError, Denied};
 pub use facts::{Assurance, Refused, StepState, TaskFacts, TaskState, WhoAmI};
 pub use gate::{BodyGate, NotOpened, Opener, body_gate};
+pub use grant::{Grant, Members, Risk};
 pub use hand::Hand;
 pub use header::{HANDFAST_TOKEN, Token, TokenHeaderError, token_from_headers};
 pub use owner::{Create, Issued, Owner};

@@ -4,8 +4,9 @@
 //! on a connection that shows the same hand; the handle goes where MCP puts it and grants nothing.
 
 use super::agent::{RequestId, Stub};
-use super::call::{Grant, ToolCall};
+use super::call::ToolCall;
 use super::error::ClientError;
+use super::grant::Grant;
 use super::hand::Hand;
 use super::header::Token;
 use crate::proto::v1::requests_client::RequestsClient;
@@ -20,7 +21,8 @@ pub struct Owner(RequestsClient<Stub>);
 #[derive(Clone, Debug)]
 pub struct Create {
     call: ToolCall,
-    asked: Grant,
+    asked: Option<Grant>,
+    child: String,
     performers: Vec<String>,
     lifetime: Duration,
     request_id: Option<RequestId>,
@@ -44,7 +46,8 @@ impl Create {
     pub fn by(call: ToolCall) -> Self {
         Self {
             call,
-            asked: Grant::nothing(),
+            asked: None,
+            child: String::new(),
             performers: Vec::new(),
             lifetime: Duration::ZERO,
             request_id: None,
@@ -54,7 +57,15 @@ impl Create {
     /// Lends the owner's authority for these steps.
     #[must_use]
     pub fn granting(mut self, asked: Grant) -> Self {
-        self.asked = asked;
+        self.asked = Some(asked);
+        self
+    }
+
+    /// Spends a child grant, as [`Leg::spawn`](super::Leg::spawn) named it. What it grants lies within what the
+    /// child has; without a word it is all of it.
+    #[must_use]
+    pub fn spending(mut self, child: impl Into<String>) -> Self {
+        self.child = child.into();
         self
     }
 
@@ -94,7 +105,8 @@ impl Owner {
         let lifetime_ms = u64::try_from(create.lifetime.as_millis()).unwrap_or(u64::MAX);
         let operation = Operation::Create(proto::AskCreate {
             call: Some(create.call.into_proto()),
-            asked: Some(create.asked.into_proto()),
+            asked: create.asked.map(Grant::into_proto),
+            child: create.child,
             performers: create.performers,
             lifetime_ms,
         });

@@ -4,9 +4,10 @@
 //! then may `CreateTaskResult` leave the server.
 
 use super::agent::{self, RequestId};
-use super::call::{Grant, ToolCall};
+use super::call::ToolCall;
 use super::error::ClientError;
 use super::facts::TaskState;
+use super::grant::Grant;
 use super::server::Caller;
 use crate::proto::v1 as proto;
 use std::time::Duration;

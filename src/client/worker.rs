@@ -177,6 +177,10 @@ impl Worker {
 }
 
 impl Leg {
+    pub(super) fn stub(&self) -> LegsClient<Stub> {
+        self.stub.clone()
+    }
+
     /// Asks for a token for step `step` (1 to last + 1: the place of the effect in your program, the same
     /// at every attempt). A random request ID is made where none is given; give the same one to repeat a
     /// request whose reply was lost.

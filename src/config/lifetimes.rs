@@ -1,10 +1,11 @@
 //! `[tokens]`, `[tasks]` and `[timeouts]`: how long things live and how long anybody waits.
 //!
-//! Names nothing of the project. The promise bounds two of them in code: a token lives at most 60
+//! Names `domain` only. The promise bounds two of them in code: a token lives at most 60
 //! s, a query token at most 10 s.
 
 use super::refusal::ConfigError;
 use super::table::Table;
+use crate::domain::lineage::DEPTH_MAX;
 use std::time::Duration;
 
 const MINUTE: u64 = 60;
@@ -63,6 +64,10 @@ pub struct TaskConfig {
     pub open_steps_max: usize,
     /// Cancel tokens of one task.
     pub owner_tokens_max: u32,
+    /// Generations that a grant may allow below its task.
+    pub depth_max: u32,
+    /// Children that a grant may allow, over all generations.
+    pub children_max: u32,
 }
 
 impl TaskConfig {
@@ -81,7 +86,13 @@ impl TaskConfig {
             steps_max: table.count("steps_max", 10_000)?,
             open_steps_max: table.count("open_steps_max", 256)?,
             owner_tokens_max: table.count("owner_tokens_max", 256)?,
+            depth_max: table.count("depth_max", 8)?,
+            children_max: table.count("children_max", 100_000)?,
         };
+        if usize::try_from(config.depth_max).map_or(true, |depth| depth > DEPTH_MAX) {
+            let want = format!("at most {DEPTH_MAX}");
+            return Err(table.refuse("depth_max", &config.depth_max.to_string(), &want));
+        }
         if config.retention < RETENTION_MIN {
             let shown = super::duration::show(config.retention);
             return Err(table.refuse("retention", &shown, "at least `2m`"));

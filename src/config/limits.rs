@@ -55,6 +55,14 @@ limits! {
 
     /// (audience, tool, arguments) pairs in one grant.
     grant_pairs: usize = 64,
+    /// Values, or digests of arguments, in one list of a constraint.
+    constraint_values: usize = 64,
+    /// Members that one constraint names.
+    constraint_members: usize = 32,
+    /// Children of one `Spawn`.
+    children_per_spawn: usize = 1_000,
+    /// Bytes of one request message to `Legs`, which a `Spawn` may need.
+    spawn_bytes: usize = 1024 * 1024,
     /// Performers named for one task.
     performers: usize = 16,
     /// Legs that are up on this agent.

@@ -25,7 +25,7 @@ pub use enforcement::EnforcementConfig;
 pub use lifetimes::{TaskConfig, Timeouts, TokenConfig};
 pub use limits::Limits;
 pub use refusal::ConfigError;
-pub use rows::{AudienceRow, WorkloadRow};
+pub use rows::{AudienceRow, ToolRow, WorkloadRow};
 pub use running::{
     ClockConfig, DrainConfig, LogConfig, LogFormat, LogLevel, PolicyConfig, RevocationConfig,
 };
@@ -58,6 +58,8 @@ pub struct Config {
     pub approvers: Vec<ApproverRow>,
     /// `[[person_issuer]]`, one row per issuer.
     pub person_issuers: Vec<PersonIssuerRow>,
+    /// `[[tool]]`, one row per audience and tool.
+    pub tools: Vec<ToolRow>,
     /// `[policy]`.
     pub policy: PolicyConfig,
     /// `[revocation]`.
@@ -113,6 +115,7 @@ impl Config {
             approvals: ApprovalConfig::read(file.section("approvals")?)?,
             approvers: file.rows("approver", ApproverRow::read)?,
             person_issuers: file.rows("person_issuer", PersonIssuerRow::read)?,
+            tools: file.rows("tool", ToolRow::read)?,
             policy: PolicyConfig::read(file.section("policy")?)?,
             revocation: RevocationConfig::read(file.section("revocation")?)?,
             tokens: TokenConfig::read(file.section("tokens")?)?,
@@ -163,6 +166,14 @@ impl Config {
             approvals_per_owner: self.limits.approvals_per_owner,
             revoked_ids_max: self.limits.revoked_ids,
             tasks_per_owner: self.limits.tasks_per_owner,
+            depth_max: self.tasks.depth_max,
+            children_max: self.tasks.children_max,
+            children_per_spawn: self.limits.children_per_spawn,
+            tool_risks: self
+                .tools
+                .iter()
+                .map(|row| (row.audience.clone(), row.tool.clone(), row.risk))
+                .collect(),
         }
     }
 
@@ -185,6 +196,10 @@ impl Config {
                 want: "with a `[[workload]]` row that names a uid or a cgroup".to_owned(),
             });
         }
+        rows::refuse_repeats(&self.tools, "tool", "tool", |row| {
+            // A SPIFFE ID has no `#` (SPIFFE-ID §2).
+            format!("{}#{}", row.audience, row.tool)
+        })?;
         let own = self.agent.trust_domain();
         let ids = self.workloads.iter().map(|row| &row.spiffe_id);
         let stranger = ids

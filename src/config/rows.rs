@@ -7,6 +7,7 @@
 use super::refusal::ConfigError;
 use super::table::Table;
 use crate::domain::evidence::Required;
+use crate::domain::grant::Risk;
 use crate::domain::id::{Digest, SpiffeId};
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -48,6 +49,34 @@ impl WorkloadRow {
             spiffe_id,
             evidence,
             process,
+        })
+    }
+}
+
+/// One `[[tool]]` row: how much harm a tool can do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToolRow {
+    /// SPIFFE ID of the tool's workload.
+    pub audience: SpiffeId,
+    /// The tool's or method's name.
+    pub tool: String,
+    /// How much harm it can do.
+    pub risk: Risk,
+}
+
+impl ToolRow {
+    pub(super) fn read(table: &mut Table<'_>) -> Result<Self, ConfigError> {
+        let audience = table.spiffe_id("audience")?;
+        let tool = table
+            .text("tool")?
+            .ok_or_else(|| table.missing("tool", "the tool's name"))?;
+        let risks = Risk::ALL.map(|risk| (risk.name(), risk));
+        // Without a word it is as one without a row.
+        let risk = table.choice("risk", Risk::default().name(), &risks)?;
+        Ok(Self {
+            audience,
+            tool,
+            risk,
         })
     }
 }

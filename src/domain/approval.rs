@@ -5,7 +5,7 @@
 
 use super::denial::Reason;
 use super::event::CallerFacts;
-use super::grant::ToolCall;
+use super::grant::{Authority, ToolCall};
 use super::id::{ApprovalId, Digest, Fence, PrincipalHash, SpiffeId};
 use super::time::Time;
 use std::fmt::Write as _;
@@ -25,6 +25,8 @@ pub struct Approval {
     pub asked_by: CallerFacts,
     /// What is to be called.
     pub call: ToolCall,
+    /// Under which of the task's grants it would be.
+    pub authority: Authority,
     /// The arguments as the person sees them; see [`display`].
     pub text: String,
     /// When it was asked.

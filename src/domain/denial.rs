@@ -1,6 +1,7 @@
 //! Why something was refused: the true reason for the operator, and what the caller may hear.
 
 use super::evidence::Mismatch;
+use super::grant::narrow::Beyond;
 use super::role::NotHeld;
 use super::task::TaskState;
 use std::time::Duration;
@@ -23,6 +24,8 @@ pub enum Reason {
         /// When asking again may help.
         retry_after: Duration,
     },
+    /// A budget of the grant is spent: its name in the API.
+    Budget(&'static str),
     /// The arguments, tool or definition presented are not those of the token.
     CallDiffers,
     /// The certificate on the connection is not the one the token is bound to.
@@ -46,6 +49,13 @@ pub enum Reason {
     IdRevoked,
     /// A named limit was reached.
     Limit(&'static str),
+    /// A child asks for more than its parent has.
+    Narrowing {
+        /// Which child of the request, from 0; `None` where there is only one.
+        child: Option<usize>,
+        /// What lies beyond.
+        beyond: Beyond,
+    },
     /// No leg of the caller is up.
     NoLeg,
     /// The fence presented is not that of the live leg.
@@ -64,6 +74,10 @@ pub enum Reason {
     ReattachFirst,
     /// Reported without having been used.
     NotUsed,
+    /// The request was made before, for something else.
+    RepeatDiffers,
+    /// The child grant was spent before.
+    Spent,
     /// The step's call differs from that of an earlier, used token.
     StepDiffers,
     /// Another step is in flight.
@@ -117,6 +131,7 @@ impl Reason {
             Self::ApprovalDiffers => "approval_differs",
             Self::ApprovalLapsed => "approval_lapsed",
             Self::ApprovalPause { .. } => "approval_pause",
+            Self::Budget(_) => "budget",
             Self::CallDiffers => "call_differs",
             Self::CallerRow(_) => "workload_row",
             Self::Certificate => "wrong_key",
@@ -128,6 +143,7 @@ impl Reason {
             Self::IdRevoked => "id_revoked",
             Self::InputRequired => "input_required",
             Self::Limit(_) => "limit",
+            Self::Narrowing { .. } => "narrowing",
             Self::NoLeg => "no_leg",
             Self::NotHeld(why) => match why {
                 NotHeld::Evidence(_) => "role_evidence",
@@ -142,6 +158,8 @@ impl Reason {
             Self::Person(_) => "person",
             Self::Policy(_) => "policy",
             Self::ReattachFirst => "reattach_first",
+            Self::RepeatDiffers => "repeat_differs",
+            Self::Spent => "spent",
             Self::StepDiffers => "step_differs",
             Self::StepInFlight => "step_in_flight",
             Self::StepOutOfOrder => "step_out_of_order",
@@ -166,12 +184,13 @@ impl Reason {
     pub fn public(&self) -> Public {
         match self {
             Self::NotHeld(_) | Self::Unknown => Public::UnknownTask,
-            Self::Limit(_) => Public::Named(Kind::Limit),
+            Self::Budget(_) | Self::Limit(_) => Public::Named(Kind::Limit),
             Self::AmbiguousIdentity
             | Self::CallerRow(_)
             | Self::Grant
             | Self::Handle
             | Self::IdRevoked
+            | Self::Narrowing { .. }
             | Self::PerformerUnknown
             | Self::Policy(_) => Public::Named(Kind::Permission),
             Self::ApprovalDecided
@@ -186,6 +205,8 @@ impl Reason {
             | Self::NotUsed
             | Self::OutcomeDiffers
             | Self::ReattachFirst
+            | Self::RepeatDiffers
+            | Self::Spent
             | Self::StepDiffers
             | Self::StepInFlight
             | Self::StepOutOfOrder

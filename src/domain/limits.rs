@@ -1,5 +1,7 @@
 //! The times and counts that the rules work with. Set by configuration, never by a caller.
 
+use super::grant::{Grant, ToolRisks};
+use super::role::Role;
 use std::time::Duration;
 
 /// Times and counts of the rules.
@@ -48,6 +50,39 @@ pub struct Limits {
     /// The most tasks of one owner that have not ended. One that its clock has ended counts until that is
     /// written, for about a second.
     pub tasks_per_owner: u64,
+    /// The most generations that a grant may allow; at most [`super::lineage::DEPTH_MAX`].
+    pub depth_max: u32,
+    /// The most children that a grant may allow.
+    pub children_max: u32,
+    /// The most children of one `Spawn`.
+    pub children_per_spawn: usize,
+    /// How much harm each tool can do.
+    pub tool_risks: ToolRisks,
+}
+
+impl Limits {
+    /// Whether a grant and these performers keep to the limits.
+    ///
+    /// # Errors
+    /// The name of the limit that is passed.
+    pub fn admit(&self, grant: &Grant, performers: &[Role]) -> Result<(), &'static str> {
+        let limits = [
+            (
+                grant.permissions.len() <= self.permissions_max,
+                "limits.grant_pairs",
+            ),
+            (grant.depth_left <= self.depth_max, "tasks.depth_max"),
+            (
+                grant.children_left <= self.children_max,
+                "tasks.children_max",
+            ),
+            (performers.len() <= self.performers_max, "limits.performers"),
+        ];
+        match limits.into_iter().find(|(kept, _)| !kept) {
+            Some((_, name)) => Err(name),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Default for Limits {
@@ -74,6 +109,10 @@ impl Default for Limits {
             approvals_per_owner: 16,
             revoked_ids_max: 1_024,
             tasks_per_owner: 10_000,
+            depth_max: 8,
+            children_max: 100_000,
+            children_per_spawn: 1_000,
+            tool_risks: ToolRisks::default(),
         }
     }
 }

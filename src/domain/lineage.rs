@@ -1,6 +1,7 @@
 //! What a decision reads and what it writes: rows, as plain values.
 
 use super::approval::{Account, Approval};
+use super::child::{ChildGrant, Spawned};
 use super::grant::{Grant, ToolCall};
 use super::id::{
     Digest, Epoch, Fence, Jti, NameHash, PrincipalHash, SpiffeId, StepNumber, TaskId, Thumbprint,
@@ -45,6 +46,10 @@ pub struct Load {
     pub approval: Option<StepNumber>,
     /// Whether to read what the task's owner has asked of people.
     pub account: bool,
+    /// A child grant that is about to be spent; without one, that of the task itself, if it was spawned.
+    pub child: Option<TaskId>,
+    /// A request that may have spawned children of the task before.
+    pub spawned: Option<Digest>,
     /// The owner of a task that is about to be made: read how many it has.
     pub tasks_of: Option<NewOwner>,
 }
@@ -68,6 +73,8 @@ impl Load {
             approval: None,
             account: false,
             tasks_of: None,
+            child: None,
+            spawned: None,
         }
     }
 }
@@ -79,8 +86,13 @@ pub struct Lineage {
     pub id: Option<TaskId>,
     /// The task.
     pub task: Option<Task>,
-    /// The tasks that it descends from, nearest first: at most [`DEPTH_MAX`] and as far as they exist.
+    /// The tasks that it, or the child grant where there is no task yet, descends from, nearest first: at
+    /// most [`DEPTH_MAX`] and as far as they exist.
     pub ancestors: Vec<Task>,
+    /// The child grant asked for, or the one that the task was made of.
+    pub child: Option<ChildGrant>,
+    /// What the request asked for has spawned.
+    pub spawned: Option<Spawned>,
     /// The terms of its create token.
     pub terms: Option<CreateTerms>,
     /// The settled step asked for.
@@ -143,23 +155,40 @@ impl Lineage {
     /// Since when a task is dead by its line, or revoked, unless it had ended by itself before.
     fn dead_since(&self, now: Time) -> Option<Time> {
         let task = self.task.as_ref().filter(|it| !it.state.is_terminal())?;
+        let own = task.ended_by(now);
+        self.revocations
+            .ended_since(task)
+            .into_iter()
+            .chain(self.line_dead_since(task.parent, now))
+            .min()
+            .filter(|since| own.is_none_or(|own| *since < own))
+    }
+
+    /// Since when the line of a task with this parent is dead.
+    fn line_dead_since(&self, parent: Option<TaskId>, now: Time) -> Option<Time> {
         let ended = self
             .ancestors
             .iter()
             .filter_map(|ancestor| ancestor.ended_by(now))
             .chain(
-                std::iter::once(task)
-                    .chain(&self.ancestors)
-                    .filter_map(|task| self.revocations.ended_since(task)),
+                self.ancestors
+                    .iter()
+                    .filter_map(|ancestor| self.revocations.ended_since(ancestor)),
             )
             .min();
-        let last = self.ancestors.last().unwrap_or(task);
+        let next = self
+            .ancestors
+            .last()
+            .map_or(parent, |ancestor| ancestor.parent);
         // Forgotten, or further away than any task may be: nobody knows since when.
-        let broken = last.parent.is_some().then_some(now);
-        let own = task.ended_by(now);
-        ended
-            .or(broken)
-            .filter(|since| own.is_none_or(|own| *since < own))
+        let broken = next.is_some().then_some(now);
+        ended.or(broken)
+    }
+
+    /// Whether a child grant can still be spent: not once its line is dead or its own end has come.
+    #[must_use]
+    pub fn child_is_alive(&self, child: &ChildGrant, now: Time) -> bool {
+        !now.reached(child.ends_at()) && self.line_dead_since(Some(child.parent), now).is_none()
     }
 }
 
@@ -207,6 +236,10 @@ pub struct Writes {
     pub steps: Vec<Step>,
     /// Token records.
     pub records: Vec<TokenRecord>,
+    /// Child grants: made, or spent.
+    pub children: Vec<ChildGrant>,
+    /// What a request has spawned.
+    pub spawned: Option<Spawned>,
     /// A name to bind to the task, beside those that it has: a name stays a task's until it is forgotten.
     pub bind: Option<NameHash>,
     /// A create request to remember.

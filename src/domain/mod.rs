@@ -5,6 +5,8 @@
 //! [`role`] (who), then [`decide`] (what follows).
 
 pub mod approval;
+pub mod arguments;
+pub mod child;
 pub mod claims;
 pub mod decide;
 pub mod denial;

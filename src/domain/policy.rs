@@ -30,6 +30,8 @@ pub enum Action {
     RequireInput,
     /// Issue or use a token for a step that was found not done. Resource: the tool.
     Retry,
+    /// Cut a child's grant out of a task's, as its leg holder. Resource: the child's tool.
+    Spawn,
     /// Start or take up a leg. Resource: the task.
     Start,
     /// Issue or use a token for a step. Resource: the tool.
@@ -42,7 +44,7 @@ pub enum Action {
 
 impl Action {
     /// Every action, in the order of their names.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Approve,
         Self::Cancel,
         Self::Create,
@@ -52,6 +54,7 @@ impl Action {
         Self::Query,
         Self::RequireInput,
         Self::Retry,
+        Self::Spawn,
         Self::Start,
         Self::Step,
         Self::Update,
@@ -71,6 +74,7 @@ impl Action {
             Self::Query => "query",
             Self::RequireInput => "require_input",
             Self::Retry => "retry",
+            Self::Spawn => "spawn",
             Self::Start => "start",
             Self::Step => "step",
             Self::Update => "update",
@@ -96,7 +100,7 @@ pub struct PolicyInput {
     pub evidence: Option<Evidence>,
     /// The task, where there is one.
     pub task: Option<TaskFacts>,
-    /// The tool, for `create`, `grant`, `vouch`, `step` and `retry`.
+    /// The tool, for `create`, `grant`, `vouch`, `spawn`, `step` and `retry`.
     pub call: Option<CallFacts>,
     /// Issuer of the principal that the server vouches for, at `vouch`.
     pub issuer: Option<String>,

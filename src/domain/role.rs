@@ -3,6 +3,7 @@
 //! A role is a full SPIFFE ID **and** the evidence recorded in the task, and for an owner a principal.
 //! [`Held`] is made here alone: a decision that takes one cannot be reached without this check.
 
+use super::child::ChildGrant;
 use super::event::CallerFacts;
 use super::evidence::{Assurance, Evidence, Mismatch, ProcessKey, Required};
 use super::id::{PrincipalHash, SpiffeId};
@@ -16,6 +17,22 @@ pub struct Role {
     pub spiffe_id: SpiffeId,
     /// The evidence copied into the task when the role was recorded.
     pub required: Required,
+}
+
+/// The performers of a task: if the owner named some, the server may only choose among them. `None` where it
+/// names another.
+#[must_use]
+pub fn chosen(by_owner: &[Role], by_server: &[Role]) -> Option<Vec<Role>> {
+    if by_owner.is_empty() {
+        return Some(by_server.to_vec());
+    }
+    if by_server.is_empty() {
+        return Some(by_owner.to_vec());
+    }
+    let ids: Vec<&SpiffeId> = by_server.iter().map(|role| &role.spiffe_id).collect();
+    let named = |role: &&Role| ids.contains(&&role.spiffe_id);
+    let chosen: Vec<Role> = by_owner.iter().filter(named).cloned().collect();
+    (chosen.len() == ids.len()).then_some(chosen)
 }
 
 /// For whom a task was created: a workload, a principal, or a workload acting for a principal.
@@ -48,6 +65,9 @@ pub struct AsPerformer;
 /// Marks [`Held`] for the MCP server of the task.
 #[derive(Clone, Copy, Debug)]
 pub struct AsServer;
+/// Marks [`Held`] for whoever may spend a child grant.
+#[derive(Clone, Copy, Debug)]
+pub struct AsSpender;
 
 /// Proof that a role is held, with what it was held by.
 #[derive(Clone, Debug)]
@@ -177,6 +197,17 @@ impl Held<AsServer> {
     /// [`NotHeld`]: no role, or a twin without the evidence.
     pub fn check(task: &Task, evidence: &Evidence) -> Result<Self, NotHeld> {
         let id = hold(task, Needed::Server, evidence)?;
+        Ok(held(&id, evidence))
+    }
+}
+
+impl Held<AsSpender> {
+    /// Whoever may spend a child grant.
+    ///
+    /// # Errors
+    /// [`NotHeld`]: another workload, or a twin without the evidence.
+    pub fn check(child: &ChildGrant, evidence: &Evidence) -> Result<Self, NotHeld> {
+        let id = fill([&child.spender], evidence)?;
         Ok(held(&id, evidence))
     }
 }

@@ -1,6 +1,6 @@
 //! A step and the token records: what was issued, used, and how it ended.
 
-use super::grant::ToolCall;
+use super::grant::{Authority, ToolCall};
 use super::id::{Digest, Epoch, Fence, Jti, LegNumber, SpiffeId, StepNumber, TaskId, Thumbprint};
 use super::time::Time;
 
@@ -28,6 +28,8 @@ pub struct Step {
     pub number: StepNumber,
     /// What is called.
     pub call: ToolCall,
+    /// Under which of the task's grants it was begun, and so on whose authority it acts.
+    pub authority: Authority,
     /// H(task, number, audience, tool, arguments): equal over retries.
     pub idempotency_key: Digest,
     /// The fence of its newest token: names the token record.

@@ -1,7 +1,8 @@
 //! A task, its leg, and the step that is not settled: everything in one ledger row.
 
+use super::claims::Subject;
 use super::evidence::ProcessKey;
-use super::grant::{Grant, ToolCall};
+use super::grant::{Authority, Grant, ToolCall};
 use super::id::{Epoch, Fence, LegNumber, NameHash, SpiffeId, StepNumber, TaskId, Thumbprint};
 use super::input::Input;
 use super::role::{Owner, Role};
@@ -42,6 +43,9 @@ pub struct Task {
     pub txn: TaskId,
     /// The task that it was spawned from; `None` for a root.
     pub parent: Option<TaskId>,
+    /// On whose authority steps under `asked` act, where it is not the owner's: a child's owner spends a
+    /// grant that it did not give.
+    pub subject: Option<SpiffeId>,
     /// When `Tasks.Create` was committed.
     pub created_at: Time,
     /// For whom it was created.
@@ -82,6 +86,8 @@ pub struct Task {
     pub pending: Option<Step>,
     /// Steps below `last_step` that are neither done nor pending.
     pub open_steps: Vec<StepNumber>,
+    /// How many children were ever spawned from it.
+    pub spawned: u32,
     /// Cancel tokens issued since `owner_tokens_from`.
     pub owner_tokens: u32,
     /// When the count of cancel tokens began anew; it does so after the life of a token.
@@ -137,6 +143,34 @@ impl Task {
     #[must_use]
     pub fn ended_by(&self, now: Time) -> Option<Time> {
         self.end(now).map(|(at, _)| at)
+    }
+
+    /// On whose authority a grant of this task permits anything; `None` where nobody lends it.
+    #[must_use]
+    pub fn subject(&self, authority: Authority) -> Option<Subject> {
+        let owner = self.owner.workload.as_ref().map(|role| &role.spiffe_id);
+        let lender = match authority {
+            Authority::Asked => self.subject.as_ref().or(owner),
+            Authority::Own => Some(&self.server.spiffe_id),
+        };
+        lender.cloned().map(Subject::Workload)
+    }
+
+    /// One of its grants.
+    #[must_use]
+    pub fn grant(&self, authority: Authority) -> &Grant {
+        match authority {
+            Authority::Asked => &self.asked,
+            Authority::Own => &self.own,
+        }
+    }
+
+    /// One of its grants, to take from it.
+    pub fn grant_mut(&mut self, authority: Authority) -> &mut Grant {
+        match authority {
+            Authority::Asked => &mut self.asked,
+            Authority::Own => &mut self.own,
+        }
     }
 
     /// The leg, if it is up in this epoch.

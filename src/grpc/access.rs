@@ -41,6 +41,7 @@ const METHODS: &[&str] = &[
     "/handfast.v1.Legs/End",
     "/handfast.v1.Legs/Hold",
     "/handfast.v1.Legs/Issue",
+    "/handfast.v1.Legs/Spawn",
     "/handfast.v1.Legs/Start",
     "/handfast.v1.Operator/Audit",
     "/handfast.v1.Operator/Explain",

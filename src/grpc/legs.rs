@@ -32,6 +32,13 @@ impl v1::legs_server::Legs for Api {
         reply(self.issue_step(request).await)
     }
 
+    async fn spawn(
+        &self,
+        request: Request<v1::SpawnRequest>,
+    ) -> Result<Response<v1::SpawnResponse>, Status> {
+        reply(self.spawn_children(request).await)
+    }
+
     async fn hold(&self, request: Request<v1::HoldRequest>) -> Result<Response<Hold>, Status> {
         let hold = self.hold_leg(request).await;
         Ok(Response::new(hold.map_err(status::of)?))
@@ -64,6 +71,16 @@ impl Api {
         let ask = self.forms.step(message)?;
         let issued = self.continuation.issue_step(&peer, ask).await?;
         Ok(convert::step_issued(issued))
+    }
+
+    async fn spawn_children(
+        &self,
+        request: Request<v1::SpawnRequest>,
+    ) -> Result<v1::SpawnResponse, Failure> {
+        let (peer, message) = caller(request)?;
+        let ask = self.forms.spawn(message)?;
+        let spawned = self.continuation.spawn(&peer, ask).await?;
+        Ok(convert::spawned(&spawned))
     }
 
     async fn hold_leg(&self, request: Request<v1::HoldRequest>) -> Result<Hold, Failure> {

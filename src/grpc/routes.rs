@@ -29,6 +29,8 @@ pub use super::access::SECURITY_HEADER;
 pub struct MessageLimits {
     /// Bytes of one request message.
     pub message_bytes: usize,
+    /// Bytes of one request message to `Legs`, whose `Spawn` may name many children.
+    pub spawn_bytes: usize,
     /// Bytes of one reply message.
     pub reply_bytes: usize,
     /// Rows in one answer to `ListTasks` and `Audit`.
@@ -39,6 +41,7 @@ impl Default for MessageLimits {
     fn default() -> Self {
         Self {
             message_bytes: 64 * 1024,
+            spawn_bytes: 1024 * 1024,
             reply_bytes: 256 * 1024,
             page_rows: 500,
         }
@@ -73,9 +76,13 @@ macro_rules! limited {
 #[must_use]
 pub fn local_routes(api: &Arc<Api>, health: &Health) -> Routes {
     let limits = &api.limits;
+    let legs = MessageLimits {
+        message_bytes: limits.spawn_bytes.max(limits.message_bytes),
+        ..*limits
+    };
     let routes = Routes::new(limited!(RequestsServer, api, limits))
         .add_service(limited!(TasksServer, api, limits))
-        .add_service(limited!(LegsServer, api, limits))
+        .add_service(limited!(LegsServer, api, legs))
         .add_service(limited!(EnforcementServer, api, limits))
         .add_service(limited!(ApprovalsServer, api, limits))
         .add_service(limited!(Self_Server, api, limits))
@@ -163,7 +170,8 @@ macro_rules! undecided {
 
 decided! {
     CreateResponse DecideResponse EndResponse FinishResponse GetApprovalResponse GetResponse
-    IssueResponse IssueStepResponse LiftResponse ReportResponse RequireInputResponse RevokeResponse StartResponse
+    IssueResponse IssueStepResponse LiftResponse ReportResponse RequireInputResponse RevokeResponse SpawnResponse
+    StartResponse
 }
 
 undecided! {

@@ -33,6 +33,8 @@ const ENDING: u8 = 14;
 const APPROVAL: u8 = 20;
 const OPEN_APPROVAL: u8 = 21;
 const ACCOUNT: u8 = 22;
+const CHILD: u8 = 30;
+const SPAWNED: u8 = 31;
 
 /// Names no task: what is read in place of one that is absent.
 pub(super) const ABSENT: TaskId = TaskId([0xff; 16]);
@@ -142,6 +144,24 @@ pub(super) fn live(id: TaskId) -> Vec<u8> {
 /// Orders ended tasks by their end.
 pub(super) fn ended(at: Time, id: TaskId) -> Vec<u8> {
     key(ENDED, &[&at.0.to_be_bytes(), &id.0])
+}
+
+/// The child grant that this task is, or would be, made of.
+pub(super) fn child(id: TaskId) -> Vec<u8> {
+    key(CHILD, &[&id.0])
+}
+
+/// What a request spawned from this task.
+pub(super) fn spawned(parent: TaskId, request: Digest) -> Vec<u8> {
+    key(SPAWNED, &[&parent.0, &request.0])
+}
+
+/// The range that holds what was spawned from this task.
+pub(super) fn spawned_from(parent: TaskId) -> (Vec<u8>, Vec<u8>) {
+    (
+        key(SPAWNED, &[&parent.0]),
+        key(SPAWNED, &[&parent.0, &[0xff_u8; 33]]),
+    )
 }
 
 /// Every task row after this task, or every one.

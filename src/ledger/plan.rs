@@ -7,7 +7,8 @@ use super::keys;
 use super::rows::Row;
 use super::store::{ReadError, Rows, read, read_counter, read_task_id};
 use crate::domain::approval::{Account, Approval};
-use crate::domain::id::{ApprovalId, TaskId};
+use crate::domain::child::{ChildGrant, Spawned};
+use crate::domain::id::{ApprovalId, Digest, TaskId};
 use crate::domain::input::Input;
 use crate::domain::lineage::{CreateTerms, Lineage, Writes};
 use crate::domain::revocation::Revocations;
@@ -48,7 +49,8 @@ pub(super) fn is_essential(writes: &Writes) -> bool {
             .iter()
             .all(|record| record.purpose == Purpose::Cancel);
     let revokes = writes.revocations.is_some();
-    (ends || cancels || revokes) && writes.terms.is_none() && writes.bind.is_none()
+    let makes = writes.terms.is_some() || writes.bind.is_some() || !writes.children.is_empty();
+    (ends || cancels || revokes) && !makes
 }
 
 /// The changes of one decision, on the rows that it read.
@@ -66,6 +68,8 @@ pub(super) fn of_writes(
         terms,
         steps,
         records,
+        children,
+        spawned,
         bind,
         request,
         approval,
@@ -115,6 +119,9 @@ pub(super) fn of_writes(
             account,
         )?);
     }
+    if !children.is_empty() {
+        put_children(table, own()?, (children, spawned.as_ref()), &mut changes)?;
+    }
     if let Some(name) = bind {
         let id = own()?;
         if read_task_id(table, &keys::name(*name))?.is_some_and(|other| other != id) {
@@ -124,13 +131,53 @@ pub(super) fn of_writes(
         changes.push(put(keys::name_of(id, *name), Vec::new()));
     }
     if let Some((request, made)) = request {
-        if read_task_id(table, &keys::request(*request))?.is_some_and(|other| other != *made) {
-            return Err(misfit("a request that made another task"));
-        }
-        changes.push(put(keys::request(*request), made.0.to_vec()));
-        changes.push(put(keys::request_of(*made, *request), Vec::new()));
+        put_request(table, *request, *made, &mut changes)?;
     }
     Ok(changes)
+}
+
+/// Puts child grants: new ones of this task, or the one that it is made of.
+fn put_children(
+    table: &impl Rows,
+    id: TaskId,
+    (children, spawned): (&[ChildGrant], Option<&Spawned>),
+    changes: &mut Vec<Change>,
+) -> Result<(), ReadError> {
+    if let Some(spawned) = spawned {
+        if spawned.parent != id {
+            return Err(misfit("children of another task"));
+        }
+        let key = keys::spawned(spawned.parent, spawned.request);
+        changes.push(put(key, spawned.encode()));
+    }
+    for child in children {
+        let key = keys::child(child.id);
+        let before: Option<ChildGrant> = read(table, &key, "child grant")?;
+        // INVARIANT: a child grant is made once and spent once, and is otherwise never another.
+        let fits = match &before {
+            None => child.parent == id && child.spent_at.is_none(),
+            Some(before) => child.id == id && before.spent_at.is_none(),
+        };
+        if !fits {
+            return Err(misfit("a child grant that is not its own to write"));
+        }
+        changes.push(put(key, child.encode()));
+    }
+    Ok(())
+}
+
+fn put_request(
+    table: &impl Rows,
+    request: Digest,
+    made: TaskId,
+    changes: &mut Vec<Change>,
+) -> Result<(), ReadError> {
+    if read_task_id(table, &keys::request(request))?.is_some_and(|other| other != made) {
+        return Err(misfit("a request that made another task"));
+    }
+    changes.push(put(keys::request(request), made.0.to_vec()));
+    changes.push(put(keys::request_of(made, request), Vec::new()));
+    Ok(())
 }
 
 fn misfit(what: &str) -> ReadError {
@@ -243,11 +290,26 @@ fn put_terms(
     Ok(())
 }
 
-/// The changes that leave nothing of a task behind.
+/// The changes that leave nothing of a task behind, nor of what it spawned: children without it are dead.
 ///
 /// # Errors
 /// [`ReadError::Corrupt`] for a row that cannot be read.
 pub(super) fn of_forget(table: &impl Rows, id: TaskId) -> Result<Vec<Change>, ReadError> {
+    let mut changes = of_forget_create(table, id)?;
+    changes.push(remove(keys::child(id)));
+    let (from, to) = keys::spawned_from(id);
+    for entry in table.range(from.as_slice()..to.as_slice())? {
+        let (key, value) = entry?;
+        let spawned = Spawned::decode(value.value())
+            .map_err(|error| ReadError::row("spawned children", &error))?;
+        changes.extend(spawned.children.into_iter().map(keys::child).map(remove));
+        changes.push(remove(key.value().to_vec()));
+    }
+    Ok(changes)
+}
+
+/// The changes that leave nothing of a task behind but the child grant that it would be made of.
+fn of_forget_create(table: &impl Rows, id: TaskId) -> Result<Vec<Change>, ReadError> {
     let mut changes = vec![remove(keys::task(id))];
     let task: Option<Task> = read(table, &keys::task(id), "task")?;
     follow_life(table, task.as_ref(), None, &mut changes)?;
@@ -287,7 +349,7 @@ pub(super) fn of_forget_terms(
         // Removed in any case: what no unused terms stand behind would be met again for ever.
         changes.push(remove(key.value().to_vec()));
         if table.get(keys::task(id).as_slice())?.is_none() {
-            changes.extend(of_forget(table, id)?);
+            changes.extend(of_forget_create(table, id)?);
             count = count.saturating_add(1);
         }
     }

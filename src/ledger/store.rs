@@ -3,6 +3,7 @@
 use super::keys;
 use super::rows::{self, Row, RowError, wire};
 use crate::domain::approval::Account;
+use crate::domain::child::ChildGrant;
 use crate::domain::id::{Digest, TaskId};
 use crate::domain::lineage::{CreateTerms, DEPTH_MAX, Lineage, Load, Locator, NewOwner};
 use crate::domain::revocation::Revocations;
@@ -139,11 +140,23 @@ pub(super) fn lineage(
         };
         read_counter(table, &keys::live_of(&owner))
     });
+    let child: Option<ChildGrant> =
+        read(table, &keys::child(load.child.unwrap_or(at)), "child grant")?;
+    let parent = match &task {
+        Some(task) => task.parent,
+        None => child.as_ref().map(|child| child.parent),
+    };
     Ok(Lineage {
         id,
         owner_tasks: owner_tasks.transpose()?.flatten().unwrap_or_default(),
-        ancestors: ancestors(table, task.as_ref())?,
+        ancestors: ancestors(table, parent)?,
         task,
+        child,
+        spawned: load
+            .spawned
+            .map(|request| read(table, &keys::spawned(at, request), "spawned children"))
+            .transpose()?
+            .flatten(),
         terms,
         step: load
             .step
@@ -180,10 +193,10 @@ fn owing(table: &impl Rows, account: Option<&Account>) -> Result<Vec<Task>, Read
         .collect()
 }
 
-/// Follows a task's line as far as it exists.
-fn ancestors(table: &impl Rows, task: Option<&Task>) -> Result<Vec<Task>, ReadError> {
+/// Follows a line from this parent on as far as it exists.
+fn ancestors(table: &impl Rows, parent: Option<TaskId>) -> Result<Vec<Task>, ReadError> {
     let mut line: Vec<Task> = Vec::new();
-    let mut parent = task.and_then(|task| task.parent);
+    let mut parent = parent;
     while let Some(id) = parent.filter(|_| line.len() < DEPTH_MAX) {
         let Some(ancestor) = read::<Task>(table, &keys::task(id), "task")? else {
             break;

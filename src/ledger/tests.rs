@@ -185,6 +185,7 @@ fn task(number: u8) -> Task {
         id: TaskId([number; 16]),
         txn: TaskId([number; 16]),
         parent: None,
+        subject: None,
         created_at: Time(1),
         owner: Owner {
             workload: None,
@@ -213,6 +214,7 @@ fn task(number: u8) -> Task {
         last_step: StepNumber(0),
         pending: None,
         open_steps: Vec::new(),
+        spawned: 0,
         owner_tokens: 0,
         owner_tokens_from: Time(0),
     }

@@ -141,12 +141,11 @@ impl Vocabulary {
                 context.push(("owner_authority", Value::new_bool(call.owner_authority)));
                 entities.tool(call)?
             }
-            Action::Retry | Action::Step => {
+            Action::Retry | Action::Spawn | Action::Step => {
                 let call = call()?;
                 context.push(("owner_authority", Value::new_bool(call.owner_authority)));
-                context.push(("approved", Value::new_bool(input.consent.approved)));
-                if let Some(approval) = entities.approval(&input.consent)? {
-                    context.push(("approval", approval));
+                if input.action != Action::Spawn {
+                    context.extend(entities.consented(&input.consent)?);
                 }
                 let task = entities.task(task()?, input)?;
                 context.push(("task", Value::new_entity_uid(task)));
@@ -214,6 +213,7 @@ fn principal_alone(input: &PolicyInput) -> Option<PrincipalHash> {
         | Action::Grant
         | Action::RequireInput
         | Action::Retry
+        | Action::Spawn
         | Action::Start
         | Action::Step
         | Action::Vouch => None,
@@ -223,7 +223,12 @@ fn principal_alone(input: &PolicyInput) -> Option<PrincipalHash> {
 /// Whether the actor is always the caller, so that its evidence is known.
 fn needs_evidence(action: Action) -> bool {
     match action {
-        Action::End | Action::Finish | Action::RequireInput | Action::Start | Action::Vouch => true,
+        Action::End
+        | Action::Finish
+        | Action::RequireInput
+        | Action::Spawn
+        | Action::Start
+        | Action::Vouch => true,
         Action::Approve
         | Action::Cancel
         | Action::Create
@@ -276,6 +281,15 @@ impl<'a> Entering<'a> {
             self.workloads.push(id.clone());
         }
         Ok(workload)
+    }
+
+    /// What a step's policy sees of a person's consent.
+    fn consented(&mut self, consent: &Consent) -> Result<Vec<(&'static str, Value)>, Unaskable> {
+        let mut facts = vec![("approved", Value::new_bool(consent.approved))];
+        if let Some(approval) = self.approval(consent)? {
+            facts.push(("approval", approval));
+        }
+        Ok(facts)
     }
 
     /// Through whom there is consent, and whose.

@@ -6,6 +6,7 @@ use crate::domain::approval::Approval;
 use crate::domain::denial::Reason;
 use crate::domain::event::CallerFacts;
 use crate::domain::evidence::{Assurance, Evidence};
+use crate::domain::grant::Authority;
 use crate::domain::id::{Fence, PrincipalHash, SpiffeId, StepNumber};
 use crate::domain::policy::{Action, CallFacts, Consent, Permit, PersonFacts, PolicyInput};
 use crate::domain::role::{AsApprover, Held, Role};
@@ -35,7 +36,7 @@ impl Scene<'_> {
         row: &Approval,
         person: Option<PersonFacts>,
     ) -> Result<Permit, Reason> {
-        let call = CallFacts::of(&row.call, self.is_owners(row));
+        let call = CallFacts::of(&row.call, row.authority == Authority::Asked);
         let input = self.about_call(Action::Approve, Some(approver), call);
         self.ask(&PolicyInput {
             evidence: Some(evidence.clone()),
@@ -45,12 +46,6 @@ impl Scene<'_> {
                 ..Consent::default()
             },
             ..input
-        })
-    }
-
-    fn is_owners(&self, row: &Approval) -> bool {
-        self.lineage.task.as_ref().is_some_and(|task| {
-            task.owner.workload.is_some() && task.asked.permits(&row.call, self.now.time)
         })
     }
 

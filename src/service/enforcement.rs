@@ -6,15 +6,14 @@ use super::{Continuation, Failure, Vouched};
 use crate::domain::claims::Operation;
 use crate::domain::decide::Presented;
 use crate::domain::decide::check::{self, FreshStep, OwnerChecked, StepChecked};
-use crate::domain::decide::step;
 use crate::domain::denial::Reason;
 use crate::domain::evidence::{Assurance, Evidence};
-use crate::domain::grant::ToolCall;
+use crate::domain::grant::{Authority, SeenCall};
 use crate::domain::id::{Jti, SpiffeId, TaskId, Thumbprint};
-use crate::domain::lineage::{Load, Locator, Now, Transition};
+use crate::domain::lineage::{Load, Locator, Transition};
 use crate::domain::policy::{Action, CallFacts};
 use crate::domain::role::{AsAudience, AsOwner, AsServer, Held};
-use crate::domain::step::StepState;
+use crate::domain::step::{Step, StepState};
 use crate::domain::task::{Task, TaskState};
 use crate::domain::time::Time;
 use secrecy::{ExposeSecret, SecretString};
@@ -58,7 +57,7 @@ pub struct CheckStep {
     /// The worker's token.
     pub proofs: Proofs,
     /// What the tool was called with.
-    pub call: ToolCall,
+    pub call: SeenCall,
 }
 
 /// What the audience may know of the task.
@@ -160,7 +159,7 @@ impl Continuation {
         let answer = match checked {
             OwnerChecked::Cancelled | OwnerChecked::Updated(_) => {
                 if checked == OwnerChecked::Cancelled {
-                    self.leases.end(task.id, HoldKind::Cancelled);
+                    self.fell(task.id, HoldKind::Cancelled);
                 }
                 CheckAnswer::Fresh {
                     act_by: now.after(self.settings.limits.act_by),
@@ -259,13 +258,13 @@ impl Continuation {
         &self,
         evidence: &Evidence,
         presented: Presented,
-        call: ToolCall,
+        call: SeenCall,
     ) -> std::sync::Arc<super::ports::ledger::Judge<(StepChecked, TaskView)>> {
         let settings = std::sync::Arc::clone(&self.settings);
         self.judge(STEP, evidence, move |scene| {
             let claims = &presented.claims;
             scene.fact("fence", &claims.fence.0);
-            scene.fact("tool", &call.tool);
+            scene.fact("tool", &call.call.tool);
             if !matches!(claims.operation, Operation::Retry | Operation::Step) {
                 return Err(Reason::TokenInvalid("operation"));
             }
@@ -277,7 +276,10 @@ impl Continuation {
             held(Assurance::Svid)?;
             // Possession of the signing key alone mints nothing: no task, no answer.
             let task = scene.lineage.task.as_ref().ok_or(Reason::Alarm)?;
-            let audience = held(demanded(task, &call, &scene.now))?;
+            let step = claims
+                .step
+                .and_then(|step| scene.lineage.written_step(step));
+            let audience = held(demanded(task, step))?;
             scene.not_void(claims)?;
             check::recorded(scene.lineage, &presented, &scene.now)?;
             let action = match claims.operation {
@@ -288,9 +290,8 @@ impl Continuation {
                 | Operation::Step
                 | Operation::Update => Action::Step,
             };
-            let owner_authority =
-                task.owner.workload.is_some() && task.asked.permits(&call, scene.now.time);
-            let facts = CallFacts::of(&call, owner_authority);
+            let owner_authority = step.is_some_and(|step| step.authority == Authority::Asked);
+            let facts = CallFacts::of(&call.call, owner_authority);
             let consent = scene.consent_used_by(&settings, (claims.step, claims.fence));
             let permit = scene.permit_step(action, Some(&claims.actor), facts, consent)?;
             let checked = check::step(
@@ -309,10 +310,10 @@ impl Continuation {
     }
 }
 
-/// How strongly the audience of this call must be identified: what the grant says that permits it.
-pub(super) fn demanded(task: &Task, call: &ToolCall, now: &Now<'_>) -> Assurance {
-    step::authority(task, call, now).map_or(Assurance::Svid, |(_, grant)| {
-        grant.audience_assurance.into()
+/// How strongly the audience of this step must be identified: what the grant says that it was begun under.
+pub(super) fn demanded(task: &Task, step: Option<&Step>) -> Assurance {
+    step.map_or(Assurance::Svid, |step| {
+        task.grant(step.authority).audience_assurance.into()
     })
 }
 

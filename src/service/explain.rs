@@ -5,14 +5,15 @@ use crate::domain::evidence::{Evidence, Mismatch};
 use crate::domain::role::NotHeld;
 use crate::domain::task::Task;
 
+const ALARM: &str = "a valid signature without a record behind it: if no ledger was restored, treat the agent's \
+                     key as stolen";
+const PERFORMER: &str = "a performer needs a [[workload]] row with a user or a cgroup, so that nobody else can \
+                         start first";
+
 /// Explains a refusal.
 pub(super) fn explain(reason: &Reason, task: Option<&Task>, evidence: &Evidence) -> String {
     match reason {
-        Reason::Alarm => {
-            "a valid signature without a record behind it: if no ledger was restored, \
-            treat the agent's key as stolen"
-                .to_owned()
-        }
+        Reason::Alarm => ALARM.to_owned(),
         Reason::AmbiguousIdentity => format!(
             "the caller has {} identities and not exactly one [[workload]] row: name one",
             evidence.spiffe_ids.len()
@@ -21,6 +22,9 @@ pub(super) fn explain(reason: &Reason, task: Option<&Task>, evidence: &Evidence)
         | Reason::ApprovalDiffers
         | Reason::ApprovalLapsed
         | Reason::ApprovalPause { .. } => of_approval(reason).to_owned(),
+        Reason::Budget(budget) => {
+            format!("nothing is left of the grant's {budget}: no new step begins")
+        }
         Reason::CallDiffers => "the tool was called with something else than the token says".into(),
         Reason::CallerRow(mismatch) => {
             format!(
@@ -44,18 +48,17 @@ pub(super) fn explain(reason: &Reason, task: Option<&Task>, evidence: &Evidence)
         Reason::EpochRevoked | Reason::IdRevoked => revoked(reason).to_owned(),
         Reason::InputRequired => "the task waits for an answer before its next step".to_owned(),
         Reason::Limit(limit) => format!("the limit {limit} is reached"),
+        Reason::Narrowing { child, beyond } => more(*child, beyond.name()),
         Reason::NoLeg => "the caller has no live leg of this number: start one first".to_owned(),
         Reason::NotHeld(why) => not_held(*why, task, evidence),
         Reason::NotUsed => "the token was never used: there is nothing to report".to_owned(),
         Reason::OutcomeDiffers => "another outcome was reported first".to_owned(),
         Reason::Person(why) => format!("the person's ID token is not good: {why}"),
-        Reason::PerformerUnknown => {
-            "a performer needs a [[workload]] row with a user or a cgroup, \
-            so that nobody else can start first"
-                .to_owned()
-        }
+        Reason::PerformerUnknown => PERFORMER.to_owned(),
         Reason::Policy(explanation) => format!("policy: {explanation}"),
         Reason::ReattachFirst => "the agent was restarted: start again to take the leg up".into(),
+        Reason::RepeatDiffers => "a request of this name asked for something else".to_owned(),
+        Reason::Spent => "a task was made of this child grant before".to_owned(),
         Reason::StepDiffers => "a used token of this step was for another call".to_owned(),
         Reason::StepInFlight => {
             "another step, or this one for another request, is in flight".into()
@@ -75,6 +78,11 @@ pub(super) fn explain(reason: &Reason, task: Option<&Task>, evidence: &Evidence)
         Reason::TokenVoid => "a newer token, the end of its leg or a restart voided it".to_owned(),
         Reason::Unknown => "no such task, name or record".to_owned(),
     }
+}
+
+fn more(child: Option<usize>, field: &str) -> String {
+    let which = child.map_or_else(String::new, |index| format!("children[{index}]."));
+    format!("{which}{field} asks for more than there is to give")
 }
 
 fn of_approval(reason: &Reason) -> &'static str {

@@ -50,6 +50,8 @@ struct Lease {
     peer: Arc<LocalPeer>,
     /// Suspended since the agent restarted, until its process takes it up again.
     suspended: bool,
+    /// Whether its task has ancestors, with which it may die.
+    descends: bool,
     active: Duration,
     holds: HashMap<u64, mpsc::Sender<HoldKind>>,
     deadline_told: bool,
@@ -76,6 +78,8 @@ pub(super) struct Up {
     pub(super) peer: Arc<LocalPeer>,
     /// Whether it still has to be taken up after a restart of the agent.
     pub(super) suspended: bool,
+    /// Whether its task has ancestors, with which it may die.
+    pub(super) descends: bool,
     /// What waits for the process to exit.
     pub(super) watch: AbortOnDrop,
 }
@@ -179,12 +183,14 @@ impl Leases {
             leg,
             peer,
             suspended,
+            descends,
             watch,
         } = up;
         let lease = Lease {
             leg,
             peer,
             suspended,
+            descends,
             active: self.clock.monotonic(),
             holds: HashMap::new(),
             deadline_told: false,
@@ -294,6 +300,13 @@ impl Leases {
             lease.holds.clear();
             lease.active = now;
         }
+    }
+
+    /// The tasks of all legs that may die with an ancestor.
+    pub(super) fn descending(&self) -> Vec<TaskId> {
+        let table = self.lock();
+        let leases = table.leases.iter().filter(|(_, lease)| lease.descends);
+        leases.map(|(task, _)| *task).collect()
     }
 
     /// Tells every stream.

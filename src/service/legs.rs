@@ -91,16 +91,19 @@ impl Continuation {
             scene.fact("leg", &started.effect.leg.0);
             scene.fact("fence", &started.effect.fence.0);
             scene.fact("reattached", &started.effect.reattached);
-            Ok(started)
+            Ok(Transition {
+                effect: (started.effect, task.parent.is_some()),
+                writes: started.writes,
+            })
         });
         match self.decide(Load::of(Locator::Task(task)), judge).await? {
             Decision::Recorded(recorded) => {
                 let decision_id = self.decision_id(recorded.number());
-                let started = recorded.into_effect();
+                let (started, descends) = recorded.into_effect();
                 let peer = caller.local().cloned().ok_or_else(|| {
                     Failure::Internal("a leg was started without a process".to_owned())
                 })?;
-                self.up(task, started.leg, peer, false);
+                self.up((task, descends), started.leg, peer, false);
                 Ok(LegStarted {
                     task,
                     started,
@@ -172,6 +175,9 @@ impl Continuation {
             .await?;
         // This leg only: after a yield another performer may have started meanwhile.
         self.leases.end_leg(ask.task, ask.leg, HoldKind::Finished);
+        if answer.0.is_terminal() {
+            self.fell(ask.task, HoldKind::Finished);
+        }
         Ok(answer)
     }
 }

@@ -11,6 +11,7 @@ mod explain;
 mod feed;
 mod leases;
 mod legs;
+mod lines;
 mod notes;
 mod operator;
 pub mod ports;
@@ -21,6 +22,7 @@ mod revocation;
 mod roles;
 mod scene;
 mod settings;
+mod spawn;
 mod steps;
 mod sweep;
 mod tasks;
@@ -39,6 +41,7 @@ pub use report::ReportAsk;
 pub use requests::{CreateAsk, IssuedToken, NameAsk};
 pub use revocation::Revoked;
 pub use settings::{Settings, Vouched, WorkloadRow};
+pub use spawn::{ChildAsk, SpawnAsk, Spawned};
 pub use steps::{Became, IssuedStep, StepAsk};
 pub use tasks::{RegisterAsk, RegisteredTask};
 pub use views::{InputAsk, ServerView};
@@ -256,7 +259,8 @@ impl Continuation {
                 *about.lock().unwrap_or_else(PoisonError::into_inner) = told;
                 Ok(judged)
             });
-            ports::ledger::decide(ports, load, judge, current).await?
+            // Rows are large, and every call waits here.
+            Box::pin(ports::ledger::decide(ports, load, judge, current)).await?
         };
         let (task, ended) =
             std::mem::take(&mut *about.lock().unwrap_or_else(PoisonError::into_inner));

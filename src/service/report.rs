@@ -51,13 +51,8 @@ impl Continuation {
             let record = scene.lineage.record.as_ref().ok_or(Reason::Unknown)?;
             let row = settings.row(&record.audience, scene.evidence);
             let task = scene.lineage.task.as_ref();
-            let pending = task.and_then(|task| task.pending.as_ref());
-            let step = pending.into_iter().chain(&scene.lineage.step);
-            let step = step.into_iter().find(|step| step.number == ask.step);
-            let demanded = match (task, step) {
-                (Some(task), Some(step)) => demanded(task, &step.call, &scene.now),
-                (None, _) | (_, None) => Assurance::Svid,
-            };
+            let step = scene.lineage.written_step(ask.step);
+            let demanded = task.map_or(Assurance::Svid, |task| demanded(task, step));
             let audience = Held::<AsAudience>::check(
                 &record.audience,
                 row.as_ref(),

@@ -2,16 +2,18 @@
 
 use super::ports::ledger::{Decision, Recorded};
 use super::ports::{BoundCertificate, Freshness, Peer, SignError};
+use super::scene::Scene;
 use super::{Continuation, Failure};
+use crate::domain::arguments::Arguments;
 use crate::domain::claims::TokenClaims;
 use crate::domain::decide::create::{self, AskCreate, CreateAsked};
 use crate::domain::decide::owner::{self, AskOwner};
 use crate::domain::denial::Reason;
-use crate::domain::grant::{Grant, ToolCall};
+use crate::domain::grant::{Grant, Permission, SeenCall};
 use crate::domain::id::{SpiffeId, TaskId};
 use crate::domain::lineage::{Load, Locator, Now, Transition};
 use crate::domain::policy::{Action, CallFacts, Permit};
-use crate::domain::role::{AsOwnerPrincipalDue, Held};
+use crate::domain::role::{AsOwnerPrincipalDue, AsSpender, Held};
 use crate::domain::task::Task;
 use crate::domain::time::Time;
 use secrecy::{ExposeSecret, SecretString};
@@ -25,9 +27,13 @@ pub struct CreateAsk {
     /// DER of the hand certificate.
     pub certificate: Vec<u8>,
     /// The call to be made at the server.
-    pub call: ToolCall,
-    /// What steps shall be permitted.
-    pub asked: Grant,
+    pub call: SeenCall,
+    /// What steps shall be permitted; `None` is nothing, or under a child grant all that it has.
+    pub asked: Option<Grant>,
+    /// The child grant to spend.
+    pub child: Option<TaskId>,
+    /// Arguments behind the digests in `asked`.
+    pub witnesses: Vec<Arguments>,
     /// Who shall carry it out.
     pub performers: Vec<SpiffeId>,
     /// How long it may live.
@@ -85,11 +91,14 @@ impl Continuation {
         let owner = self.settings.record_role(&id, evidence).map_err(refuse)?;
         let performers = self.settings.performers(&ask.performers).map_err(refuse)?;
         let request = self.request_digest(evidence, CREATE, &ask.request_id)?;
+        let spent = ask.child;
         let ask = AskCreate {
             task: self.new_task_id(now)?,
             owner,
             call: ask.call,
             asked: ask.asked,
+            child: None,
+            witnesses: ask.witnesses,
             performers,
             lifetime: ask.lifetime,
             jti: self.jti()?,
@@ -98,29 +107,27 @@ impl Continuation {
             request,
         };
         let judge = self.judge(CREATE, evidence, move |scene| {
+            let ask = AskCreate {
+                child: spender(scene, spent)?,
+                ..ask.clone()
+            };
             let actor = Some(&ask.owner.spiffe_id);
-            scene.fact("audience", &ask.call.audience);
-            scene.fact("tool", &ask.call.tool);
+            scene.fact("audience", &ask.call.call.audience);
+            scene.fact("tool", &ask.call.call.tool);
             let mut permits = vec![scene.permit_call(
                 Action::Create,
                 actor,
-                CallFacts::of(&ask.call, true),
+                CallFacts::of(&ask.call.call, true),
                 None,
             )?];
-            for permission in &ask.asked.permissions {
-                let facts = CallFacts {
-                    audience: permission.audience.clone(),
-                    tool: permission.tool.clone(),
-                    owner_authority: true,
-                };
-                permits.push(scene.permit_call(Action::Grant, actor, facts, None)?);
-            }
+            permits.extend(permit_lent(scene, &ask)?);
             create::issue(scene.lineage, &ask, &permits, &scene.now)
         });
-        match self
-            .decide(Load::of(Locator::Request(request)), judge)
-            .await?
-        {
+        let load = Load {
+            child: spent,
+            ..Load::of(Locator::Request(request))
+        };
+        match self.decide(load, judge).await? {
             Decision::Recorded(recorded) => {
                 let asked = recorded.map(|asked| match asked {
                     CreateAsked::Issue(claims) => Ok(*claims),
@@ -291,4 +298,35 @@ fn unsigned(error: &SignError) -> Failure {
         SignError::Epoch => Failure::Unavailable(error.to_string()),
         SignError::Key(_) => Failure::Internal(error.to_string()),
     }
+}
+
+/// Asks policy about everything that the owner lends. A child's grant was cut out of one that policy has
+/// permitted; its steps are asked about anew.
+fn permit_lent(scene: &mut Scene<'_>, ask: &AskCreate) -> Result<Vec<Permit>, Reason> {
+    let lent = ask.asked.iter().filter(|_| ask.child.is_none());
+    let permit = |permission: &Permission| {
+        let facts = CallFacts {
+            audience: permission.audience.clone(),
+            tool: permission.tool.clone(),
+            owner_authority: true,
+        };
+        scene.permit_call(Action::Grant, Some(&ask.owner.spiffe_id), facts, None)
+    };
+    lent.flat_map(|asked| &asked.permissions)
+        .map(permit)
+        .collect()
+}
+
+/// The role of whoever spends a child grant, if one is to be spent.
+fn spender(
+    scene: &mut Scene<'_>,
+    child: Option<TaskId>,
+) -> Result<Option<(TaskId, Held<AsSpender>)>, Reason> {
+    let Some(id) = child else {
+        return Ok(None);
+    };
+    scene.fact("child", &id);
+    let child = scene.lineage.child.as_ref().ok_or(Reason::Unknown)?;
+    let held = Held::<AsSpender>::check(child, scene.evidence)?;
+    Ok(Some((id, held)))
 }

@@ -116,7 +116,7 @@ impl Continuation {
             let ended = Ended::Task(task, state);
             self.await_points(sequence, committed(), &ended).await?;
         }
-        self.leases.end(task, super::HoldKind::Cancelled);
+        self.fell(task, super::HoldKind::Cancelled);
         Ok(Revoked {
             state: Some(state),
             decision_id: self.decision_id(number),

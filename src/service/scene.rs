@@ -189,9 +189,12 @@ impl Scene<'_> {
 /// Whether the rules refuse this for every task that has ended, whoever asks.
 fn rests(action: Action) -> bool {
     match action {
-        Action::RequireInput | Action::Retry | Action::Start | Action::Step | Action::Update => {
-            true
-        }
+        Action::RequireInput
+        | Action::Retry
+        | Action::Spawn
+        | Action::Start
+        | Action::Step
+        | Action::Update => true,
         Action::Approve
         | Action::Cancel
         | Action::Create

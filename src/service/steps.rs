@@ -5,11 +5,10 @@ use super::ports::ledger::{Decision, Recorded};
 use super::ports::{Freshness, Names, Peer};
 use super::scene::{self, Scene};
 use super::{Continuation, Failure, IssuedToken, Settings};
-use crate::domain::claims::Subject;
 use crate::domain::decide::approval::{self, Standing, Wanted};
 use crate::domain::decide::step::{self, AskStep, StepAsked};
 use crate::domain::denial::Reason;
-use crate::domain::grant::ToolCall;
+use crate::domain::grant::{Authority, SeenCall};
 use crate::domain::id::{ApprovalId, Digest, Fence, LegNumber, StepNumber, TaskId};
 use crate::domain::lineage::{Load, Locator, Transition};
 use crate::domain::policy::{Action, CallFacts, Consent};
@@ -31,7 +30,7 @@ pub struct StepAsk {
     /// The place of the effect in the worker's program.
     pub step: StepNumber,
     /// What is to be called.
-    pub call: ToolCall,
+    pub call: SeenCall,
     /// Its arguments in canonical form (RFC 8785), for a person to see where one is asked.
     pub canonical: String,
     /// Names the request for repeats.
@@ -103,7 +102,10 @@ impl Continuation {
             ask: AskStep {
                 leg,
                 number: ask.step,
-                idempotency_key: self.ports.names.idempotency_key(task, ask.step, &ask.call),
+                idempotency_key: self
+                    .ports
+                    .names
+                    .idempotency_key(task, ask.step, &ask.call.call),
                 request: self.request_digest(evidence, ISSUE, &ask.request_id)?,
                 jti: self.jti()?,
                 call: ask.call,
@@ -182,8 +184,8 @@ impl Bench {
         refuse_ended(task.state_at(scene.now.time))?;
         scene.fact("leg", &ask.leg.0);
         scene.fact("step", &ask.number.0);
-        scene.fact("audience", &ask.call.audience);
-        scene.fact("tool", &ask.call.tool);
+        scene.fact("audience", &ask.call.call.audience);
+        scene.fact("tool", &ask.call.call.tool);
         let mut up = task.live_leg(scene.now.epoch).into_iter();
         if up.any(|leg| !self.leases.may_act(task.id, leg, scene.now.epoch)) {
             return Err(Reason::NoLeg);
@@ -191,12 +193,9 @@ impl Bench {
         let action = step::action(lineage, task, ask.number, &scene.now);
         // The rules judge state and leg first, so that policy is not asked about what cannot be.
         step::own_leg(task, &held, ask.leg, &scene.now)?;
-        let authority = step::authority(task, &ask.call, &scene.now);
-        let owner_authority = authority.is_some_and(|(subject, _)| {
-            let owner = task.owner.workload.as_ref();
-            owner.is_some_and(|owner| subject == Subject::Workload(owner.spiffe_id.clone()))
-        });
-        let facts = CallFacts::of(&ask.call, owner_authority);
+        let authority = step::begun_under(lineage, task, ask.number, &ask.call, &scene.now);
+        let owner_authority = authority == Ok(Authority::Asked);
+        let facts = CallFacts::of(&ask.call.call, owner_authority);
         let actor = held.spiffe_id.as_ref();
         match scene.permit_step(action, actor, facts.clone(), Consent::default()) {
             Ok(permit) => step::issue(lineage, &held, ask, &permit, &scene.now),
@@ -269,7 +268,7 @@ fn without_token(became: Became, decision_id: String) -> IssuedStep {
     }
 }
 
-fn refuse_ended(state: TaskState) -> Result<(), Reason> {
+pub(super) fn refuse_ended(state: TaskState) -> Result<(), Reason> {
     if state.is_terminal() {
         Err(Reason::Terminal(state))
     } else {

@@ -61,7 +61,13 @@ impl Lost {
 
 impl Continuation {
     /// A leg came up: keep its lease and watch its process.
-    pub(super) fn up(&self, task: TaskId, leg: LegNumber, peer: Arc<LocalPeer>, suspended: bool) {
+    pub(super) fn up(
+        &self,
+        (task, descends): (TaskId, bool),
+        leg: LegNumber,
+        peer: Arc<LocalPeer>,
+        suspended: bool,
+    ) {
         let exited = self.ports.processes.exited(Arc::clone(&peer));
         let this = self.clone();
         let watch = tokio::spawn(async move {
@@ -76,6 +82,7 @@ impl Continuation {
                 leg,
                 peer,
                 suspended,
+                descends,
                 watch,
             },
         );
@@ -118,7 +125,10 @@ impl Continuation {
             for task in page.tasks {
                 let Some(leg) = task.leg else { continue };
                 match self.reopen(&leg.holder).await? {
-                    Some(peer) => self.up(task.id, leg.number, peer, true),
+                    Some(peer) => {
+                        let descends = task.parent.is_some();
+                        self.up((task.id, descends), leg.number, peer, true);
+                    }
                     None => self.lose(task.id, leg.number, Lost::Exited).await,
                 }
             }
@@ -161,6 +171,7 @@ impl Continuation {
             let now = self.ports.clock.monotonic();
             let window_over = now.saturating_sub(ready) >= self.settings.reattach_window;
             self.sweep_leases(window_over).await;
+            self.sweep_lines().await;
             let newest = self.ports.policy.generation();
             if newest != policy {
                 policy = newest;
@@ -344,7 +355,7 @@ impl Continuation {
         }
     }
 
-    async fn expire(&self, task: TaskId) {
+    pub(super) async fn expire(&self, task: TaskId) {
         let judge = self.judge("task.swept", &agent_evidence(None), |scene| {
             Ok(end::sweep(scene.rows, &scene.now))
         });

@@ -200,7 +200,7 @@ impl Continuation {
         let this = self.clone();
         super::to_the_end(async move {
             let answer = this.answer(Load::of(Locator::Task(task)), judge).await?;
-            this.leases.end(task, HoldKind::Finished);
+            this.fell(task, HoldKind::Finished);
             Ok(answer)
         })
         .await

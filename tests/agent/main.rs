@@ -15,6 +15,8 @@ mod creation;
 #[cfg(test)]
 mod endings;
 #[cfg(test)]
+mod fan;
+#[cfg(test)]
 mod inputs;
 #[cfg(test)]
 mod job;
@@ -36,6 +38,8 @@ mod races;
 mod remote;
 #[cfg(test)]
 mod revocations;
+#[cfg(test)]
+mod spawning;
 #[cfg(test)]
 mod strangers;
 #[cfg(test)]

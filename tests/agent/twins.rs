@@ -4,9 +4,10 @@
 //! so that the twin's attempt has changed nothing.
 
 use crate::consent::World;
+use crate::fan::{child, fanning, part, spawn_op};
 use crate::job::{
-    HANDLE, Job, Leg, SERVER, Task, assert_unknown, build, check_op, end_op, report_op, start_op,
-    step_op, text,
+    HANDLE, Job, Leg, SERVER, Task, WORKER, assert_unknown, build, check_op, end_op, report_op,
+    start_op, step_op, text,
 };
 use crate::methods::methods;
 use crate::node::{Actor, distinct_uids};
@@ -133,6 +134,34 @@ fn legs_issue(cast: &mut Cast) {
     assert_eq!(cast.job.check(&leg, &token)["answer"], "fresh");
 }
 
+fn legs_spawn(cast: &mut Cast) {
+    cast.row = cast.row.checked_add(1).unwrap();
+    let handle = format!("7q2mZr0Yt5kW9xB3vN8s{:04}", cast.row);
+    let token = cast.job.client.ok(&json!({
+        "op": "issue_create", "request_id": handle, "hand": "client", "call": build(),
+        "asked": fanning(1, 1, 1), "performers": [WORKER],
+    }));
+    let peer = cast.job.client_certificate();
+    let created = cast.job.server.ok(&json!({
+        "op": "create", "token": token["token"], "peer": peer, "call": build(), "handle": handle,
+    }));
+    let leg = cast.job.start_leg(&Task {
+        id: text(&created, "task_id"),
+        handle,
+        work_reference: text(&created, "work_reference"),
+    });
+    let op = spawn_op(&leg, "spawn", &[child(1)]);
+    assert_twin(&cast.job, &cast.worker.err(&op));
+    let children = cast.job.worker.ok(&op);
+    // Nor may it spend what the original has spawned.
+    let spend = json!({
+        "op": "issue_create", "request_id": "spend", "hand": "worker", "call": part(1),
+        "child": children["children"][0],
+    });
+    assert_eq!(cast.worker.err(&spend)["reason"], "workload_row");
+    cast.job.worker.ok(&spend);
+}
+
 fn legs_hold(cast: &mut Cast) {
     let leg = cast.leg();
     let op = json!({ "op": "hold", "task_id": leg.task.id, "leg": leg.number });
@@ -254,6 +283,7 @@ const ROWS: &[Row] = &[
     (&["Tasks.Watch"], tasks_watch),
     (&["Legs.Start"], legs_start),
     (&["Legs.Issue"], legs_issue),
+    (&["Legs.Spawn"], legs_spawn),
     (&["Legs.Hold"], legs_hold),
     (&["Legs.End"], legs_end),
     (&["Enforcement.Check"], enforcement_check),

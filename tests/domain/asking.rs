@@ -117,7 +117,7 @@ impl Asking {
         let ask = AskStep {
             leg: task.legs,
             number: StepNumber(step),
-            call: call.tool.clone(),
+            call: call.tool.clone().into(),
             idempotency_key: Digest([0; 32]),
             request: Digest([request; 32]),
             jti: Jti([u8::try_from(task.fence.0).unwrap(); 16]),

@@ -92,6 +92,7 @@ pub(crate) fn task() -> Task {
         id: TaskId([5; 16]),
         txn: TaskId([5; 16]),
         parent: None,
+        subject: None,
         created_at: START,
         owner: Owner {
             workload: Some(role("assistant", 10)),
@@ -119,6 +120,7 @@ pub(crate) fn task() -> Task {
         last_step: StepNumber(0),
         pending: None,
         open_steps: Vec::new(),
+        spawned: 0,
         owner_tokens: 0,
         owner_tokens_from: START,
     }
@@ -241,7 +243,7 @@ impl World {
         let ask = AskStep {
             leg: LegNumber(leg),
             number,
-            call: call(arguments),
+            call: call(arguments).into(),
             idempotency_key: Digest([arguments; 32]),
             request: Digest([request; 32]),
             jti: Jti([u8::try_from(self.task().fence.0).unwrap(); 16]),
@@ -277,7 +279,13 @@ impl World {
             who,
         )?;
         let now = self.now();
-        let checked = check::step(&rows, &held, token, &call(arguments), (&permit(), &now))?;
+        let checked = check::step(
+            &rows,
+            &held,
+            token,
+            &call(arguments).into(),
+            (&permit(), &now),
+        )?;
         Ok(self.apply(checked))
     }
 

@@ -55,7 +55,7 @@ pub(crate) async fn register(
     let permission = |tool: &str| v1::Permission {
         audience: TOOL.to_owned(),
         tool: tool.to_owned(),
-        arguments: None,
+        ..v1::Permission::default()
     };
     let ask = v1::AskCreate {
         call: Some(call(SERVER, "transfer")),
@@ -65,6 +65,7 @@ pub(crate) async fn register(
         }),
         performers: vec![WORKER.to_owned()],
         lifetime_ms: 0,
+        child: String::new(),
     };
     let create = v1::issue_request::Operation::Create(ask);
     let (issued, hand) = issue(world.caller(owner), create).await;

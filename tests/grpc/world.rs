@@ -41,6 +41,7 @@ pub(crate) const APPROVER: &str = "spiffe://example.test/approver";
 
 pub(crate) const MESSAGES: MessageLimits = MessageLimits {
     message_bytes: 16 * 1024,
+    spawn_bytes: 64 * 1024,
     reply_bytes: 16 * 1024,
     page_rows: 50,
 };

@@ -4,6 +4,7 @@ use crate::support::{commit, create, digest, event, id, of_task, spiffe, task, w
 use handfast::domain::approval::{Account, Approval};
 use handfast::domain::denial::Reason;
 use handfast::domain::event::CallerFacts;
+use handfast::domain::grant::Authority;
 use handfast::domain::id::{ApprovalId, StepNumber};
 use handfast::domain::input::Input;
 use handfast::domain::lineage::{Lineage, Load, Writes};
@@ -27,6 +28,7 @@ fn approval(number: u64) -> Approval {
         performer: spiffe("worker"),
         asked_by: CallerFacts::default(),
         call: task(number).call,
+        authority: Authority::Asked,
         text: "{}".to_owned(),
         opened_at: Time(1),
         decide_by: Time(2),

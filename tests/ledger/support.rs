@@ -1,7 +1,7 @@
 //! Rows, events and a ledger file to test with.
 
 use handfast::domain::event::{CallerFacts, Event, Verdict};
-use handfast::domain::grant::{Grant, ToolCall};
+use handfast::domain::grant::{Authority, Grant, ToolCall};
 use handfast::domain::id::{
     Digest, Epoch, Fence, Jti, LegNumber, RecordNumber, SpiffeId, StepNumber, TaskId,
 };
@@ -89,6 +89,7 @@ pub(crate) fn task(number: u64) -> Task {
         id: id(number),
         txn: id(number),
         parent: None,
+        subject: None,
         created_at: Time(1),
         owner: Owner {
             workload: Some(role("owner")),
@@ -112,6 +113,7 @@ pub(crate) fn task(number: u64) -> Task {
         last_step: StepNumber(0),
         pending: None,
         open_steps: Vec::new(),
+        spawned: 0,
         owner_tokens: 0,
         owner_tokens_from: Time(0),
     }
@@ -121,6 +123,7 @@ pub(crate) fn step(number: u32) -> Step {
     Step {
         number: StepNumber(number),
         call: call(),
+        authority: Authority::Asked,
         idempotency_key: digest(3, u64::from(number)),
         fence: Fence(u64::from(number) + 1),
         state: StepState::Done,

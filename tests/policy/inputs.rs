@@ -78,7 +78,9 @@ pub(crate) fn ordinary(action: Action) -> PolicyInput {
         Action::Grant => (OWNER, None, Some(call(MAILER, "send")), None),
         Action::End | Action::Start => (WORKER, Some(task()), None, None),
         Action::Finish | Action::RequireInput => (SERVER, Some(task()), None, None),
-        Action::Retry | Action::Step => (WORKER, Some(task()), Some(call(MAILER, "send")), None),
+        Action::Retry | Action::Spawn | Action::Step => {
+            (WORKER, Some(task()), Some(call(MAILER, "send")), None)
+        }
         Action::Vouch => {
             let issuer = "https://login.example.org".to_owned();
             (SERVER, None, Some(call(SERVER, "render")), Some(issuer))

@@ -67,7 +67,7 @@ pub fn standing<'a>(
         return Ok(Standing::Repeat(state));
     }
     // INVARIANT: what is shown is made of the very bytes that the call is digested from.
-    if (wanted.sha256)(wanted.canonical.as_bytes()) != ask.call.arguments {
+    if (wanted.sha256)(wanted.canonical.as_bytes()) != ask.call.call.arguments {
         return Err(Reason::CallDiffers);
     }
     let performer = performer(held)?;
@@ -76,7 +76,7 @@ pub fn standing<'a>(
     };
     // What is too long to be shown was not asked about.
     let same = display(wanted.canonical, now.limits.approval_text_bytes)
-        .is_ok_and(|text| row.is_of(performer, &ask.call, &text, wanted.sha256));
+        .is_ok_and(|text| row.is_of(performer, &ask.call.call, &text, wanted.sha256));
     if (row.id.task, row.id.step) != (task.id, ask.number) || !same {
         return Ok(Standing::Ask);
     }
@@ -162,7 +162,7 @@ pub fn open(
         account.set_back(now.time, now.limits.approval_pause);
     }
     account.open.push(id);
-    let row = requested(id, performer(held)?, wanted, task, now)?;
+    let row = requested(id, performer(held)?, wanted, (lineage, task), now)?;
     let decide_by = row.decide_by;
     next.wait_for(
         Input::Approval {
@@ -187,12 +187,12 @@ fn requested(
     id: ApprovalId,
     performer: &SpiffeId,
     wanted: &Wanted<'_>,
-    task: &Task,
+    (lineage, task): (&Lineage, &Task),
     now: &Now<'_>,
 ) -> Result<Approval, Reason> {
     let text = display(wanted.canonical, now.limits.approval_text_bytes)?;
     let decide_by = now.time.after(now.limits.decide_by).min(task.deadline);
-    let call = &wanted.ask.call;
+    let call = &wanted.ask.call.call;
     let matter = Matter {
         id,
         performer,
@@ -205,6 +205,7 @@ fn requested(
         performer: performer.clone(),
         asked_by: wanted.asked_by.clone(),
         call: call.clone(),
+        authority: step::begun_under(lineage, task, id.step, &wanted.ask.call, now)?,
         opened_at: now.time,
         decide_by,
         digest: matter.digest(wanted.sha256),

@@ -3,7 +3,7 @@
 use super::Presented;
 use crate::domain::claims::{Operation, Subject};
 use crate::domain::denial::Reason;
-use crate::domain::grant::ToolCall;
+use crate::domain::grant::SeenCall;
 use crate::domain::id::{Digest, Fence, SpiffeId, StepNumber};
 use crate::domain::input::Input;
 use crate::domain::lineage::{Lineage, Now, Transition, Writes};
@@ -175,8 +175,8 @@ fn record_of<'a>(lineage: &'a Lineage, token: &Presented) -> Result<&'a TokenRec
 }
 
 /// The tool was called with what the token says, and nothing else.
-fn same_call(token: &Presented, call: &ToolCall) -> Result<(), Reason> {
-    let claims = &token.claims;
+fn same_call(token: &Presented, call: &SeenCall) -> Result<(), Reason> {
+    let (claims, call) = (&token.claims, &call.call);
     let same = claims.audience == call.audience
         && claims.tool.as_ref() == Some(&call.tool)
         && claims.arguments == Some(call.arguments)
@@ -231,7 +231,7 @@ pub fn step(
     lineage: &Lineage,
     audience: &Held<AsAudience>,
     token: &Presented,
-    call: &ToolCall,
+    call: &SeenCall,
     (_permit, now): (&Permit, &Now<'_>),
 ) -> Result<Transition<StepChecked>, Reason> {
     if audience.spiffe_id.as_ref() != Some(&token.claims.audience) {
@@ -252,14 +252,8 @@ pub fn step(
         return Err(Reason::Certificate);
     }
     task.runnable(now.time)?;
-    let settled = lineage.step.as_ref();
-    let step = task
-        .pending
-        .as_ref()
-        .filter(|step| step.number == number)
-        .or_else(|| settled.filter(|step| step.number == number))
-        .ok_or(Reason::Alarm)?;
-    if step.call != *call && step.fence == record.fence {
+    let step = lineage.written_step(number).ok_or(Reason::Alarm)?;
+    if step.call != call.call && step.fence == record.fence {
         return Err(Reason::CallDiffers);
     }
     if step.fence != record.fence {
@@ -279,7 +273,10 @@ pub fn step(
         }
     }
     let leg = task.live_leg(now.epoch).ok_or(Reason::TokenVoid)?;
-    let (subject, _) = super::step::authority(task, call, now).ok_or(Reason::Grant)?;
+    // Under the grant that it was begun under: what it acts on must be what its token says.
+    let subject = super::step::lends(task, step.authority, call, now)
+        .filter(|subject| *subject == token.claims.subject)
+        .ok_or(Reason::Grant)?;
     let act_by = now.time.after(now.limits.act_by).min(task.deadline);
     let mut burned = step.clone();
     burned.state = StepState::Used;

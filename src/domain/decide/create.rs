@@ -1,16 +1,16 @@
 //! Asking for a task, and making it.
 
-use super::Presented;
+use super::{Presented, child};
+use crate::domain::arguments::Arguments;
 use crate::domain::claims::{Operation, Subject, TokenClaims};
 use crate::domain::denial::Reason;
-use crate::domain::grant::{Grant, Permission, ToolCall};
+use crate::domain::grant::{Grant, Permission, SeenCall, ToolCall};
 use crate::domain::id::{
-    Digest, Fence, Jti, LegNumber, NameHash, PrincipalHash, SpiffeId, StepNumber, TaskId,
-    Thumbprint,
+    Digest, Fence, Jti, LegNumber, NameHash, PrincipalHash, StepNumber, TaskId, Thumbprint,
 };
 use crate::domain::lineage::{CreateTerms, Lineage, Now, Transition, Writes};
 use crate::domain::policy::Permit;
-use crate::domain::role::{Owner, Role};
+use crate::domain::role::{AsSpender, Held, Owner, Role, chosen};
 use crate::domain::task::{Task, TaskState};
 use crate::domain::time::Time;
 use std::time::Duration;
@@ -26,11 +26,15 @@ pub struct AskCreate {
     /// The owner's workload and what was recorded of it.
     pub owner: Role,
     /// The server that shall create the task.
-    pub call: ToolCall,
-    /// What steps shall be permitted.
-    pub asked: Grant,
+    pub call: SeenCall,
+    /// What steps shall be permitted; `None` is nothing, or under a child grant all that it has.
+    pub asked: Option<Grant>,
+    /// The child grant that is spent, by whom; `None` for a root.
+    pub child: Option<(TaskId, Held<AsSpender>)>,
     /// Who shall carry it out; empty leaves it to the server.
     pub performers: Vec<Role>,
+    /// Arguments behind the digests in `asked`, as they were shown.
+    pub witnesses: Vec<Arguments>,
     /// How long it may live.
     pub lifetime: Duration,
     /// The token's `jti`.
@@ -55,16 +59,18 @@ pub enum CreateAsked {
 /// Issues a create token. The lineage is what the same request made before, if anything.
 ///
 /// # Errors
-/// [`Reason::Limit`] for too many performers or permissions.
+/// [`Reason::Limit`] for too many performers or permissions, or budgets above the highest; under a child grant
+/// also [`Reason::Spent`], [`Reason::Terminal`] of its line, and [`Reason::Narrowing`].
 pub fn issue(
     lineage: &Lineage,
     ask: &AskCreate,
     _permits: &[Permit],
     now: &Now<'_>,
 ) -> Result<Transition<CreateAsked>, Reason> {
-    bounded(&ask.asked, &ask.performers, now)?;
+    let child = child::asked_under(lineage, ask)?;
+    let owner = child.map_or(&ask.owner, |child| &child.spender);
     // Recorded before these rows were read.
-    if lineage.revocations.denies(&ask.owner.spiffe_id) {
+    if lineage.revocations.denies(&owner.spiffe_id) {
         return Err(Reason::IdRevoked);
     }
     let task = match &lineage.terms {
@@ -73,14 +79,20 @@ pub fn issue(
         }
         // The first answer was lost unused: the same task, and only the new token counts.
         Some(earlier) => earlier.task,
-        None => ask.task,
+        None => child.map_or(ask.task, |child| child.id),
     };
+    let asked = match child {
+        Some(child) => child::within(lineage, child, ask, now)?,
+        None => ask.asked.clone().unwrap_or_default(),
+    };
+    let admitted = now.limits.admit(&asked, &ask.performers);
+    admitted.map_err(Reason::Limit)?;
     let terms = CreateTerms {
         task,
-        owner: ask.owner.clone(),
-        server: ask.call.audience.clone(),
-        call: ask.call.clone(),
-        asked: ask.asked.clone(),
+        owner: owner.clone(),
+        server: ask.call.call.audience.clone(),
+        call: ask.call.call.clone(),
+        asked,
         performers: ask.performers.clone(),
         lifetime: ask.lifetime.min(now.limits.deadline_max),
         jti: ask.jti,
@@ -94,20 +106,21 @@ pub fn issue(
         request: ask.request,
         used_at: None,
     };
+    let subject = child.map_or(&owner.spiffe_id, |child| &child.subject);
     let claims = TokenClaims {
-        subject: Subject::Workload(ask.owner.spiffe_id.clone()),
-        actor: ask.owner.spiffe_id.clone(),
-        audience: ask.call.audience.clone(),
+        subject: Subject::Workload(subject.clone()),
+        actor: owner.spiffe_id.clone(),
+        audience: ask.call.call.audience.clone(),
         issued_at: now.time,
         expires_at: terms.expires_at,
         jti: ask.jti,
-        txn: task,
+        txn: child.map_or(task, |child| child.txn),
         task,
         certificate: ask.certificate,
         operation: Operation::Create,
-        tool: Some(ask.call.tool.clone()),
-        arguments: Some(ask.call.arguments),
-        definition: ask.call.definition,
+        tool: Some(ask.call.call.tool.clone()),
+        arguments: Some(ask.call.call.arguments),
+        definition: ask.call.call.definition,
         name: None,
         fence: CREATE_FENCE,
         step: None,
@@ -196,26 +209,32 @@ pub fn register(
     if let Some(task) = &lineage.task {
         return repeat(task, lineage.named, ask, now);
     }
-    bounded(&ask.own, &ask.performers, now)?;
     if lineage.revocations.denies(&ask.server.spiffe_id) {
         return Err(Reason::IdRevoked);
     }
     if terms.is_some_and(|terms| lineage.revocations.void(terms)) {
         return Err(Reason::TokenVoid);
     }
+    let admitted = now.limits.admit(&ask.own, &ask.performers);
+    admitted.map_err(Reason::Limit)?;
     if lineage.named.is_some() {
         return Err(Reason::Handle);
     }
     if lineage.owner_tasks >= now.limits.tasks_per_owner {
         return Err(Reason::Limit("limits.tasks_per_owner"));
     }
-    let task = new_task(lineage.id, terms, ask, now)?;
+    let mut task = new_task(lineage.id, terms, ask, now)?;
+    let spent = match lineage.child.as_ref().filter(|_| terms.is_some()) {
+        Some(child) => Some(child::spend(lineage, child, &mut task, now)?),
+        None => None,
+    };
     let registered = registered(&task, now, false);
     let writes = Writes {
         terms: terms.map(|terms| CreateTerms {
             used_at: Some(now.time),
             ..terms.clone()
         }),
+        children: spent.into_iter().collect(),
         bind: Some(ask.name),
         request: match &ask.basis {
             Basis::Principal { request, .. } => Some((*request, task.id)),
@@ -317,7 +336,7 @@ fn new_task(
     let named_by_owner = terms
         .map(|terms| terms.performers.as_slice())
         .unwrap_or_default();
-    let performers = choose(named_by_owner, &ask.performers)?;
+    let performers = chosen(named_by_owner, &ask.performers).ok_or(Reason::Grant)?;
     let lifetime = terms
         .map_or(now.limits.deadline_max, |terms| terms.lifetime)
         .min(ask.lifetime)
@@ -326,6 +345,7 @@ fn new_task(
         id,
         txn: id,
         parent: None,
+        subject: None,
         created_at: now.time,
         owner: Owner {
             workload: terms.map(|terms| terms.owner.clone()),
@@ -349,40 +369,10 @@ fn new_task(
         last_step: StepNumber(0),
         pending: None,
         open_steps: Vec::new(),
+        spawned: 0,
         owner_tokens: 0,
         owner_tokens_from: now.time,
     })
-}
-
-/// If the owner named performers, the server may only choose among them.
-fn choose(by_owner: &[Role], by_server: &[Role]) -> Result<Vec<Role>, Reason> {
-    if by_owner.is_empty() {
-        return Ok(by_server.to_vec());
-    }
-    if by_server.is_empty() {
-        return Ok(by_owner.to_vec());
-    }
-    let ids: Vec<&SpiffeId> = by_server.iter().map(|role| &role.spiffe_id).collect();
-    let chosen: Vec<Role> = by_owner
-        .iter()
-        .filter(|role| ids.contains(&&role.spiffe_id))
-        .cloned()
-        .collect();
-    if chosen.len() == ids.len() {
-        Ok(chosen)
-    } else {
-        Err(Reason::Grant)
-    }
-}
-
-fn bounded(grant: &Grant, performers: &[Role], now: &Now<'_>) -> Result<(), Reason> {
-    if grant.permissions.len() > now.limits.permissions_max {
-        return Err(Reason::Limit("limits.grant_pairs"));
-    }
-    if performers.len() > now.limits.performers_max {
-        return Err(Reason::Limit("limits.performers"));
-    }
-    Ok(())
 }
 
 fn registered(task: &Task, now: &Now<'_>, repeat: bool) -> Registered {

@@ -6,17 +6,19 @@
 
 pub mod approval;
 pub mod check;
+mod child;
 pub mod create;
 pub mod end;
 pub mod input;
 pub mod leg;
 pub mod owner;
 pub mod report;
+pub mod spawn;
 pub mod step;
 
 use super::claims::{Operation, TokenClaims};
 use super::denial::Reason;
-use super::id::{NameHash, Thumbprint};
+use super::id::{NameHash, StepNumber, Thumbprint};
 use super::lineage::{Lineage, Now};
 use super::step::{Circumstances, Step, StepState};
 use super::task::{Task, TaskState};
@@ -72,6 +74,16 @@ impl Lineage {
             .as_ref()
             .filter(|task| !task.forgotten(now))
             .ok_or(Reason::Unknown)
+    }
+
+    /// The step of this number as last written, pending or settled.
+    #[must_use]
+    pub fn written_step(&self, number: StepNumber) -> Option<&Step> {
+        let pending = self.task.as_ref().and_then(|task| task.pending.as_ref());
+        pending
+            .into_iter()
+            .chain(&self.step)
+            .find(|step| step.number == number)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::domain::claims::{Operation, Subject, TokenClaims};
 use crate::domain::denial::Reason;
-use crate::domain::grant::{Grant, ToolCall};
+use crate::domain::grant::{Authority, SeenCall};
 use crate::domain::id::{ApprovalId, Digest, Fence, Jti, LegNumber, StepNumber};
 use crate::domain::lineage::{Lineage, Now, Transition, Writes};
 use crate::domain::policy::{Action, Permit};
@@ -19,7 +19,7 @@ pub struct AskStep {
     /// The place of the effect in the worker's program.
     pub number: StepNumber,
     /// What is to be called.
-    pub call: ToolCall,
+    pub call: SeenCall,
     /// H(task, number, audience, tool, arguments).
     pub idempotency_key: Digest,
     /// Keyed digest of the calling process and its `request_id`.
@@ -55,35 +55,61 @@ pub enum Ready<'a> {
     /// It needs no token.
     Repeat(StepState),
     /// It may have one.
-    Token {
-        /// The caller's leg.
-        leg: &'a Leg,
-        /// Step or retry.
-        operation: Operation,
-        /// On whose authority.
-        subject: Subject,
-        /// The grant that permits it.
-        grant: &'a Grant,
-        /// Whether any token of it was ever used.
-        ever_used: bool,
-    },
+    Token(Due<'a>),
 }
 
-/// On whose authority a call is permitted now: the owner's grant first, else the server's own.
+/// The token that a step may have.
+#[derive(Clone, Debug)]
+pub struct Due<'a> {
+    /// The caller's leg.
+    pub leg: &'a Leg,
+    /// Step or retry.
+    pub operation: Operation,
+    /// On whose authority.
+    pub subject: Subject,
+    /// The grant that permits it.
+    pub authority: Authority,
+    /// Whether it is begun now, which spends a use of that grant.
+    pub begins: bool,
+    /// Whether any token of it was ever used.
+    pub ever_used: bool,
+}
+
+/// Under which of the task's grants a call is permitted now: the owner's first, else the server's own.
 #[must_use]
-pub fn authority<'a>(
-    task: &'a Task,
-    call: &ToolCall,
+pub fn authority(task: &Task, call: &SeenCall, now: &Now<'_>) -> Option<Authority> {
+    [Authority::Asked, Authority::Own]
+        .into_iter()
+        .find(|authority| lends(task, *authority, call, now).is_some())
+}
+
+/// Under which of the task's grants a step is, or would be. Once used, it stays under the one that it was begun
+/// under.
+///
+/// # Errors
+/// [`Reason::Grant`] where neither permits it.
+pub fn begun_under(
+    lineage: &Lineage,
+    task: &Task,
+    number: StepNumber,
+    call: &SeenCall,
     now: &Now<'_>,
-) -> Option<(Subject, &'a Grant)> {
-    if let Some(owner) = &task.owner.workload
-        && task.asked.permits(call, now.time)
-    {
-        return Some((Subject::Workload(owner.spiffe_id.clone()), &task.asked));
+) -> Result<Authority, Reason> {
+    match earlier(lineage, task, number, now) {
+        Some((step, _)) if step.ever_used => Ok(step.authority),
+        Some(_) | None => authority(task, call, now).ok_or(Reason::Grant),
     }
-    task.own
-        .permits(call, now.time)
-        .then(|| (Subject::Workload(task.server.spiffe_id.clone()), &task.own))
+}
+
+/// On whose authority this grant of the task permits the call now.
+pub(super) fn lends(
+    task: &Task,
+    authority: Authority,
+    call: &SeenCall,
+    now: &Now<'_>,
+) -> Option<Subject> {
+    task.subject(authority)
+        .filter(|_| task.grant(authority).permits(call, now))
 }
 
 /// Whether asking for this step is a step or a retry, for policy.
@@ -131,8 +157,9 @@ pub fn ready<'a>(
         // A leg outlives its certificate: start again with a new one.
         return Err(Reason::ReattachFirst);
     }
-    let (subject, grant) = authority(task, &ask.call, now).ok_or(Reason::Grant)?;
     let before = earlier(lineage, task, ask.number, now);
+    let authority = begun_under(lineage, task, ask.number, &ask.call, now)?;
+    let subject = lends(task, authority, &ask.call, now).ok_or(Reason::Grant)?;
     let operation = match before {
         None => next_in_order(task, ask.number, now)?,
         Some((step, state)) => match again(task, ask, (step, state), now)? {
@@ -140,13 +167,14 @@ pub fn ready<'a>(
             None => return Ok(Ready::Repeat(state)),
         },
     };
-    Ok(Ready::Token {
+    Ok(Ready::Token(Due {
         leg,
         operation,
         subject,
-        grant,
+        authority,
+        begins: before.is_none_or(|(step, _)| step.authority != authority),
         ever_used: before.is_some_and(|(step, _)| step.ever_used),
-    })
+    }))
 }
 
 /// Issues a token for a step, or says what became of it.
@@ -176,27 +204,26 @@ pub(super) fn issue_until(
     (now, until): (&Now<'_>, Option<Time>),
 ) -> Result<Transition<StepAsked>, Reason> {
     let task = lineage.known(now)?;
-    let (leg, operation, subject, grant, ever_used) = match ready(lineage, held, ask, now)? {
+    let token = match ready(lineage, held, ask, now)? {
         Ready::Repeat(state) => return Ok(Transition::unchanged(StepAsked::Repeat(state))),
-        Ready::Token {
-            leg,
-            operation,
-            subject,
-            grant,
-            ever_used,
-        } => (leg, operation, subject, grant, ever_used),
+        Ready::Token(token) => token,
     };
+    let (leg, authority) = (token.leg, token.authority);
     if task.state_at(now.time) == TaskState::InputRequired {
         return Err(Reason::InputRequired);
     }
     let mut next = task.clone();
     let mut writes = Writes::default();
     set_aside(&mut next, ask.number, &mut writes, now)?;
+    if token.begins {
+        let spent = next.grant_mut(authority).spend_use();
+        spent.map_err(|_exhausted| Reason::Budget("uses"))?;
+    }
     let fence = next.raise();
     let expires_at = [
         Some(leg.certificate_ends),
         Some(task.deadline),
-        grant.not_after,
+        task.grant(authority).not_after,
         until,
     ]
     .into_iter()
@@ -206,11 +233,12 @@ pub(super) fn issue_until(
     next.open_steps.retain(|number| *number != ask.number);
     next.pending = Some(Step {
         number: ask.number,
-        call: ask.call.clone(),
+        call: ask.call.call.clone(),
+        authority,
         idempotency_key: ask.idempotency_key,
         fence,
         state: StepState::Issued,
-        ever_used,
+        ever_used: token.ever_used,
         leg: leg.number,
         epoch: now.epoch,
         expires_at,
@@ -222,13 +250,13 @@ pub(super) fn issue_until(
         fence,
         jti: ask.jti,
         purpose: Purpose::Step(ask.number),
-        audience: ask.call.audience.clone(),
+        audience: ask.call.call.audience.clone(),
         certificate: leg.certificate,
         expires_at,
         used_at: None,
     });
     writes.task = Some(next);
-    let claims = claims(task, leg, ask, (subject, operation, fence, expires_at), now);
+    let claims = claims(task, ask, token, (fence, expires_at), now);
     let effect = StepAsked::Issue {
         claims: Box::new(claims),
         idempotency_key: ask.idempotency_key,
@@ -243,7 +271,7 @@ fn again(
     (step, state): (&Step, StepState),
     now: &Now<'_>,
 ) -> Result<Option<Operation>, Reason> {
-    if step.ever_used && step.call != ask.call {
+    if step.ever_used && step.call != ask.call.call {
         return Err(Reason::StepDiffers);
     }
     match state {
@@ -265,25 +293,25 @@ fn again(
 /// What the token of this step says.
 fn claims(
     task: &Task,
-    leg: &Leg,
     ask: &AskStep,
-    (subject, operation, fence, expires_at): (Subject, Operation, Fence, Time),
+    token: Due<'_>,
+    (fence, expires_at): (Fence, Time),
     now: &Now<'_>,
 ) -> TokenClaims {
     TokenClaims {
-        subject,
-        actor: leg.performer.clone(),
-        audience: ask.call.audience.clone(),
+        subject: token.subject,
+        actor: token.leg.performer.clone(),
+        audience: ask.call.call.audience.clone(),
         issued_at: now.time,
         expires_at,
         jti: ask.jti,
         txn: task.txn,
         task: task.id,
-        certificate: leg.certificate,
-        operation,
-        tool: Some(ask.call.tool.clone()),
-        arguments: Some(ask.call.arguments),
-        definition: ask.call.definition,
+        certificate: token.leg.certificate,
+        operation: token.operation,
+        tool: Some(ask.call.call.tool.clone()),
+        arguments: Some(ask.call.call.arguments),
+        definition: ask.call.call.definition,
         name: Some(task.name),
         fence,
         step: Some(ask.number),

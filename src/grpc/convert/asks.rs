@@ -5,9 +5,7 @@ use super::field::{self, FormError, InField as _, InvalidField, required};
 use crate::canonical;
 use crate::domain::decide::end::{Ending, LegEnding};
 use crate::domain::decide::report::Outcome;
-use crate::domain::grant::{ArgumentConstraint, AudienceAssurance, Grant, Permission, ToolCall};
-use crate::domain::id::{Digest, Fence, Jti, LegNumber, SpiffeId, TaskId};
-use crate::domain::time::Time;
+use crate::domain::id::{Fence, Jti, LegNumber, SpiffeId, TaskId};
 use crate::proto::v1;
 use crate::service::{
     CheckOwner, CheckStep, CreateAsk, EndAsk, InputAsk, NameAsk, OwnerOperation, Proofs,
@@ -83,11 +81,22 @@ impl Forms {
         ask: v1::AskCreate,
         (request_id, certificate): (Vec<u8>, Vec<u8>),
     ) -> Formed<CreateAsk> {
+        let mut witnesses = Vec::new();
+        let asked = ask
+            .asked
+            .map(|asked| self.grant(asked, "asked", &mut witnesses))
+            .transpose()?;
+        let child = match ask.child.as_str() {
+            "" => None,
+            text => Some(field::task_id(text).field("child")?),
+        };
         Ok(CreateAsk {
             request_id,
             certificate,
-            call: self.call(ask.call, "call")?,
-            asked: self.grant(ask.asked, "asked")?,
+            call: self.seen_call(ask.call, "call")?,
+            asked,
+            child,
+            witnesses,
             performers: performers(&ask.performers)?,
             lifetime: lifetime(ask.lifetime_ms),
         })
@@ -112,17 +121,17 @@ impl Forms {
             (None, Some(_)) => self.request_id(message.request_id),
         };
         let keep = message.keep.map(|keep| {
-            self.permissions(keep.permissions)
+            self.permissions(keep.permissions, &mut Vec::new())
                 .map_err(|invalid| invalid.within("keep"))
         });
         Ok(RegisterAsk {
             request_id: request_id.field("request_id")?,
             token: token.map(|Proofs { token, certificate }| (token, certificate)),
             principal,
-            call: self.call(message.call, "call")?,
+            call: self.seen_call(message.call, "call")?.call,
             handle: self.handle(message.handle).field("handle")?,
             keep: keep.transpose()?,
-            own: self.grant(message.own, "own")?,
+            own: self.grant(message.own.unwrap_or_default(), "own", &mut Vec::new())?,
             performers: performers(&message.performers)?,
             lifetime: lifetime(message.lifetime_ms),
         })
@@ -184,7 +193,7 @@ impl Forms {
     /// `Legs.Issue`.
     pub(in crate::grpc) fn step(&self, message: v1::IssueStepRequest) -> Formed<StepAsk> {
         let json = message.call.as_ref().map(|call| call.arguments.clone());
-        let call = self.call(message.call, "call")?;
+        let call = self.seen_call(message.call, "call")?;
         // The same bytes that `call` was digested from: what people see is what will be executed.
         let canonical = canonical::parse(&json.unwrap_or_default(), &self.arguments);
         Ok(StepAsk {
@@ -231,7 +240,7 @@ impl Forms {
                 }
                 return Ok(CheckAsk::Step(CheckStep {
                     proofs: required(proofs).field("token")?,
-                    call: self.call(Some(call), "step")?,
+                    call: self.seen_call(Some(call), "step")?,
                 }));
             }
             Operation::Query(name) => (OwnerOperation::Query, name, "query"),
@@ -282,58 +291,6 @@ impl Forms {
             issuer: field::text(issuer, self.principal_bytes).field("principal.issuer")?,
             subject: field::text(subject, self.principal_bytes).field("principal.subject")?,
         }))
-    }
-
-    fn call(&self, call: Option<v1::ToolCall>, name: &'static str) -> Formed<ToolCall> {
-        let call = required(call).field(name)?;
-        let formed = || {
-            Ok(ToolCall {
-                audience: self.audience(&call.audience).field("audience")?,
-                tool: self.tool(call.tool).field("tool")?,
-                arguments: self.arguments(&call.arguments).field("arguments")?,
-                definition: match call.tool_definition_s256.as_slice() {
-                    [] => None,
-                    digest => Some(Digest(field::bytes(digest).field("tool_definition_s256")?)),
-                },
-            })
-        };
-        formed().map_err(|invalid: InvalidField| invalid.within(name))
-    }
-
-    fn grant(&self, grant: Option<v1::Grant>, name: &'static str) -> Formed<Grant> {
-        let Some(grant) = grant else {
-            return Ok(Grant::default());
-        };
-        Ok(Grant {
-            permissions: self
-                .permissions(grant.permissions)
-                .map_err(|invalid| invalid.within(name))?,
-            not_after: grant.not_after_ms.map(Time),
-            audience_assurance: if grant.audience_must_be_local {
-                AudienceAssurance::Process
-            } else {
-                AudienceAssurance::Svid
-            },
-        })
-    }
-
-    fn permissions(&self, permissions: Vec<v1::Permission>) -> Formed<Vec<Permission>> {
-        let each = |(index, permission)| {
-            self.permission(permission)
-                .map_err(|invalid| invalid.within(format_args!("permissions[{index}]")))
-        };
-        permissions.into_iter().enumerate().map(each).collect()
-    }
-
-    fn permission(&self, permission: v1::Permission) -> Formed<Permission> {
-        Ok(Permission {
-            audience: self.audience(&permission.audience).field("audience")?,
-            tool: self.tool(permission.tool).field("tool")?,
-            arguments: match &permission.arguments {
-                None => ArgumentConstraint::Any,
-                Some(json) => ArgumentConstraint::Exact(self.arguments(json).field("arguments")?),
-            },
-        })
     }
 }
 

@@ -1,8 +1,9 @@
 //! Single fields: text, bytes, names and numbers, and what can be wrong with them.
 
 use super::Forms;
-use crate::canonical::{self, CanonicalError};
-use crate::domain::id::{Digest, LegNumber, SpiffeId, StepNumber, TaskId, Thumbprint};
+use crate::canonical::{self, CanonicalError, Value};
+use crate::domain::arguments::{Argument, Arguments, Number, Scalar};
+use crate::domain::id::{LegNumber, SpiffeId, StepNumber, TaskId, Thumbprint};
 use crate::service::Failure;
 use secrecy::SecretString;
 use std::borrow::Cow;
@@ -52,6 +53,23 @@ pub enum FormError {
     /// Not there.
     #[error("is required")]
     Missing,
+    /// A number that is not one.
+    #[error("not a JSON number")]
+    Number,
+    /// A prefix that has more than one reading.
+    #[error(
+        "not a path without empty, `.` or `..` segments, backslashes or percent-encoded forms of them"
+    )]
+    Path,
+    /// A range without a number in it.
+    #[error("has its least above its greatest number")]
+    Range,
+    /// An array or object in the place of a scalar.
+    #[error("not a JSON scalar")]
+    Scalar,
+    /// A name that another entry of the list has.
+    #[error("is there twice")]
+    Twice,
     /// Beside a field that excludes it, or without one that it needs.
     #[error("is only for a request {0}")]
     OutOfPlace(&'static str),
@@ -188,6 +206,17 @@ pub(super) fn spiffe_id(text: &str) -> Result<SpiffeId, FormError> {
         .ok_or(FormError::SpiffeId)
 }
 
+/// The scalar that a value is; `None` for an array or object.
+pub(super) fn scalar(value: &Value) -> Option<Scalar> {
+    match value {
+        Value::Array(_) | Value::Object(_) => None,
+        Value::Bool(value) => Some(Scalar::Bool(*value)),
+        Value::Null => Some(Scalar::Null),
+        Value::Number(number) => Number::new(number.as_f64()).map(Scalar::Number),
+        Value::String(text) => Some(Scalar::Text(text.clone())),
+    }
+}
+
 impl Forms {
     /// A server or tool, by its SPIFFE ID or a mapped URL.
     pub(super) fn audience(&self, text: &str) -> Result<SpiffeId, FormError> {
@@ -220,12 +249,29 @@ impl Forms {
         }
     }
 
-    /// The digest of arguments.
-    pub(super) fn arguments(&self, json: &[u8]) -> Result<Digest, FormError> {
+    /// Arguments: their digest, and what a constraint may look at.
+    pub(super) fn arguments(&self, json: &[u8]) -> Result<Arguments, FormError> {
+        let value = self.json(json)?;
+        let digest = value.digest();
+        let Some(members) = value.members() else {
+            return Ok(Arguments::other(digest));
+        };
+        let seen = |(name, value): (&str, &Value)| {
+            let argument = scalar(value).map_or(Argument::Composite, Argument::Scalar);
+            (name.to_owned(), argument)
+        };
+        Ok(Arguments::object(
+            digest,
+            members.iter().map(seen).collect(),
+        ))
+    }
+
+    /// Any JSON.
+    pub(super) fn json(&self, json: &[u8]) -> Result<Value, FormError> {
         if json.is_empty() {
             return Err(FormError::Missing);
         }
-        Ok(canonical::digest(json, &self.arguments)?)
+        Ok(canonical::parse(json, &self.arguments)?)
     }
 
     /// A handle.

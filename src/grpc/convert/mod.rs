@@ -8,8 +8,11 @@ mod approvals;
 mod asks;
 mod audit;
 mod field;
+mod grants;
 mod revocations;
+mod spawn;
 mod summaries;
+mod words;
 
 #[cfg(test)]
 mod tests;
@@ -24,6 +27,7 @@ pub(super) use asks::{CheckAsk, FinishAsk, IssueAsk, hold, report, task};
 pub(super) use audit::record;
 pub(super) use field::InField;
 pub(super) use revocations::{receipt, revocation_event, scope, spiffe_id, would_stop};
+pub(super) use spawn::spawned;
 pub(super) use summaries::{details, summary};
 
 use crate::canonical;
@@ -55,6 +59,10 @@ pub struct Forms {
     pub audiences: AudienceMap,
     /// `argument_bytes` and `argument_depth` of one call.
     pub arguments: canonical::Limits,
+    /// Members that one constraint names.
+    pub constraint_members: usize,
+    /// Values, or digests of arguments, in one list of a constraint.
+    pub constraint_values: usize,
     /// Bytes of a leg, hand or peer certificate.
     pub certificate_bytes: usize,
     /// Bytes of a handle.
@@ -85,6 +93,8 @@ impl Default for Forms {
                 bytes_max: 32 * 1024,
                 depth_max: 32,
             },
+            constraint_members: 32,
+            constraint_values: 64,
             certificate_bytes: 4096,
             handle_bytes: 512,
             inputs: 16,

@@ -1,8 +1,6 @@
 //! Tasks as an operator sees them.
 
-use super::answers;
-use crate::domain::grant::{ArgumentConstraint, Grant, Permission};
-use crate::domain::id::Hex;
+use super::{answers, words};
 use crate::domain::step::StepState;
 use crate::proto::v1;
 use crate::service::TaskSummary;
@@ -31,6 +29,12 @@ pub(in crate::grpc) fn summary(summary: &TaskSummary) -> v1::TaskSummary {
             .iter()
             .map(|role| role.spiffe_id.to_string())
             .collect(),
+        parent: task
+            .parent
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
+        children: task.spawned,
     }
 }
 
@@ -50,27 +54,9 @@ pub(in crate::grpc) fn details(shown: &TaskSummary) -> v1::ShowTaskResponse {
         fence: task.fence.0,
         legs: task.legs.0,
         open: answers::open_steps(&open),
-        asked: in_words(&task.asked),
-        own: in_words(&task.own),
+        asked: words::grant(&task.asked),
+        own: words::grant(&task.own),
         claimed: task.claimed_at.is_some(),
         requirements: shown.requirements.clone(),
     }
-}
-
-fn in_words(grant: &Grant) -> Vec<String> {
-    let line = |permission: &Permission| {
-        let Permission {
-            audience,
-            tool,
-            arguments,
-        } = permission;
-        match arguments {
-            ArgumentConstraint::Any => format!("{tool} at {audience}"),
-            ArgumentConstraint::Exact(digest) => {
-                let digest = Hex(&digest.0);
-                format!("{tool} at {audience} with the arguments of SHA-256 {digest}")
-            }
-        }
-    };
-    grant.permissions.iter().map(line).collect()
 }

@@ -7,6 +7,7 @@
 mod tests;
 
 use crate::domain::denial::{Kind, Public, Reason};
+use crate::domain::grant::narrow::Beyond;
 use crate::proto::v1;
 use crate::service::Failure;
 use crate::service::ports::AttestError;
@@ -177,7 +178,7 @@ fn denied(reason: &Reason) -> Told {
         Reason::ApprovalPause { retry_after } | Reason::Held { retry_after } => {
             told.retry_after(*retry_after)
         }
-        Reason::Limit(limit) => told.fact(LIMIT, *limit),
+        Reason::Budget(limit) | Reason::Limit(limit) => told.fact(LIMIT, *limit),
         Reason::Alarm
         | Reason::AmbiguousIdentity
         | Reason::ApprovalDecided
@@ -192,6 +193,7 @@ fn denied(reason: &Reason) -> Told {
         | Reason::Handle
         | Reason::IdRevoked
         | Reason::InputRequired
+        | Reason::Narrowing { .. }
         | Reason::NoLeg
         | Reason::NotHeld(_)
         | Reason::NotUsed
@@ -200,6 +202,8 @@ fn denied(reason: &Reason) -> Told {
         | Reason::Person(_)
         | Reason::Policy(_)
         | Reason::ReattachFirst
+        | Reason::RepeatDiffers
+        | Reason::Spent
         | Reason::StepDiffers
         | Reason::StepInFlight
         | Reason::StepOutOfOrder
@@ -243,6 +247,7 @@ fn sentence(reason: &Reason) -> Cow<'static, str> {
         Reason::ApprovalDiffers => "the digest is not that of this request for approval",
         Reason::ApprovalLapsed => "the request for approval is over",
         Reason::ApprovalPause { .. } => "earlier requests for approval came to nothing: wait",
+        Reason::Budget(budget) => return budget_spent(budget),
         Reason::CallDiffers => "the call is not the one that the token was issued for",
         Reason::CallerRow(_) => "the calling process does not meet its `[[workload]]` row",
         Reason::Certificate => "the token is bound to another key than this connection's",
@@ -254,6 +259,7 @@ fn sentence(reason: &Reason) -> Cow<'static, str> {
         Reason::IdRevoked => "every SPIFFE ID of the calling process is revoked here",
         Reason::InputRequired => "the task waits for an answer: no new step before it is there",
         Reason::Limit(limit) => return limit_reached(limit),
+        Reason::Narrowing { child, beyond } => return asks_for_more(*child, *beyond),
         Reason::NoLeg => "the calling process has no such leg: start one",
         Reason::NotHeld(_) | Reason::Unknown => UNKNOWN_TASK,
         Reason::NotUsed => "the token was not used: there is nothing to report",
@@ -264,6 +270,8 @@ fn sentence(reason: &Reason) -> Cow<'static, str> {
         Reason::Person(_) => "the ID token does not stand for a person's decision about this",
         Reason::Policy(_) => "policy does not permit this",
         Reason::ReattachFirst => "the agent was restarted: start again to take the leg up",
+        Reason::RepeatDiffers => "the request was made before, for something else",
+        Reason::Spent => "the child grant was spent before",
         Reason::StepDiffers => "the step was used for another call",
         Reason::StepInFlight => "a step is in flight",
         Reason::StepOutOfOrder => "the step is neither an earlier one nor the next",
@@ -273,6 +281,18 @@ fn sentence(reason: &Reason) -> Cow<'static, str> {
         Reason::TokenVoid => "the token was overtaken, or died with its leg",
     };
     text.into()
+}
+
+fn budget_spent(budget: &str) -> Cow<'static, str> {
+    format!("nothing is left of the grant's `{budget}`").into()
+}
+
+fn asks_for_more(child: Option<usize>, beyond: Beyond) -> Cow<'static, str> {
+    let field = beyond.name();
+    match child {
+        Some(index) => format!("children[{index}].{field}: more than its parent has").into(),
+        None => format!("{field}: more than the child grant has").into(),
+    }
 }
 
 fn limit_reached(limit: &str) -> Cow<'static, str> {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::domain::evidence::Mismatch;
+use crate::domain::grant::narrow::Beyond;
 use crate::domain::role::NotHeld;
 use crate::domain::task::TaskState;
 use std::fmt::Write as _;
@@ -21,7 +22,8 @@ fn next(reason: &Reason) -> Option<Reason> {
         },
         Reason::ApprovalPause { .. } => Reason::Person(HIDDEN),
         Reason::Person(_) => Reason::Alarm,
-        Reason::Alarm => Reason::CallDiffers,
+        Reason::Alarm => Reason::Budget("uses"),
+        Reason::Budget(_) => Reason::CallDiffers,
         Reason::CallDiffers => Reason::Certificate,
         Reason::Certificate => Reason::CallerRow(Mismatch::Cgroup),
         Reason::CallerRow(_) => Reason::Grant,
@@ -32,7 +34,11 @@ fn next(reason: &Reason) -> Option<Reason> {
         Reason::Held { .. } => Reason::IdRevoked,
         Reason::IdRevoked => Reason::InputRequired,
         Reason::InputRequired => Reason::Limit("limits.performers"),
-        Reason::Limit(_) => Reason::NoLeg,
+        Reason::Limit(_) => Reason::Narrowing {
+            child: Some(3),
+            beyond: Beyond::NotAfter,
+        },
+        Reason::Narrowing { .. } => Reason::NoLeg,
         Reason::NoLeg => Reason::EpochRevoked,
         Reason::EpochRevoked => Reason::Fence,
         Reason::Fence => Reason::NotHeld(NotHeld::NoRole),
@@ -47,7 +53,9 @@ fn next(reason: &Reason) -> Option<Reason> {
         Reason::PerformerUnknown => Reason::Policy(HIDDEN.to_owned()),
         Reason::Policy(_) => Reason::ReattachFirst,
         Reason::ReattachFirst => Reason::NotUsed,
-        Reason::NotUsed => Reason::StepDiffers,
+        Reason::NotUsed => Reason::RepeatDiffers,
+        Reason::RepeatDiffers => Reason::Spent,
+        Reason::Spent => Reason::StepDiffers,
         Reason::StepDiffers => Reason::StepInFlight,
         Reason::StepInFlight => Reason::StepOutOfOrder,
         Reason::StepOutOfOrder => Reason::StepUnknown,

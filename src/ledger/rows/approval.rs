@@ -1,6 +1,6 @@
 //! Stored form of requests for approval, decisions and owners' accounts.
 
-use super::{Row, RowError, array, digest, row, row_if, spiffe_id, wire};
+use super::{Row, RowError, array, child, digest, row, row_if, spiffe_id, wire};
 use crate::domain::approval::{Account, Approval, Decision, Verdict};
 use crate::domain::id::{ApprovalId, Fence};
 use crate::domain::time::Time;
@@ -14,6 +14,7 @@ impl Row for Approval {
             performer,
             asked_by,
             call,
+            authority,
             text,
             opened_at,
             decide_by,
@@ -26,6 +27,7 @@ impl Row for Approval {
             performer: performer.to_string(),
             asked_by: Some(asked_by.to_wire()),
             call: Some(call.to_wire()),
+            authority: child::authority_number(*authority),
             text: text.clone(),
             opened_at: opened_at.0,
             decide_by: decide_by.0,
@@ -41,6 +43,7 @@ impl Row for Approval {
             performer: spiffe_id(&wire.performer, "performer")?,
             asked_by: row(wire.asked_by, "asked_by")?,
             call: row(wire.call, "call")?,
+            authority: child::authority(wire.authority)?,
             text: wire.text,
             opened_at: Time(wire.opened_at),
             decide_by: Time(wire.decide_by),

@@ -1,11 +1,11 @@
 //! Stored form of grants, calls, roles and processes.
 
 use super::{
-    Row, RowError, array, digest, digest_bytes, digest_if, row, row_if, rows, spiffe_id, wire,
-    wires,
+    Row, RowError, array, constraint, digest, digest_bytes, digest_if, row, row_if, rows,
+    spiffe_id, wire, wires,
 };
 use crate::domain::evidence::{ProcessKey, Required};
-use crate::domain::grant::{ArgumentConstraint, AudienceAssurance, Grant, Permission, ToolCall};
+use crate::domain::grant::{AudienceAssurance, Grant, Permission, Risk, ToolCall};
 use crate::domain::role::Role;
 use crate::domain::time::Time;
 
@@ -124,22 +124,20 @@ impl Row for Permission {
             tool,
             arguments,
         } = self;
-        wire::Permission {
+        let mut wire = wire::Permission {
             audience: audience.to_string(),
             tool: tool.clone(),
-            exact: match arguments {
-                ArgumentConstraint::Any => None,
-                ArgumentConstraint::Exact(only) => Some(only.0.to_vec()),
-            },
-        }
+            ..wire::Permission::default()
+        };
+        constraint::put(arguments, &mut wire);
+        wire
     }
 
     fn from_wire(wire: Self::Wire) -> Result<Self, RowError> {
         Ok(Self {
             audience: spiffe_id(&wire.audience, "audience")?,
             tool: wire.tool,
-            arguments: digest_if(wire.exact.as_deref(), "exact")?
-                .map_or(ArgumentConstraint::Any, ArgumentConstraint::Exact),
+            arguments: constraint::of(wire.exact, wire.one_of, wire.members)?,
         })
     }
 }
@@ -152,6 +150,10 @@ impl Row for Grant {
             permissions,
             not_after,
             audience_assurance,
+            depth_left,
+            children_left,
+            uses_left,
+            risk_ceiling,
         } = self;
         wire::Grant {
             permissions: wires(permissions),
@@ -159,6 +161,15 @@ impl Row for Grant {
             audience_assurance: match audience_assurance {
                 AudienceAssurance::Process => 1,
                 AudienceAssurance::Svid => 2,
+            },
+            depth_left: *depth_left,
+            children_left: *children_left,
+            uses_left: *uses_left,
+            risk_ceiling: match risk_ceiling {
+                Risk::Low => 1,
+                Risk::Medium => 2,
+                Risk::High => 3,
+                Risk::Critical => 4,
             },
         }
     }
@@ -171,6 +182,16 @@ impl Row for Grant {
                 1 => AudienceAssurance::Process,
                 2 => AudienceAssurance::Svid,
                 _ => return Err(RowError::Field("audience_assurance")),
+            },
+            depth_left: wire.depth_left,
+            children_left: wire.children_left,
+            uses_left: wire.uses_left,
+            risk_ceiling: match wire.risk_ceiling {
+                1 => Risk::Low,
+                2 => Risk::Medium,
+                3 => Risk::High,
+                4 => Risk::Critical,
+                _ => return Err(RowError::Field("risk_ceiling")),
             },
         })
     }

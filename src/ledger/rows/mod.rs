@@ -5,6 +5,8 @@
 //! field added to the domain does not compile until it is stored.
 
 mod approval;
+mod child;
+mod constraint;
 mod event;
 mod grant;
 mod revocation;

@@ -1,6 +1,6 @@
 //! Stored form of steps and token records.
 
-use super::{Row, RowError, array, digest, row, spiffe_id, task_id, wire};
+use super::{Row, RowError, array, child, digest, row, spiffe_id, task_id, wire};
 use crate::domain::id::{Epoch, Fence, Jti, LegNumber, StepNumber};
 use crate::domain::step::{Purpose, Step, StepState, TokenRecord};
 use crate::domain::time::Time;
@@ -12,6 +12,7 @@ impl Row for Step {
         let Self {
             number,
             call,
+            authority,
             idempotency_key,
             fence,
             state,
@@ -34,6 +35,7 @@ impl Row for Step {
             expires_at: expires_at.0,
             act_by: act_by.map(|time| time.0),
             request: request.0.to_vec(),
+            authority: child::authority_number(*authority),
         }
     }
 
@@ -41,6 +43,7 @@ impl Row for Step {
         Ok(Self {
             number: StepNumber(wire.number),
             call: row(wire.call, "call")?,
+            authority: child::authority(wire.authority)?,
             idempotency_key: digest(&wire.idempotency_key, "idempotency_key")?,
             fence: Fence(wire.fence),
             state: state(wire.state)?,

@@ -91,6 +91,7 @@ impl Row for Task {
             id,
             txn,
             parent,
+            subject,
             created_at,
             owner: Owner {
                 workload,
@@ -114,6 +115,7 @@ impl Row for Task {
             last_step,
             pending,
             open_steps,
+            spawned,
             owner_tokens,
             owner_tokens_from,
         } = self;
@@ -121,6 +123,7 @@ impl Row for Task {
             id: id.0.to_vec(),
             txn: txn.0.to_vec(),
             parent: parent.map(|parent| parent.0.to_vec()),
+            subject: subject.as_ref().map(ToString::to_string),
             created_at: created_at.0,
             owner_workload: workload.as_ref().map(Row::to_wire),
             owner_principal: digest_bytes(*principal),
@@ -142,6 +145,7 @@ impl Row for Task {
             last_step: last_step.0,
             pending: pending.as_ref().map(Row::to_wire),
             open_steps: open_steps.iter().map(|number| number.0).collect(),
+            spawned: *spawned,
             owner_tokens: *owner_tokens,
             owner_tokens_from: owner_tokens_from.0,
         }
@@ -154,6 +158,10 @@ impl Row for Task {
             parent: wire
                 .parent
                 .map(|parent| task_id(&parent, "parent"))
+                .transpose()?,
+            subject: wire
+                .subject
+                .map(|subject| spiffe_id(&subject, "subject"))
                 .transpose()?,
             created_at: Time(wire.created_at),
             owner: Owner {
@@ -178,6 +186,7 @@ impl Row for Task {
             last_step: StepNumber(wire.last_step),
             pending: row_if(wire.pending)?,
             open_steps: wire.open_steps.into_iter().map(StepNumber).collect(),
+            spawned: wire.spawned,
             owner_tokens: wire.owner_tokens,
             owner_tokens_from: Time(wire.owner_tokens_from),
         })

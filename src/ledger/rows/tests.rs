@@ -2,11 +2,13 @@
 
 mod approvals;
 mod events;
+mod grants;
 
 use super::Row;
+use crate::domain::child::{ChildGrant, Spawned};
 use crate::domain::event::Event;
 use crate::domain::evidence::{ProcessKey, Required};
-use crate::domain::grant::{ArgumentConstraint, AudienceAssurance, Grant, Permission, ToolCall};
+use crate::domain::grant::{Grant, ToolCall};
 use crate::domain::id::{
     ApprovalId, Digest, Epoch, Fence, Jti, LegNumber, SpiffeId, StepNumber, TaskId,
 };
@@ -17,6 +19,7 @@ use crate::domain::step::{Purpose, Step, StepState, TokenRecord};
 use crate::domain::task::{Leg, Task, TaskState};
 use crate::domain::time::Time;
 use events::event;
+use grants::{authority, child, grant, spawned};
 use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::*;
@@ -71,25 +74,6 @@ fn call() -> impl Strategy<Value = ToolCall> {
     )
 }
 
-fn grant() -> impl Strategy<Value = Grant> {
-    let arguments = of(digest())
-        .prop_map(|only| only.map_or(ArgumentConstraint::Any, ArgumentConstraint::Exact));
-    let permission =
-        (spiffe_id(), ".{0,20}", arguments).prop_map(|(audience, tool, arguments)| Permission {
-            audience,
-            tool,
-            arguments,
-        });
-    let assurance = select(vec![AudienceAssurance::Process, AudienceAssurance::Svid]);
-    (vec(permission, 0..4), of(time()), assurance).prop_map(
-        |(permissions, not_after, audience_assurance)| Grant {
-            permissions,
-            not_after,
-            audience_assurance,
-        },
-    )
-}
-
 fn step() -> impl Strategy<Value = Step> {
     let state = select(vec![
         StepState::Issued,
@@ -102,7 +86,7 @@ fn step() -> impl Strategy<Value = Step> {
     let numbers = any::<(u32, u64, bool, u32, u64)>();
     (
         numbers,
-        call(),
+        (call(), authority()),
         digest(),
         state,
         time(),
@@ -110,11 +94,12 @@ fn step() -> impl Strategy<Value = Step> {
         digest(),
     )
         .prop_map(
-            |(numbers, call, idempotency_key, state, expires_at, act_by, request)| {
+            |(numbers, (call, authority), idempotency_key, state, expires_at, act_by, request)| {
                 let (number, fence, ever_used, leg, epoch) = numbers;
                 Step {
                     number: StepNumber(number),
                     call,
+                    authority,
                     idempotency_key,
                     fence: Fence(fence),
                     state,
@@ -183,9 +168,18 @@ fn task() -> impl Strategy<Value = Task> {
         TaskState::Working,
     ]);
     let who = (of(role()), of(digest()), role(), vec(role(), 0..3));
-    let what = (call(), grant(), grant(), digest());
+    let what = (call(), grant(), grant(), digest(), of(spiffe_id()));
     let when = (time(), time(), time(), of(time()), of(time()), time());
-    let numbers = any::<([u8; 16], [u8; 16], Option<[u8; 16]>, u64, u32, u32, u32)>();
+    let numbers = any::<(
+        [u8; 16],
+        [u8; 16],
+        Option<[u8; 16]>,
+        u64,
+        u32,
+        u32,
+        u32,
+        u32,
+    )>();
     let progress = (
         of(leg()),
         of(step()),
@@ -195,14 +189,15 @@ fn task() -> impl Strategy<Value = Task> {
     (who, what, when, numbers, progress, state).prop_map(
         |(who, what, when, numbers, progress, state)| {
             let (workload, principal, server, performers) = who;
-            let (call, asked, own, name) = what;
+            let (call, asked, own, name, subject) = what;
             let (created_at, deadline, claim_by, claimed_at, ended_at, owner_tokens_from) = when;
-            let (id, txn, parent, fence, legs, last_step, owner_tokens) = numbers;
+            let (id, txn, parent, fence, legs, last_step, owner_tokens, spawned) = numbers;
             let (leg, pending, open_steps, inputs) = progress;
             Task {
                 id: TaskId(id),
                 txn: TaskId(txn),
                 parent: parent.map(TaskId),
+                subject,
                 created_at,
                 owner: Owner {
                     workload,
@@ -226,6 +221,7 @@ fn task() -> impl Strategy<Value = Task> {
                 last_step: StepNumber(last_step),
                 pending,
                 open_steps: open_steps.into_iter().map(StepNumber).collect(),
+                spawned,
                 owner_tokens,
                 owner_tokens_from,
             }
@@ -306,6 +302,16 @@ proptest! {
     }
 
     #[test]
+    fn a_child_grant_comes_back(row in child(), place: prop::sample::Index) {
+        check(&row, place)?;
+    }
+
+    #[test]
+    fn what_was_spawned_comes_back(row in spawned(), place: prop::sample::Index) {
+        check(&row, place)?;
+    }
+
+    #[test]
     fn an_event_comes_back(row in event(), place: prop::sample::Index) {
         check(&row, place)?;
     }
@@ -316,6 +322,8 @@ proptest! {
         prop_assert!(Step::decode(&bytes).is_err());
         prop_assert!(TokenRecord::decode(&bytes).is_err());
         prop_assert!(CreateTerms::decode(&bytes).is_err());
+        prop_assert!(ChildGrant::decode(&bytes).is_err());
+        prop_assert!(Spawned::decode(&bytes).is_err());
         prop_assert!(Event::decode(&bytes).is_err());
     }
 }

@@ -4,6 +4,12 @@
 //! meaning, and an enumeration's zero means "absent" and is refused where a value is due. What
 //! changes the meaning of old rows raises `SCHEMA_VERSION`.
 
+mod approval;
+mod grant;
+
+pub(crate) use approval::{Account, Approval, Decision};
+pub(crate) use grant::{ChildGrant, Digests, MemberRule, MemberRules, Scalar, Spawned};
+
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Required {
     #[prost(uint32, optional, tag = "1")]
@@ -54,9 +60,13 @@ pub(crate) struct Permission {
     pub audience: String,
     #[prost(string, tag = "2")]
     pub tool: String,
-    /// Exactly these arguments; absent admits any.
+    /// Exactly these arguments. At most one of the three is there; none admits any arguments.
     #[prost(bytes = "vec", optional, tag = "3")]
     pub exact: Option<Vec<u8>>,
+    #[prost(message, optional, tag = "4")]
+    pub one_of: Option<Digests>,
+    #[prost(message, optional, tag = "5")]
+    pub members: Option<MemberRules>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -68,6 +78,15 @@ pub(crate) struct Grant {
     /// 1 process, 2 SVID.
     #[prost(int32, tag = "3")]
     pub audience_assurance: i32,
+    #[prost(uint32, tag = "4")]
+    pub depth_left: u32,
+    #[prost(uint32, tag = "5")]
+    pub children_left: u32,
+    #[prost(uint32, optional, tag = "6")]
+    pub uses_left: Option<u32>,
+    /// 1 low, 2 medium, 3 high, 4 critical.
+    #[prost(int32, tag = "7")]
+    pub risk_ceiling: i32,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -95,6 +114,9 @@ pub(crate) struct Step {
     pub act_by: Option<u64>,
     #[prost(bytes = "vec", tag = "11")]
     pub request: Vec<u8>,
+    /// 1 asked, 2 own.
+    #[prost(int32, tag = "12")]
+    pub authority: i32,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -196,59 +218,12 @@ pub(crate) struct Task {
     pub owner_tokens_from: u64,
     #[prost(bytes = "vec", optional, tag = "25")]
     pub parent: Option<Vec<u8>>,
+    #[prost(string, optional, tag = "27")]
+    pub subject: Option<String>,
+    #[prost(uint32, tag = "28")]
+    pub spawned: u32,
     #[prost(message, repeated, tag = "26")]
     pub inputs: Vec<Input>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-pub(crate) struct Approval {
-    #[prost(bytes = "vec", tag = "1")]
-    pub id: Vec<u8>,
-    #[prost(string, tag = "2")]
-    pub performer: String,
-    #[prost(message, optional, tag = "3")]
-    pub asked_by: Option<CallerFacts>,
-    #[prost(message, optional, tag = "4")]
-    pub call: Option<ToolCall>,
-    #[prost(string, tag = "5")]
-    pub text: String,
-    #[prost(uint64, tag = "6")]
-    pub opened_at: u64,
-    #[prost(uint64, tag = "7")]
-    pub decide_by: u64,
-    #[prost(bytes = "vec", tag = "8")]
-    pub digest: Vec<u8>,
-    #[prost(message, optional, tag = "9")]
-    pub decision: Option<Decision>,
-    #[prost(uint64, optional, tag = "10")]
-    pub used_by: Option<u64>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-pub(crate) struct Decision {
-    /// 1 approved, 2 refused.
-    #[prost(int32, tag = "1")]
-    pub verdict: i32,
-    #[prost(uint64, tag = "2")]
-    pub at: u64,
-    #[prost(string, tag = "3")]
-    pub approver: String,
-    #[prost(message, optional, tag = "4")]
-    pub brought_by: Option<CallerFacts>,
-    #[prost(string, tag = "5")]
-    pub issuer: String,
-    #[prost(bytes = "vec", tag = "6")]
-    pub person: Vec<u8>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-pub(crate) struct Account {
-    #[prost(bytes = "vec", repeated, tag = "1")]
-    pub open: Vec<Vec<u8>>,
-    #[prost(uint32, tag = "2")]
-    pub setbacks: u32,
-    #[prost(uint64, tag = "3")]
-    pub not_before: u64,
 }
 
 /// Either a server's own name, or an approval and its end.

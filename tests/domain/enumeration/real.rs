@@ -160,7 +160,7 @@ impl Moment<'_> {
         let ask = AskStep {
             leg: LegNumber(task.legs.0.max(1)),
             number,
-            call: called(wanted.arguments),
+            call: called(wanted.arguments).into(),
             idempotency_key: Digest(key),
             request: Digest(request),
             jti: Jti([u8::try_from(task.fence.0).unwrap(); 16]),
@@ -202,7 +202,7 @@ impl Moment<'_> {
         let rows = self.rows(on, step, Some(token.claims.fence));
         let held = self.audience(&token, by)?;
         let context = (&permit(), &self.now());
-        let checked = check::step(&rows, &held, &token, &call, context)?;
+        let checked = check::step(&rows, &held, &token, &call.into(), context)?;
         let answer = match checked.effect {
             StepChecked::Fresh(_) => Answer::Fresh,
             StepChecked::Repeat(state) => Answer::Outcome(state),

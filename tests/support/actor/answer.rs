@@ -112,6 +112,12 @@ pub(crate) fn step_issued(reply: &v1::IssueStepResponse) -> Value {
     })
 }
 
+pub(crate) fn spawned(reply: &v1::SpawnResponse) -> Value {
+    json!({
+        "children": reply.children, "repeat": reply.repeat, "decision_id": reply.decision_id,
+    })
+}
+
 pub(crate) fn event(event: &v1::HoldEvent) -> Value {
     json!({ "kind": plain(event.kind().as_str_name(), "KIND_"), "at_ms": event.at_ms })
 }

@@ -3,6 +3,7 @@
 
 use crate::Actor;
 use crate::answer::Failure;
+use crate::grants::{grant, permissions};
 use handfast::proto::v1::{self, check_request, issue_request, proof};
 use serde_json::Value;
 
@@ -19,15 +20,15 @@ pub(crate) fn number(op: &Value, name: &str) -> u64 {
     op.get(name).and_then(Value::as_u64).unwrap_or_default()
 }
 
-fn small(op: &Value, name: &str) -> u32 {
+pub(crate) fn small(op: &Value, name: &str) -> u32 {
     u32::try_from(number(op, name)).unwrap_or(u32::MAX)
 }
 
-fn flag(op: &Value, name: &str) -> bool {
+pub(crate) fn flag(op: &Value, name: &str) -> bool {
     op.get(name).and_then(Value::as_bool).unwrap_or_default()
 }
 
-fn list<'a>(op: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
+pub(crate) fn list<'a>(op: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
     op.get(name).and_then(Value::as_array).into_iter().flatten()
 }
 
@@ -49,7 +50,7 @@ fn from_hex(op: &Value, name: &str) -> Result<Vec<u8>, Failure> {
     bytes.ok_or_else(|| Failure::own(format!("`{name}` is not hexadecimal")))
 }
 
-fn arguments(of: &Value) -> Option<Vec<u8>> {
+pub(crate) fn arguments(of: &Value) -> Option<Vec<u8>> {
     let arguments = of.get("arguments")?;
     let text = arguments.as_str().map(str::to_owned);
     Some(text.unwrap_or_else(|| arguments.to_string()).into_bytes())
@@ -65,24 +66,6 @@ fn call(op: &Value) -> Result<Option<v1::ToolCall>, Failure> {
         arguments: arguments(call).unwrap_or_else(|| b"{}".to_vec()),
         tool_definition_s256: from_hex(call, "tool_definition_s256")?,
     }))
-}
-
-fn permissions(op: &Value, name: &str) -> Vec<v1::Permission> {
-    let permissions = list(op, name).map(|permission| v1::Permission {
-        audience: text(permission, "audience"),
-        tool: text(permission, "tool"),
-        arguments: arguments(permission),
-    });
-    permissions.collect()
-}
-
-fn grant(op: &Value, name: &str) -> Option<v1::Grant> {
-    op.get(name)?;
-    Some(v1::Grant {
-        permissions: permissions(op, name),
-        not_after_ms: op.get("not_after_ms").and_then(Value::as_u64),
-        audience_must_be_local: flag(op, "audience_must_be_local"),
-    })
 }
 
 fn names(op: &Value, name: &str) -> Vec<String> {
@@ -132,6 +115,7 @@ impl Actor {
                 asked: grant(op, "asked"),
                 performers: names(op, "performers"),
                 lifetime_ms: number(op, "lifetime_ms"),
+                child: text(op, "child"),
             }),
             "issue_query" => issue_request::Operation::Query(name()),
             "issue_update" => issue_request::Operation::Update(name()),

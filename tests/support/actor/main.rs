@@ -6,6 +6,7 @@
 mod answer;
 mod ask;
 mod connection;
+mod grants;
 mod perform;
 
 use answer::Failure;

@@ -2,7 +2,7 @@
 
 use crate::answer::{self, Failure};
 use crate::connection::request;
-use crate::{Actor, ask};
+use crate::{Actor, ask, grants};
 use handfast::proto::v1;
 use handfast::proto::v1::approvals_client::ApprovalsClient;
 use handfast::proto::v1::enforcement_client::EnforcementClient;
@@ -58,6 +58,10 @@ impl Actor {
             "issue_step" => {
                 let reply = legs.issue(request(ask::issue_step(op)?, op)?).await?;
                 Ok(answer::step_issued(&reply.into_inner()))
+            }
+            "spawn" => {
+                let reply = legs.spawn(request(grants::spawn(op), op)?).await?;
+                Ok(answer::spawned(&reply.into_inner()))
             }
             "end" => {
                 let reply = legs.end(request(ask::end(op), op)?).await?;

@@ -21,15 +21,18 @@ fn a_create_means_what_it_says() {
         panic!("is a create");
     };
     assert_eq!(ask.lifetime, Duration::MAX);
-    assert_eq!(ask.asked.not_after, Some(crate::domain::time::Time(5)));
-    assert_eq!(ask.asked.audience_assurance, AudienceAssurance::Process);
-    let [permission] = ask.asked.permissions.as_slice() else {
+    let asked = ask.asked.expect("is there");
+    assert_eq!(asked.not_after, Some(crate::domain::time::Time(5)));
+    assert_eq!(asked.audience_assurance, AudienceAssurance::Process);
+    let [permission] = asked.permissions.as_slice() else {
         panic!("has one permission");
     };
     assert_eq!(permission.audience.to_string(), SERVER, "the URL is mapped");
     assert_eq!(permission.arguments, ArgumentConstraint::Any);
-    assert_eq!(ask.call.definition, Some(Digest([7; 32])));
-    assert_eq!(ask.call.arguments, canonical::sha256(b"{\"amount\":1}"));
+    assert_eq!(ask.call.call.definition, Some(Digest([7; 32])));
+    let digest = canonical::sha256(b"{\"amount\":1}");
+    assert_eq!(ask.call.call.arguments, digest);
+    assert_eq!(ask.call.arguments.digest(), digest);
     let none = v1::AskCreate {
         asked: None,
         lifetime_ms: 1,
@@ -39,7 +42,7 @@ fn a_create_means_what_it_says() {
         panic!("is a create");
     };
     assert_eq!(ask.lifetime, Duration::from_millis(1));
-    assert!(ask.asked.permissions.is_empty());
+    assert!(ask.asked.is_none());
 }
 
 #[test]

@@ -53,13 +53,15 @@ fn ask_create() -> v1::AskCreate {
             permissions: vec![v1::Permission {
                 audience: URL.to_owned(),
                 tool: "read".to_owned(),
-                arguments: None,
+                ..v1::Permission::default()
             }],
             not_after_ms: Some(5),
             audience_must_be_local: true,
+            ..v1::Grant::default()
         }),
         performers: vec!["spiffe://example.test/worker".to_owned()],
         lifetime_ms: 0,
+        child: String::new(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Requests for approval and accounts, any that there can be.
 
 use super::events::caller;
+use super::grants::authority;
 use super::{call, check, digest, spiffe_id, time};
 use crate::domain::approval::{Account, Approval, Decision, Verdict};
 use crate::domain::id::{ApprovalId, Fence};
@@ -29,15 +30,17 @@ fn decision() -> impl Strategy<Value = Decision> {
 }
 
 fn approval() -> impl Strategy<Value = Approval> {
-    let what = (id(), spiffe_id(), caller(), call(), ".{0,20}", digest());
+    let call = (call(), authority());
+    let what = (id(), spiffe_id(), caller(), call, ".{0,20}", digest());
     (what, time(), time(), of(decision()), of(any::<u64>())).prop_map(
         |(what, opened_at, decide_by, decision, used_by)| {
-            let (id, performer, asked_by, call, text, digest) = what;
+            let (id, performer, asked_by, (call, authority), text, digest) = what;
             Approval {
                 id,
                 performer,
                 asked_by,
                 call,
+                authority,
                 text,
                 opened_at,
                 decide_by,

@@ -1,0 +1,35 @@
+//! When a task ends, so do its descendants. Every call judges that by itself; here those are told who wait.
+
+use super::Continuation;
+use super::leases::HoldKind;
+use crate::domain::id::TaskId;
+use crate::domain::lineage::{Load, Locator};
+
+impl Continuation {
+    /// A task has ended: its leg with it, and the legs of its descendants, whose holders are told.
+    pub(super) fn fell(&self, task: TaskId, kind: HoldKind) {
+        self.leases.end(task, kind);
+        if !self.leases.descending().is_empty() {
+            let this = self.clone();
+            tokio::spawn(async move { this.sweep_lines().await });
+        }
+    }
+
+    /// Ends the legs whose line is dead. Every call on them is refused anyway; here their holders hear of it.
+    pub(super) async fn sweep_lines(&self) {
+        let Some(now) = self.ports.clock.now() else {
+            return;
+        };
+        for task in self.leases.descending() {
+            let rows = self.ports.ledger.load(Load::of(Locator::Task(task))).await;
+            let ended = rows.ok().is_some_and(|rows| {
+                let seen = rows.as_of(now);
+                let task = seen.task.as_ref();
+                task.is_some_and(|task| task.state_at(now).is_terminal())
+            });
+            if ended {
+                self.expire(task).await;
+            }
+        }
+    }
+}
