@@ -29,7 +29,7 @@ pub(super) fn core(tasks: &[On]) -> Vec<Command> {
 
 /// The shortest way of a task and its child through a step, and what can come between.
 pub(super) fn few() -> Vec<Command> {
-    use Command::{Check, Issue, Lose, Report, Restart, Revoke, Start, Wait as Later};
+    use Command::{Check, End, Issue, Lose, Report, Restart, Revoke, Start, Wait as Later};
     let mut all = vec![
         Restart,
         Later(Wait::Act),
@@ -50,6 +50,7 @@ pub(super) fn few() -> Vec<Command> {
         Check(Hand::Tool, on, Token::Older, With::Right),
         Report(Hand::Tool, on, Token::Newest, Outcome::Done),
         Report(Hand::Tool, on, Token::Newest, Outcome::NotDone),
+        End(Hand::Worker, on, LegEnding::Task(Ending::Completed)),
         Lose(on),
     ]);
     all

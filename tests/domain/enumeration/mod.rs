@@ -17,8 +17,8 @@
 //! # How far
 //!
 //! `make test` covers every sequence of all commands on a task and its child up to a length of 4, of all
-//! commands on all three tasks up to 3, and of few commands up to 6. All commands up to 6, in some minutes and
-//! a few GiB:
+//! commands on all three tasks up to 3, and of a few commands, and of those around a person's consent, up to 6.
+//! All commands on a task and its child up to 6, in some minutes and about 2 GiB:
 //!
 //! ```text
 //! ENUMERATION_LENGTH=6 cargo --config 'profile.test.package.handfast.opt-level=3' \
@@ -27,12 +27,22 @@
 //!
 //! The task beside them needs no place in the long sequences: a decision reads the rows of one task and of its
 //! line, and writes rows of that task alone (an invariant), so a sequence does to a task what is left of it
-//! does without the commands on others.
+//! does without the commands on others. The one thing that tasks of an owner share is the account of what was
+//! asked of people: there the three tasks count.
+//!
+//! Not among the commands: spawning, delegation, and revocation by more than a task. The child is there from
+//! the beginning.
 //!
 //! # That it can fail
 //!
 //! `each_wrong_rule_is_found` gives the oracle one wrong rule at a time: the search meets the difference just
-//! as it would if the real rule were wrong.
+//! as it would if the real rule were wrong. Of the real rules these were broken by hand, one at a time, and
+//! each was found: a dead ancestor ignored; a token that outlives its leg, or is not burned, or is good on
+//! another key, or beside a newer one of its step; a used one that never becomes unknown, by time or by a
+//! restart; a leg pre-empted, or kept by an ended task; the fence kept at re-attachment; no re-attachment after
+//! a restart; an outcome overridden; two steps in flight; a step past an unknown one, or while the task waits;
+//! other arguments after a use; completion past an unknown step; `Finish` without the fence; evidence or
+//! principal ignored; a late claim; the last clock instead of the first; a task that is never forgotten.
 #![expect(
     clippy::arithmetic_side_effects,
     clippy::as_conversions,
