@@ -206,6 +206,12 @@ impl Limits {
                 self.message_bytes,
             ),
             (
+                "approval_text_bytes",
+                self.approval_text_bytes,
+                "reply_bytes",
+                self.reply_bytes,
+            ),
+            (
                 "ledger_batch",
                 self.ledger_batch,
                 "ledger_queue",

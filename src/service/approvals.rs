@@ -102,6 +102,7 @@ impl Continuation {
         let (this, peer) = (self.clone(), peer.clone());
         Ok(WatchStream::fed(
             self.settings.hold_queue_max,
+            None,
             |sender| async move {
                 let mut told = BTreeSet::new();
                 loop {

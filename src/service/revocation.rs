@@ -266,7 +266,7 @@ impl Continuation {
         let (this, peer) = (self.clone(), peer.clone());
         let heartbeat = self.settings.revocation_heartbeat;
         let queue = self.settings.revocation_notices_max.saturating_add(1);
-        Ok(WatchStream::fed(queue, move |sender| async move {
+        Ok(WatchStream::fed(queue, None, move |sender| async move {
             // Kept for the last word to somebody who does not read.
             let Ok(last) = sender.clone().reserve_owned().await else {
                 return;

@@ -119,28 +119,25 @@ impl Continuation {
         let mut changes = self.watchers.task(task, peer).map_err(Failure::Busy)?;
         let (mut view, _) = self.see(WATCH, peer, task).await?;
         let (this, peer) = (self.clone(), peer.clone());
+        let first = Some(view.clone());
         Ok(WatchStream::fed(
             self.settings.hold_queue_max,
+            first,
             |sender| async move {
-                loop {
-                    let last = view.state.is_terminal();
-                    if sender.send(Ok(view.clone())).await.is_err() || last {
-                        return;
-                    }
-                    // A leg or a step more is no news.
-                    let told = (view.state, view.inputs);
-                    loop {
-                        changes.next().await;
-                        view = match this.see(WATCH, &peer, task).await {
-                            Ok((view, _)) => view,
-                            Err(failure) => {
-                                sender.send(Err(failure)).await.ok();
-                                return;
-                            }
-                        };
-                        if (view.state, &view.inputs) != (told.0, &told.1) {
-                            break;
+                while !view.state.is_terminal() {
+                    changes.next().await;
+                    let next = match this.see(WATCH, &peer, task).await {
+                        Ok((next, _)) => next,
+                        Err(failure) => {
+                            sender.send(Err(failure)).await.ok();
+                            return;
                         }
+                    };
+                    // A leg or a step more is no news.
+                    let news = (next.state, &next.inputs) != (view.state, &view.inputs);
+                    view = next;
+                    if news && sender.send(Ok(view.clone())).await.is_err() {
+                        return;
                     }
                 }
             },

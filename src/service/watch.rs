@@ -153,12 +153,18 @@ pub struct WatchStream<E> {
 }
 
 impl<E: Send + 'static> WatchStream<E> {
-    /// A stream of at most `queue` waiting events, fed by this.
+    /// A stream of at most `queue` waiting events that begins with `first`, if there is one, and is fed by this.
     pub(super) fn fed<F: Future<Output = ()> + Send + 'static>(
         queue: usize,
+        first: Option<E>,
         feed: impl FnOnce(mpsc::Sender<Result<E, Failure>>) -> F,
     ) -> Self {
         let (sender, events) = mpsc::channel(queue.max(1));
+        if let Some(first) = first
+            && sender.try_send(Ok(first)).is_err()
+        {
+            tracing::debug!("a new channel is never full");
+        }
         let feed = tokio::spawn(feed(sender));
         Self {
             events,

@@ -1,7 +1,7 @@
 //! What a person sees, and whose word counts.
 
-use crate::consent::{Provider, World, nonce, step_with};
-use crate::job::{HANDLE, assert_unknown, step_op, text};
+use crate::consent::{Provider, World, nonce, options, step_with};
+use crate::job::{HANDLE, assert_unknown, start_op, step_op, text};
 use crate::node::distinct_uids;
 use serde_json::json;
 
@@ -71,4 +71,93 @@ fn only_a_person_of_the_configured_issuer_decides_and_the_first_wins() {
     // Nor does anybody decide about a task that has ended.
     world.job.owner("cancel", HANDLE);
     assert_eq!(world.approver.err(&refuse)["reason"], "cancelled");
+}
+
+#[test]
+fn a36_requests_that_are_unknown_or_anothers_are_answered_alike() {
+    if !distinct_uids("a36_requests_that_are_unknown_or_anothers_are_answered_alike") {
+        return;
+    }
+    // The worker is an approver too, and a party to this task.
+    let mut both = options();
+    both.config = format!(
+        "[[approver]]\nspiffe_id = \"spiffe://demo.test/worker\"\n{}",
+        both.config
+    );
+    let mut world = World::with(&both);
+    let (_, leg) = world.leg();
+    let id = world.ask(&step_op(&leg, 1));
+    let good = world.decision(&id, "approve");
+    let (kept, _) = id.split_at(56);
+    let never = format!("{kept}00000000");
+    let other_task = format!("{}{}", "ab".repeat(16), id.split_at(32).1);
+    let mut answers = Vec::new();
+    for named in [&id, &never, &other_task] {
+        for op in ["approval_get", "approval_decide"] {
+            let mut asked = good.clone();
+            asked["op"] = op.into();
+            asked["approval_id"] = named.as_str().into();
+            let mut refused = world.job.worker.err(&asked);
+            assert_unknown(&refused);
+            refused["decision_id"].take();
+            answers.push(refused);
+        }
+    }
+    assert!(answers.iter().all(|answer| *answer == answers[0]));
+    assert_eq!(world.approver.ok(&good)["state"], "approved");
+}
+
+#[test]
+fn of_many_decisions_at_once_the_first_counts() {
+    if !distinct_uids("of_many_decisions_at_once_the_first_counts") {
+        return;
+    }
+    let mut world = World::start();
+    let (_, leg) = world.leg();
+    let id = world.ask(&step_op(&leg, 1));
+    let good = world.decision(&id, "approve");
+    let digest = text(&good, "digest");
+    let requests = (0..8).map(|number| {
+        let mut op = good.clone();
+        let subject = format!("person-{number}");
+        op["id_token"] = world.provider.login(&subject, &nonce(&digest)).into();
+        op["verdict"] = if number % 2 == 0 { "approve" } else { "refuse" }.into();
+        op
+    });
+    let requests: Vec<_> = requests.collect();
+    let burst = json!({ "op": "burst", "requests": requests, "connections": 4 });
+    let answers = world.approver.ok(&burst)["answers"].take();
+    let answers = answers.as_array().unwrap();
+    let decided: Vec<_> = answers.iter().filter_map(|one| one.get("ok")).collect();
+    assert_eq!(decided.len(), 1, "{answers:?}");
+    for late in answers.iter().filter_map(|one| one.get("err")) {
+        assert_eq!(late["reason"], "approval_decided", "{late}");
+    }
+    assert_eq!(world.seen(&id)["state"], decided[0]["state"]);
+}
+
+#[test]
+fn a25_consent_outlives_the_agent_and_no_token_does() {
+    if !distinct_uids("a25_consent_outlives_the_agent_and_no_token_does") {
+        return;
+    }
+    let mut world = World::start();
+    let (_, leg) = world.leg();
+    let id = world.ask(&step_op(&leg, 1));
+    world.decide(&id, "approve");
+    let again = |world: &mut World| {
+        world.job.node.kill_agent();
+        world.job.node.start_agent();
+        world.job.worker.ok(&start_op(&leg.task, "worker"));
+    };
+    again(&mut world);
+    let token = world.job.step_token(&leg, 1);
+    // The token died unused with its agent, and the consent was used for it.
+    again(&mut world);
+    assert_eq!(world.job.check(&leg, &token)["answer"], "denied");
+    let second = world.ask(&step_op(&leg, 1));
+    assert_ne!(second, id);
+    world.decide(&second, "approve");
+    let token = world.job.step_token(&leg, 1);
+    assert_eq!(world.job.check(&leg, &token)["answer"], "fresh");
 }

@@ -20,4 +20,6 @@ mod quota;
 #[cfg(test)]
 mod recorder;
 #[cfg(test)]
+mod watches;
+#[cfg(test)]
 mod world;
