@@ -3,6 +3,7 @@
 //! The one thing to know: times are compared with the time of the commit that revoked. The ledger decides
 //! a revocation in the order of its commits, so whatever was committed before carries no later time.
 
+use super::approval::Decision;
 use super::claims::TokenClaims;
 use super::denial::Reason;
 use super::id::{Epoch, SpiffeId, TaskId};
@@ -118,6 +119,15 @@ impl Revocations {
     pub fn void(&self, terms: &CreateTerms) -> bool {
         self.voided(&terms.owner.spiffe_id, terms.issued_at)
             .or_else(|| self.cut_off(terms.issued_at))
+            .is_some()
+    }
+
+    /// Whether a person's decision is void by who brought it, and when. What came before a revocation stays dead
+    /// when that is lifted.
+    #[must_use]
+    pub fn voids_decision(&self, decision: &Decision) -> bool {
+        self.voided(&decision.approver, decision.at)
+            .or_else(|| self.cut_off(decision.at))
             .is_some()
     }
 

@@ -68,6 +68,9 @@ impl Scene<'_> {
         performing: &CallerFacts,
     ) -> Option<Consent> {
         let decision = row.decision.as_ref()?;
+        if self.rows.revocations.voids_decision(decision) {
+            return None;
+        }
         let mut roles = settings.approver_roles();
         roles.retain(|role| role.spiffe_id == decision.approver);
         let evidence = remembered(&decision.brought_by, decision.at);

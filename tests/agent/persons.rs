@@ -161,3 +161,32 @@ fn a25_consent_outlives_the_agent_and_no_token_does() {
     let token = world.job.step_token(&leg, 1);
     assert_eq!(world.job.check(&leg, &token)["answer"], "fresh");
 }
+
+#[test]
+fn a28_consent_through_an_approver_that_was_revoked_stays_void() {
+    if !distinct_uids("a28_consent_through_an_approver_that_was_revoked_stays_void") {
+        return;
+    }
+    let mut world = World::start();
+    let (_, leg) = world.leg();
+    let id = world.ask(&step_op(&leg, 1));
+    world.decide(&id, "approve");
+    let approver = "spiffe://demo.test/approver";
+    let operator = |world: &World, verb: &str| {
+        let why = ["revoke", verb, approver, "--why", "test"];
+        world.job.node.operator_json(&why);
+    };
+    operator(&world, "spiffe-id");
+    let second = world.ask(&step_op(&leg, 1));
+    assert_ne!(second, id);
+    let get = json!({ "op": "approval_get", "approval_id": second });
+    assert_eq!(world.approver.err(&get)["code"], "PermissionDenied");
+    let listed = world.approver.ok(&json!({ "op": "approval_list" }));
+    assert_eq!(listed["approvals"], json!([]));
+    // It may act again, and what it brought before is still worth nothing.
+    operator(&world, "lift");
+    assert_eq!(world.ask(&step_op(&leg, 1)), second);
+    world.decide(&second, "approve");
+    let token = world.job.step_token(&leg, 1);
+    assert_eq!(world.job.check(&leg, &token)["answer"], "fresh");
+}
