@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::ops::Bound;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The unit in which written bytes are kept.
 const BLOCK: usize = 4096;
@@ -20,7 +20,7 @@ type Block = [u8; BLOCK];
 /// A read-only file under a layer of written blocks.
 #[derive(Debug)]
 pub(super) struct Overlay {
-    base: FileBackend,
+    base: Arc<FileBackend>,
     state: Mutex<State>,
 }
 
@@ -38,7 +38,7 @@ impl Overlay {
     /// # Errors
     /// The file cannot be looked at.
     pub(super) fn over(file: File) -> Result<Self, DatabaseError> {
-        let base = FileBackend::new(file)?;
+        let base = Arc::new(FileBackend::new(file)?);
         let len = base.len().map_err(redb::StorageError::Io)?;
         Ok(Self {
             base,
@@ -48,6 +48,11 @@ impl Overlay {
                 written: BTreeMap::new(),
             }),
         })
+    }
+
+    /// The file below, to let go of its lock without closing the database above.
+    pub(super) fn base(&self) -> Arc<FileBackend> {
+        Arc::clone(&self.base)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -77,10 +77,8 @@ pub(super) fn of_writes(
         revocations,
         ending: _, // by the number of its record, which is given last
     } = writes;
-    let written = task
-        .as_ref()
-        .map(|task| task.id)
-        .or_else(|| terms.as_ref().map(|terms| terms.task));
+    let of_task = task.as_ref().map(|task| task.id);
+    let written = of_task.or_else(|| terms.as_ref().map(|terms| terms.task));
     if let (Some(written), Some(read)) = (written, lineage.id)
         && written != read
     {

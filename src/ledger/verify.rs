@@ -5,8 +5,9 @@ use super::overlay::Overlay;
 use super::store::{Head, Rows, TABLE};
 use super::{RedbLedger, chain, keys};
 use crate::domain::id::{Digest, RecordNumber};
-use redb::{Database, ReadableDatabase};
+use redb::{Database, ReadableDatabase, StorageBackend as _};
 use std::fs::File;
+use std::mem::ManuallyDrop;
 use std::panic::catch_unwind;
 use std::path::Path;
 
@@ -69,14 +70,20 @@ fn verify_stopped(path: &Path) -> Result<Verified, AuditError> {
     if file.metadata().is_ok_and(|metadata| metadata.len() == 0) {
         return Err(AuditError::Unreadable(not_a_ledger(path, "empty")));
     }
-    let database = Overlay::over(file)
-        .and_then(|overlay| {
-            Database::builder()
-                .set_cache_size(CACHE_BYTES)
-                .create_with_backend(overlay)
-        })
-        .map_err(|error| AuditError::Unreadable(database_error(path, error)))?;
-    verify(&database, path)
+    let unreadable = |error| AuditError::Unreadable(database_error(path, error));
+    let overlay = Overlay::over(file).map_err(unreadable)?;
+    let base = overlay.base();
+    let mut builder = Database::builder();
+    let database = builder
+        .set_cache_size(CACHE_BYTES)
+        .create_with_backend(overlay)
+        .map_err(unreadable)?;
+    // Never closed: closing writes, and where pages are damaged the store panics twice over it, which ends the
+    // process. What it holds is lost once in a run of `audit verify`; the file's lock is given back.
+    let database = ManuallyDrop::new(database);
+    let verified = verify(&*database, path);
+    base.close().ok();
+    verified
 }
 
 fn verify(database: &impl ReadableDatabase, path: &Path) -> Result<Verified, AuditError> {

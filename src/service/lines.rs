@@ -2,8 +2,11 @@
 
 use super::Continuation;
 use super::leases::HoldKind;
+use super::ports::LedgerError;
 use crate::domain::id::TaskId;
-use crate::domain::lineage::{Load, Locator};
+use crate::domain::lineage::{Lineage, Load, Locator};
+use crate::domain::task::Task;
+use crate::domain::time::Time;
 
 impl Continuation {
     /// A task has ended: its leg with it, and the legs of its descendants, whose holders are told.
@@ -31,5 +34,28 @@ impl Continuation {
                 self.expire(task).await;
             }
         }
+    }
+
+    /// A task as its whole line, and what is revoked, make it.
+    pub(super) async fn seen(&self, task: Task, now: Time) -> Result<Task, LedgerError> {
+        if task.state.is_terminal() {
+            return Ok(task);
+        }
+        let rows = self.rows_of(task.clone()).await?;
+        Ok(rows.as_of(now).task.clone().unwrap_or(task))
+    }
+
+    /// The rows that say what a task is: a root's own, and what is revoked.
+    pub(super) async fn rows_of(&self, task: Task) -> Result<Lineage, LedgerError> {
+        if task.parent.is_some() {
+            let load = Load::of(Locator::Task(task.id));
+            return self.ports.ledger.load(load).await;
+        }
+        Ok(Lineage {
+            id: Some(task.id),
+            task: Some(task),
+            revocations: self.ports.ledger.revocations(),
+            ..Lineage::default()
+        })
     }
 }

@@ -9,9 +9,9 @@ use crate::domain::decide::{end, leg};
 use crate::domain::event::{CallerFacts, Event, Verdict};
 use crate::domain::evidence::{Assurance, Evidence, ProcessKey};
 use crate::domain::id::{LegNumber, TaskId};
-use crate::domain::lineage::{Lineage, Load, Locator, Transition};
+use crate::domain::lineage::{Load, Locator, Transition};
 use crate::domain::role::{AsPerformer, Held};
-use crate::domain::task::{Task, TaskState};
+use crate::domain::task::TaskState;
 use crate::domain::time::Time;
 use std::sync::Arc;
 use std::time::Duration;
@@ -292,29 +292,6 @@ impl Continuation {
                 return Ok(());
             }
         }
-    }
-
-    /// A task as its whole line, and what is revoked, make it.
-    pub(super) async fn seen(&self, task: Task, now: Time) -> Result<Task, LedgerError> {
-        if task.state.is_terminal() {
-            return Ok(task);
-        }
-        let rows = self.rows_of(task.clone()).await?;
-        Ok(rows.as_of(now).task.clone().unwrap_or(task))
-    }
-
-    /// The rows that say what a task is: a root's own, and what is revoked.
-    pub(super) async fn rows_of(&self, task: Task) -> Result<Lineage, LedgerError> {
-        if task.parent.is_some() {
-            let load = Load::of(Locator::Task(task.id));
-            return self.ports.ledger.load(load).await;
-        }
-        Ok(Lineage {
-            id: Some(task.id),
-            task: Some(task),
-            revocations: self.ports.ledger.revocations(),
-            ..Lineage::default()
-        })
     }
 
     /// Writes down, for every leg that is up, what a revocation has decided, and tells its worker. The sweep
