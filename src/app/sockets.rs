@@ -155,6 +155,7 @@ fn api(parts: &Parts) -> Arc<Api> {
             message_bytes: limits.message_bytes,
             spawn_bytes: limits.spawn_bytes,
             reply_bytes: limits.reply_bytes,
+            policy_bytes: limits.policy_bytes,
             page_rows: limits.page_rows,
         },
         lease_idle: config.tasks.lease_idle,

@@ -197,7 +197,7 @@ fn step_state(number: i32) -> String {
         .to_lowercase()
 }
 
-fn none_as_dash(text: &str) -> String {
+pub(super) fn none_as_dash(text: &str) -> String {
     if text.is_empty() {
         "-".to_owned()
     } else {

@@ -50,6 +50,7 @@ const METHODS: &[&str] = &[
     "/handfast.v1.Operator/Receipt",
     "/handfast.v1.Operator/Revoke",
     "/handfast.v1.Operator/ShowTask",
+    "/handfast.v1.Operator/Simulate",
     "/handfast.v1.Operator/Status",
     "/handfast.v1.Requests/Issue",
     "/handfast.v1.Self/WhoAmI",

@@ -88,6 +88,13 @@ impl v1::operator_server::Operator for OperatorApi {
         reply(self.agent_status(request))
     }
 
+    async fn simulate(
+        &self,
+        request: Request<v1::SimulateRequest>,
+    ) -> Result<Response<v1::SimulateResponse>, Status> {
+        reply(self.simulate_policy(request).await)
+    }
+
     async fn audit(
         &self,
         request: Request<v1::AuditRequest>,
@@ -156,14 +163,7 @@ impl OperatorApi {
         request: Request<v1::ListTasksRequest>,
     ) -> Result<v1::ListTasksResponse, Failure> {
         let (_operator, message) = operator(request)?;
-        let after = match message.after.as_str() {
-            "" => None,
-            text => Some(
-                TaskId::parse(text)
-                    .ok_or(FormError::TaskId)
-                    .field("after")?,
-            ),
-        };
+        let after = after(&message.after)?;
         let limit = self.api.limits.rows(message.limit)?;
         let (tasks, next) = self.api.continuation.list_tasks(after, limit).await?;
         let mut page = Page::new(self.api.limits.reply_bytes);
@@ -214,6 +214,33 @@ impl OperatorApi {
         })
     }
 
+    /// One page: whole tasks, as far as their changes fit into one reply; of the first task, those that do.
+    async fn simulate_policy(
+        &self,
+        request: Request<v1::SimulateRequest>,
+    ) -> Result<v1::SimulateResponse, Failure> {
+        let (operator, message) = operator(request)?;
+        let page = (after(&message.after)?, self.api.limits.rows(message.limit)?);
+        let service = &self.api.continuation;
+        let (simulated, decision_id) = service.simulate(&operator, message.policy, page).await?;
+        let mut page = Page::new(self.api.limits.reply_bytes);
+        let mut left_out = 0_u32;
+        for change in &simulated.changes {
+            if left_out > 0 || !page.push(convert::simulated(change)) {
+                left_out = left_out.saturating_add(1);
+            }
+        }
+        let count = |number| u32::try_from(number).unwrap_or(u32::MAX);
+        Ok(v1::SimulateResponse {
+            changes: page.rows,
+            tasks: count(simulated.tasks),
+            acts: count(simulated.acts),
+            next: simulated.next.map(|id| id.to_string()).unwrap_or_default(),
+            left_out,
+            decision_id,
+        })
+    }
+
     fn agent_status(
         &self,
         request: Request<v1::StatusRequest>,
@@ -255,6 +282,18 @@ impl OperatorApi {
             }
         }
         Ok(v1::AuditResponse { records: page.rows })
+    }
+}
+
+/// Where a page begins.
+fn after(text: &str) -> Result<Option<TaskId>, Failure> {
+    match text {
+        "" => Ok(None),
+        text => Ok(Some(
+            TaskId::parse(text)
+                .ok_or(FormError::TaskId)
+                .field("after")?,
+        )),
     }
 }
 

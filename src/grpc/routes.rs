@@ -33,6 +33,8 @@ pub struct MessageLimits {
     pub spawn_bytes: usize,
     /// Bytes of one reply message.
     pub reply_bytes: usize,
+    /// Bytes of a policy set that is simulated.
+    pub policy_bytes: u64,
     /// Rows in one answer to `ListTasks` and `Audit`.
     pub page_rows: usize,
 }
@@ -43,6 +45,7 @@ impl Default for MessageLimits {
             message_bytes: 64 * 1024,
             spawn_bytes: 1024 * 1024,
             reply_bytes: 256 * 1024,
+            policy_bytes: 1024 * 1024,
             page_rows: 500,
         }
     }
@@ -107,8 +110,14 @@ pub fn operator_routes(api: &Arc<Api>, health: &Health, source: Arc<dyn StatusSo
         api: Arc::clone(api),
         source,
     });
-    let routes =
-        Routes::new(limited!(OperatorServer, &operator, limits)).add_service(health.server(limits));
+    // A whole policy set may come with a request of the operator's.
+    let policy_bytes = usize::try_from(limits.policy_bytes).unwrap_or(usize::MAX);
+    let whole_set = MessageLimits {
+        message_bytes: limits.message_bytes.saturating_add(policy_bytes),
+        ..*limits
+    };
+    let routes = Routes::new(limited!(OperatorServer, &operator, whole_set))
+        .add_service(health.server(limits));
     guarded(routes, api)
 }
 
@@ -170,8 +179,8 @@ macro_rules! undecided {
 
 decided! {
     CreateResponse DecideResponse EndResponse FinishResponse GetApprovalResponse GetResponse
-    IssueResponse IssueStepResponse LiftResponse ReportResponse RequireInputResponse RevokeResponse SpawnResponse
-    StartResponse
+    IssueResponse IssueStepResponse LiftResponse ReportResponse RequireInputResponse RevokeResponse SimulateResponse
+    SpawnResponse StartResponse
 }
 
 undecided! {

@@ -49,7 +49,7 @@ pub const SCHEMA: &str = include_str!("../../spire-config/policy/handfast.cedars
 /// The newest good policy set, and where the next one comes from.
 pub struct CedarPolicy {
     source: PolicySource,
-    engine: Engine,
+    engine: Arc<Engine>,
     current: RwLock<Arc<Set>>,
     /// Held while a set is read and checked, so that generations follow the order of reads.
     loading: Mutex<Loading>,
@@ -90,7 +90,7 @@ impl CedarPolicy {
     /// # Errors
     /// See [`PolicyError`].
     pub fn load(source: PolicySource) -> Result<Self, PolicyError> {
-        let engine = Engine::new()?;
+        let engine = Arc::new(Engine::new()?);
         let (text, stamp) = source.read()?;
         let set = compiled(&engine, &source, &text, 1)?;
         let generation = set.generation();
@@ -238,6 +238,40 @@ impl Policy for CedarPolicy {
 
     fn generation(&self) -> PolicyGeneration {
         self.current().generation()
+    }
+
+    fn candidate(&self, text: &str) -> Result<Arc<dyn Policy>, String> {
+        let engine = Arc::clone(&self.engine);
+        let source = PolicySource {
+            path: None,
+            ..self.source.clone()
+        };
+        let set = source
+            .fits(text)
+            .and_then(|()| compiled(&engine, &source, text, 0))
+            .map_err(|error| error.chain())?;
+        Ok(Arc::new(Candidate { engine, set }))
+    }
+}
+
+/// A set that decides nothing: it is asked what it would say.
+#[derive(Debug)]
+struct Candidate {
+    engine: Arc<Engine>,
+    set: Set,
+}
+
+impl Policy for Candidate {
+    fn evaluate(&self, input: &PolicyInput) -> Result<Permit, Refusal> {
+        self.set.decide(&self.engine.vocabulary, input)
+    }
+
+    fn generation(&self) -> PolicyGeneration {
+        self.set.generation()
+    }
+
+    fn candidate(&self, _text: &str) -> Result<Arc<dyn Policy>, String> {
+        Err("a set that is only looked at has no successor".to_owned())
     }
 }
 

@@ -75,6 +75,14 @@ impl PolicySource {
         Ok(set)
     }
 
+    /// Holds a text that was not read from a file to the limit.
+    pub(super) fn fits(&self, text: &str) -> Result<(), PolicyError> {
+        let fits = u64::try_from(text.len()).is_ok_and(|length| length <= self.bytes_max);
+        fits.then_some(()).ok_or(PolicyError::TooLong {
+            bytes_max: self.bytes_max,
+        })
+    }
+
     /// Reads the text, and what its file looked like.
     pub(super) fn read(&self) -> Result<(String, Option<Stamp>), PolicyError> {
         let Some(path) = &self.path else {

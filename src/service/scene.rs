@@ -207,7 +207,7 @@ fn rests(action: Action) -> bool {
 }
 
 /// What policy sees of a task.
-fn facts(task: &Task, now: &Now<'_>) -> TaskFacts {
+pub(super) fn facts(task: &Task, now: &Now<'_>) -> TaskFacts {
     TaskFacts {
         id: task.id,
         state: task.state_at(now.time),

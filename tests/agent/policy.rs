@@ -125,3 +125,76 @@ fn a50_injected_arguments_outside_the_constraint_are_refused_by_rule() {
     op["call"] = export();
     assert_eq!(job.tool.ok(&op)["answer"], "fresh");
 }
+
+const NO_END: &str = r#"
+@id("no-end")
+forbid (principal, action == Action::"end", resource);
+"#;
+
+#[test]
+fn simulate_shows_what_another_set_would_cut_off_and_changes_nothing() {
+    let shipped = Options::default().policy;
+    let options = Options {
+        policy: format!("{shipped}{NO_EXPORT}"),
+        ..Options::default()
+    };
+    let mut job = Job::with(&options);
+    let task = job.create();
+    let other = job.node.path("other.cedar");
+    let simulated = |job: &Job, text: &str| {
+        fs::write(&other, text).unwrap();
+        job.node
+            .operator_json(&["policy", "simulate", &other.display().to_string()])
+    };
+    // The set that is in force changes nothing.
+    let same = simulated(&job, &options.policy);
+    let found = |of: &Value| {
+        (
+            of["tasks"].clone(),
+            of["cut_off"].clone(),
+            of["opened"].clone(),
+        )
+    };
+    assert_eq!(found(&same), (json!(1), json!(0), json!(0)), "{same}");
+
+    let tighter = simulated(&job, &format!("{}{NO_END}", options.policy));
+    assert_eq!(found(&tighter), (json!(1), json!(1), json!(0)), "{tighter}");
+    let change = &tighter["changes"][0];
+    assert_eq!(change["task_id"], task.id.as_str());
+    assert_eq!(
+        (&change["action"], &change["actor"]),
+        (&json!("end"), &json!(WORKER))
+    );
+    assert!(text(change, "why").contains("no-end"), "{change}");
+
+    let looser = simulated(&job, &shipped);
+    assert_eq!(found(&looser), (json!(1), json!(0), json!(1)), "{looser}");
+    let change = &looser["changes"][0];
+    assert_eq!(
+        (&change["action"], &change["tool"]),
+        (&json!("step"), &json!("export"))
+    );
+    assert_eq!(change["audience"], TOOL);
+
+    // A set that is not good is told with its place.
+    fs::write(
+        &other,
+        "permit (principal, action == Action::\"strat\", resource);",
+    )
+    .unwrap();
+    let refused = job
+        .node
+        .operator(&["policy", "simulate", &other.display().to_string()]);
+    assert!(!refused.status.success());
+    let complaint = String::from_utf8_lossy(&refused.stderr);
+    assert!(complaint.contains("line 1, column 30"), "{complaint}");
+
+    // None of this was committed, and all that was answered is in the audit.
+    let leg = job.start_leg(&task);
+    let still = job.worker.err(&step_op(&leg, 1));
+    denied_by_policy(&job, &still, "no-export");
+    until("the audit record", || {
+        let audit = job.node.operator_json(&["audit", "tail", "--limit", "50"]);
+        audit.to_string().contains("Operator.Simulate")
+    });
+}

@@ -269,6 +269,8 @@ fn operator(cast: &mut Cast) {
     node.operator_json(&["task", "show", &task.id]);
     node.operator_json(&["task", "revoke", &task.id, "--reason", "test"]);
     node.operator_json(&["audit", "tail"]);
+    let policy = node.path("policy.cedar");
+    node.operator_json(&["policy", "simulate", &policy.display().to_string()]);
 }
 
 type Row = (&'static [&'static str], fn(&mut Cast));
@@ -314,6 +316,7 @@ const ROWS: &[Row] = &[
             "Operator.Receipt",
             "Operator.Revoke",
             "Operator.ShowTask",
+            "Operator.Simulate",
             "Operator.Status",
         ],
         operator,

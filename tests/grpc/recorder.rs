@@ -322,6 +322,11 @@ impl Policy for Recorder<dyn Policy> {
         self.calls.add("policy.generation");
         self.port.generation()
     }
+
+    fn candidate(&self, text: &str) -> Result<Arc<dyn Policy>, String> {
+        self.calls.add("policy.candidate");
+        self.port.candidate(text)
+    }
 }
 
 impl Processes for Recorder<dyn Processes> {

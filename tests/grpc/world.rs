@@ -43,6 +43,7 @@ pub(crate) const MESSAGES: MessageLimits = MessageLimits {
     message_bytes: 16 * 1024,
     spawn_bytes: 64 * 1024,
     reply_bytes: 16 * 1024,
+    policy_bytes: 16 * 1024,
     page_rows: 50,
 };
 

@@ -1,6 +1,7 @@
 //! `handfast policy`: check a set, test it, and ask it why.
 
 mod prove;
+mod simulate;
 
 use super::output::Output;
 use super::{Complaint, OperatorSocket, audit};
@@ -36,6 +37,14 @@ pub(super) enum Policy {
         /// Other guard rails than those built in (spire-config/policy/guard-rails.cedar).
         #[arg(long)]
         guards: Option<PathBuf>,
+    },
+    /// What another set would cut off from the live tasks of a running agent, and what it would open, before
+    /// it is committed; changes nothing.
+    Simulate {
+        /// The other policy set.
+        file: PathBuf,
+        #[command(flatten)]
+        operator: OperatorSocket,
     },
     /// Puts a folder of cases to a set; exit status 1 if any differs.
     Test {
@@ -81,6 +90,9 @@ pub(super) async fn policy(verb: Policy, output: &mut Output) -> Result<ExitCode
             explain(&cases.unwrap_or_default(), &set.load()?, output)
         }
         Policy::Prove { file, guards } => prove::prove(&file, guards.as_deref(), output).await,
+        Policy::Simulate { file, operator } => {
+            simulate::simulate(&operator.operator_socket_path, &file, output).await
+        }
         Policy::Test { cases, set } => test(&cases, &set.load()?, output),
         Policy::Validate { files } => Ok(validate(&files, output)),
     }

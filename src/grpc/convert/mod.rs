@@ -28,7 +28,7 @@ pub(super) use audit::record;
 pub(super) use field::InField;
 pub(super) use revocations::{receipt, revocation_event, scope, spiffe_id, would_stop};
 pub(super) use spawn::spawned;
-pub(super) use summaries::{details, summary};
+pub(super) use summaries::{details, simulated, summary};
 
 use crate::canonical;
 use crate::domain::id::SpiffeId;

@@ -3,7 +3,7 @@
 use super::{answers, words};
 use crate::domain::step::StepState;
 use crate::proto::v1;
-use crate::service::TaskSummary;
+use crate::service::{SimulatedChange, TaskSummary};
 
 /// One row of a list.
 pub(in crate::grpc) fn summary(summary: &TaskSummary) -> v1::TaskSummary {
@@ -58,5 +58,28 @@ pub(in crate::grpc) fn details(shown: &TaskSummary) -> v1::ShowTaskResponse {
         own: words::grant(&task.own),
         claimed: task.claimed_at.is_some(),
         requirements: shown.requirements.clone(),
+    }
+}
+
+/// What another policy set would answer otherwise.
+pub(in crate::grpc) fn simulated(change: &SimulatedChange) -> v1::SimulatedChange {
+    let input = &change.input;
+    let id = |id: &crate::domain::id::SpiffeId| id.to_string();
+    v1::SimulatedChange {
+        task_id: change.task.to_string(),
+        action: input.action.name().to_owned(),
+        actor: input.actor.as_ref().map(id).unwrap_or_default(),
+        audience: input
+            .call
+            .as_ref()
+            .map(|call| id(&call.audience))
+            .unwrap_or_default(),
+        tool: input
+            .call
+            .as_ref()
+            .map(|call| call.tool.clone())
+            .unwrap_or_default(),
+        permitted_then: change.permitted_then,
+        why: change.why.clone(),
     }
 }

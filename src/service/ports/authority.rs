@@ -10,6 +10,7 @@ use crate::domain::id::{
 };
 use crate::domain::policy::{Permit, PolicyGeneration, PolicyInput, Refusal};
 use crate::domain::time::Time;
+use std::sync::Arc;
 
 /// Policy: narrows what the rules allow. Synchronous and pure over the newest set.
 pub trait Policy: Send + Sync + std::fmt::Debug {
@@ -21,6 +22,12 @@ pub trait Policy: Send + Sync + std::fmt::Debug {
 
     /// Which set is the newest.
     fn generation(&self) -> PolicyGeneration;
+
+    /// Another set of this text, checked as the newest was, to ask what it would say. It decides nothing.
+    ///
+    /// # Errors
+    /// What is wrong with it, with line and column.
+    fn candidate(&self, text: &str) -> Result<Arc<dyn Policy>, String>;
 }
 
 /// Signs continuation tokens with the epoch's key, and verifies them.
