@@ -6,7 +6,9 @@ use crate::node::Node;
 use handfast::client::{Agent, AgentConfig, OperatorStub};
 use handfast::domain::evidence::{Assurance, Evidence};
 use handfast::domain::id::{SpiffeId, TaskId};
-use handfast::domain::policy::{Action, CallFacts, Consent, PolicyInput, TaskFacts};
+use handfast::domain::policy::{
+    Action, BudgetFacts, CallFacts, Consent, LineFacts, PolicyInput, TaskFacts,
+};
 use handfast::domain::task::TaskState;
 use handfast::domain::time::Time;
 use handfast::policy::{CedarPolicy, DEFAULT_POLICY, PolicySource};
@@ -160,6 +162,13 @@ fn step() -> Result<PolicyInput, Error> {
             deadline: Time(4_600_000),
             last_step: 0,
             legs: 1,
+            leg: None,
+            line: LineFacts {
+                root: TaskId([5; 16]),
+                parent: None,
+                depth: 0,
+            },
+            budget: BudgetFacts::default(),
         }),
         call: Some(CallFacts {
             audience: id("tool-1")?,

@@ -155,6 +155,34 @@ pub struct TaskFacts {
     pub last_step: u32,
     /// How many legs there have been.
     pub legs: u32,
+    /// Number of the leg that is up or suspended.
+    pub leg: Option<u32>,
+    /// Where it stands in its tree.
+    pub line: LineFacts,
+    /// What is left of the owner's grant.
+    pub budget: BudgetFacts,
+}
+
+/// Where a task stands in its tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LineFacts {
+    /// The root (`txn`); the task itself for a root.
+    pub root: TaskId,
+    /// The task that it was spawned from.
+    pub parent: Option<TaskId>,
+    /// How many ancestors it has.
+    pub depth: u32,
+}
+
+/// What is left of a grant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BudgetFacts {
+    /// Generations that may still follow.
+    pub depth_left: u32,
+    /// Children that may still be made.
+    pub children_left: u32,
+    /// Steps that may still be begun; `None` where only the configuration bounds them.
+    pub uses_left: Option<u32>,
 }
 
 /// What policy sees of a tool call.

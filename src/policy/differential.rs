@@ -6,7 +6,8 @@ use super::set::{Set, Verdict};
 use crate::domain::evidence::{Assurance, Evidence};
 use crate::domain::id::{Digest, SpiffeId, TaskId};
 use crate::domain::policy::{
-    Action, CallFacts, Consent, PersonFacts, PolicyGeneration, PolicyInput, TaskFacts,
+    Action, BudgetFacts, CallFacts, Consent, LineFacts, PersonFacts, PolicyGeneration, PolicyInput,
+    TaskFacts,
 };
 use crate::domain::task::TaskState;
 use crate::domain::time::Time;
@@ -88,6 +89,17 @@ fn task() -> impl Strategy<Value = TaskFacts> {
                 deadline: Time(deadline),
                 last_step,
                 legs,
+                leg: (legs > 0).then_some(legs),
+                line: LineFacts {
+                    root: TaskId([2; 16]),
+                    parent: (legs > 1).then_some(TaskId([3; 16])),
+                    depth: last_step,
+                },
+                budget: BudgetFacts {
+                    depth_left: legs,
+                    children_left: last_step,
+                    uses_left: (legs > 0).then_some(last_step),
+                },
             }
         })
 }
@@ -305,6 +317,13 @@ fn slices_of_a_thousand_policies_decide_like_the_whole_set() {
                 deadline: Time(5_000),
                 last_step: 0,
                 legs: 1,
+                leg: Some(1),
+                line: LineFacts {
+                    root: TaskId([1; 16]),
+                    parent: None,
+                    depth: 0,
+                },
+                budget: BudgetFacts::default(),
             }),
             call: Some(CallFacts {
                 audience: base.clone(),

@@ -6,7 +6,9 @@ use super::question::Vocabulary;
 use super::set::Set;
 use crate::domain::evidence::{Assurance, Evidence};
 use crate::domain::id::{SpiffeId, TaskId, TrustDomain};
-use crate::domain::policy::{Action, CallFacts, Consent, PolicyInput, TaskFacts};
+use crate::domain::policy::{
+    Action, BudgetFacts, CallFacts, Consent, LineFacts, PolicyInput, TaskFacts,
+};
 use crate::domain::task::TaskState;
 use crate::domain::time::Time;
 use cedar_policy::{
@@ -161,6 +163,13 @@ fn stranger(action: Action) -> Option<PolicyInput> {
             deadline: now,
             last_step: 0,
             legs: 0,
+            leg: None,
+            line: LineFacts {
+                root: TaskId([0; 16]),
+                parent: None,
+                depth: 0,
+            },
+            budget: BudgetFacts::default(),
         }),
         call: Some(CallFacts {
             audience: id("audience")?,

@@ -7,6 +7,7 @@
 mod bounds;
 mod cases;
 mod compile;
+mod entities;
 mod error;
 mod guard;
 #[cfg(feature = "prove")]

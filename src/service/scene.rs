@@ -11,7 +11,8 @@ use crate::domain::evidence::Evidence;
 use crate::domain::id::SpiffeId;
 use crate::domain::lineage::{Lineage, Now, Transition};
 use crate::domain::policy::{
-    Action, CallFacts, Consent, Permit, PolicyGeneration, PolicyInput, TaskFacts,
+    Action, BudgetFacts, CallFacts, Consent, LineFacts, Permit, PolicyGeneration, PolicyInput,
+    TaskFacts,
 };
 use crate::domain::revocation::{Ending, Revocations};
 use crate::domain::task::Task;
@@ -57,7 +58,7 @@ impl Scene<'_> {
             .lineage
             .task
             .as_ref()
-            .map(|task| facts(task, &self.now));
+            .map(|task| facts(task, self.depth(), &self.now));
         self.ask(&PolicyInput {
             action,
             actor: actor.cloned(),
@@ -115,12 +116,17 @@ impl Scene<'_> {
             action,
             actor: actor.cloned(),
             evidence: self.evidence_of(actor),
-            task: task.map(|task| facts(task, &self.now)),
+            task: task.map(|task| facts(task, self.depth(), &self.now)),
             call: Some(call),
             issuer: None,
             consent: Consent::default(),
             now: self.now.time,
         }
+    }
+
+    /// How many ancestors the task has.
+    fn depth(&self) -> usize {
+        self.lineage.ancestors.len()
     }
 
     /// The caller's evidence, where the caller is who acts: at `Check` it is the audience.
@@ -207,7 +213,7 @@ fn rests(action: Action) -> bool {
 }
 
 /// What policy sees of a task.
-pub(super) fn facts(task: &Task, now: &Now<'_>) -> TaskFacts {
+pub(super) fn facts(task: &Task, depth: usize, now: &Now<'_>) -> TaskFacts {
     TaskFacts {
         id: task.id,
         state: task.state_at(now.time),
@@ -223,6 +229,17 @@ pub(super) fn facts(task: &Task, now: &Now<'_>) -> TaskFacts {
         deadline: task.deadline,
         last_step: task.last_step.0,
         legs: task.legs.0,
+        leg: task.leg.as_ref().map(|leg| leg.number.0),
+        line: LineFacts {
+            root: task.txn,
+            parent: task.parent,
+            depth: u32::try_from(depth).unwrap_or(u32::MAX),
+        },
+        budget: BudgetFacts {
+            depth_left: task.asked.depth_left,
+            children_left: task.asked.children_left,
+            uses_left: task.asked.uses_left,
+        },
     }
 }
 

@@ -10,7 +10,7 @@ use super::{Continuation, Failure, notes};
 use crate::domain::event::{Event, Verdict};
 use crate::domain::evidence::{Assurance, Evidence};
 use crate::domain::id::{Hex, TaskId};
-use crate::domain::lineage::Now;
+use crate::domain::lineage::{Load, Locator, Now};
 use crate::domain::policy::{Action, CallFacts, Consent, PolicyInput};
 use crate::domain::role::Role;
 use crate::domain::task::Task;
@@ -67,7 +67,20 @@ impl Continuation {
         let page = self.ports.ledger.tasks(after, limit).await?;
         let mut tasks = Vec::with_capacity(page.tasks.len());
         for task in page.tasks {
-            tasks.push(self.seen(task, now).await?);
+            // As its whole line makes it, with the number of its ancestors.
+            let rows = match task.parent {
+                None => None,
+                Some(_) => Some(
+                    self.ports
+                        .ledger
+                        .load(Load::of(Locator::Task(task.id)))
+                        .await?,
+                ),
+            };
+            let seen = rows.as_ref().map(|rows| rows.as_of(now));
+            let depth = seen.as_ref().map_or(0, |rows| rows.ancestors.len());
+            let seen = seen.and_then(|rows| rows.task.clone()).unwrap_or(task);
+            tasks.push((seen, depth));
         }
         let (epoch, limits) = (self.ports.signer.epoch(), self.settings.limits.clone());
         let generation = other.generation();
@@ -126,17 +139,17 @@ async fn blocking<T: Send + 'static>(
 }
 
 fn compare(
-    tasks: &[Task],
+    tasks: &[(Task, usize)],
     (current, other): (&dyn Policy, &dyn Policy),
     now: &Now<'_>,
 ) -> Simulated {
     let mut simulated = Simulated::default();
     let mut last = None;
-    for task in tasks {
+    for (task, depth) in tasks {
         let inputs = if task.state_at(now.time).is_terminal() {
             Vec::new()
         } else {
-            acts(task, now)
+            acts((task, *depth), now)
         };
         let asked = simulated.acts.saturating_add(inputs.len());
         if asked > QUESTIONS_MAX && last.is_some() {
@@ -166,12 +179,12 @@ fn compare(
 }
 
 /// What the roles of a task may do next. A new action that works on a task gets its line here.
-fn acts(task: &Task, now: &Now<'_>) -> Vec<PolicyInput> {
+fn acts((task, depth): (&Task, usize), now: &Now<'_>) -> Vec<PolicyInput> {
     let about = |action, role: Option<&Role>| PolicyInput {
         action,
         actor: role.map(|role| role.spiffe_id.clone()),
         evidence: role.map(|role| shown(role, now.time)),
-        task: Some(facts(task, now)),
+        task: Some(facts(task, depth, now)),
         call: None,
         issuer: None,
         consent: Consent::default(),

@@ -130,3 +130,34 @@ fn an_empty_folder_is_an_error_and_not_a_success() {
     let error = read_cases(folder.path()).expect_err("nothing to test");
     assert!(matches!(error, CaseError::Empty { .. }), "{error}");
 }
+
+#[test]
+fn policies_see_tree_leg_and_budget_of_a_task() {
+    let root = "0".repeat(31) + "1";
+    let policy = set(&format!(
+        "permit (principal, action == Action::\"start\", resource)\n\
+         when {{ resource.lineage.depth < 2 && resource.lineage.root == \"{root}\" }}\n\
+         unless {{ resource has leg && resource.leg > 1 }}\n\
+         unless {{ resource.budget has uses_left && resource.budget.uses_left < 1 }};"
+    ));
+    let case = |facts: &str| {
+        let folder = Folder::with("");
+        let text = format!(
+            "[[case]]\nname = \"one\"\nexpect = \"permit\"\n[case.request]\naction = \"start\"\n\
+             actor = \"spiffe://prod.test/w\"\nevidence = {{}}\n\
+             task = {{ server = \"spiffe://prod.test/s\", tool = \"x\", {facts} }}\n"
+        );
+        let path = folder.folder().join("one.toml");
+        fs::write(&path, text).expect("write");
+        read_cases(&path).expect("good form")[0].cases[0]
+            .ask(&policy)
+            .holds()
+    };
+    let tree = format!("root = \"{root}\", parent = \"{root}\"");
+    assert!(case(&format!("{tree}, depth = 1, leg = 1, uses_left = 1")));
+    assert!(case(&format!("id = \"{root}\"")), "a root is its own root");
+    assert!(!case(&format!("{tree}, depth = 2")));
+    assert!(!case(&format!("{tree}, leg = 2")));
+    assert!(!case(&format!("{tree}, uses_left = 0")));
+    assert!(!case("depth = 1"), "of another tree");
+}

@@ -3,7 +3,7 @@
 use handfast::domain::evidence::{Assurance, Evidence, ProcessKey};
 use handfast::domain::id::{Digest, SpiffeId, TaskId};
 use handfast::domain::policy::{
-    Action, CallFacts, Consent, Permit, PolicyInput, Refusal, TaskFacts,
+    Action, BudgetFacts, CallFacts, Consent, LineFacts, Permit, PolicyInput, Refusal, TaskFacts,
 };
 use handfast::domain::task::TaskState;
 use handfast::domain::time::Time;
@@ -58,6 +58,13 @@ pub(crate) fn task() -> TaskFacts {
         deadline: Time(100_000),
         last_step: 2,
         legs: 1,
+        leg: None,
+        line: LineFacts {
+            root: TaskId([5; 16]),
+            parent: None,
+            depth: 0,
+        },
+        budget: BudgetFacts::default(),
     }
 }
 

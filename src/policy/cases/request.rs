@@ -4,7 +4,9 @@
 
 use crate::domain::evidence::{Assurance, Evidence};
 use crate::domain::id::{Digest, SpiffeId, TaskId};
-use crate::domain::policy::{Action, CallFacts, Consent, PersonFacts, PolicyInput, TaskFacts};
+use crate::domain::policy::{
+    Action, BudgetFacts, CallFacts, Consent, LineFacts, PersonFacts, PolicyInput, TaskFacts,
+};
 use crate::domain::task::TaskState;
 use crate::domain::time::Time;
 use serde::Deserialize;
@@ -77,6 +79,17 @@ struct RequestTask {
     last_step: u32,
     #[serde(default)]
     legs: u32,
+    leg: Option<u32>,
+    /// Task IDs; without a root the task is one itself.
+    root: Option<String>,
+    parent: Option<String>,
+    #[serde(default)]
+    depth: u32,
+    #[serde(default)]
+    depth_left: u32,
+    #[serde(default)]
+    children_left: u32,
+    uses_left: Option<u32>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -153,9 +166,7 @@ fn evidence_of(given: RequestEvidence, actor: &SpiffeId, now: Time) -> Result<Ev
 }
 
 fn facts(task: RequestTask, now: Time) -> Result<TaskFacts, String> {
-    let id = task.id.as_deref().map_or(Ok(TaskId([0; 16])), |id| {
-        TaskId::parse(id).ok_or_else(|| not("task.id", id, "32 lower-case hexadecimal digits"))
-    })?;
+    let id = task_id("task.id", task.id.as_deref())?.unwrap_or(TaskId([0; 16]));
     let left = task.ends_in_ms.unwrap_or(LEFT_MS);
     let age = task.age_ms.unwrap_or(AGE_MS);
     Ok(TaskFacts {
@@ -175,7 +186,25 @@ fn facts(task: RequestTask, now: Time) -> Result<TaskFacts, String> {
         deadline: Time(now.0.saturating_add_signed(left)),
         last_step: task.last_step,
         legs: task.legs,
+        leg: task.leg,
+        line: LineFacts {
+            root: task_id("task.root", task.root.as_deref())?.unwrap_or(id),
+            parent: task_id("task.parent", task.parent.as_deref())?,
+            depth: task.depth,
+        },
+        budget: BudgetFacts {
+            depth_left: task.depth_left,
+            children_left: task.children_left,
+            uses_left: task.uses_left,
+        },
     })
+}
+
+fn task_id(key: &str, text: Option<&str>) -> Result<Option<TaskId>, String> {
+    let parsed = |text| {
+        TaskId::parse(text).ok_or_else(|| not(key, text, "32 lower-case hexadecimal digits"))
+    };
+    text.map(parsed).transpose()
 }
 
 fn state(name: Option<&str>) -> Result<TaskState, String> {
