@@ -27,6 +27,8 @@ pub(crate) struct Size {
     pub(crate) round: Duration,
     /// Calls made one after another.
     pub(crate) calls: usize,
+    /// Tasks that are revoked.
+    pub(crate) trials: usize,
     /// Calls that are denied.
     pub(crate) denied: usize,
     /// How long the agent is left alone before its memory is read.
@@ -42,6 +44,7 @@ impl Size {
                 rounds: 2,
                 round: Duration::from_millis(200),
                 calls: 20,
+                trials: 20,
                 denied: 2_000,
                 idle: Duration::from_millis(200),
             };
@@ -51,6 +54,7 @@ impl Size {
             rounds: 5,
             round: Duration::from_secs(3),
             calls: 500,
+            trials: 1_000,
             denied: 1_000_000,
             idle: Duration::from_secs(2),
         }

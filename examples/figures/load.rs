@@ -69,6 +69,11 @@ impl Load {
         })
     }
 
+    /// What shows the hand.
+    pub(crate) fn proof(&self) -> &PeerProof {
+        &self.proof
+    }
+
     /// `Requests.Issue(query)`: calls a second, and the slowest hundredth.
     pub(crate) async fn issue_query(&self, size: &Size) -> Result<[Figure; 2], Error> {
         let ask = || {

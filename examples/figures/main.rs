@@ -13,6 +13,7 @@ mod fresh;
 mod load;
 mod node;
 mod policies;
+mod revocation;
 #[expect(
     clippy::assigning_clones,
     clippy::expect_used,
@@ -86,7 +87,11 @@ async fn with_development(node: &mut Node, size: &Size) -> Result<(), Error> {
                Start always asks anew, here the development provider in the same machine's memory, \
                so nothing is cached but SPIRE's own work is left out";
     let started: Figure = load.start("start_cached_p50_ms", how, size).await?;
-    started.print()
+    started.print()?;
+    for figure in revocation::measure(node, &load, size).await? {
+        figure.print()?;
+    }
+    Ok(())
 }
 
 /// An error with its causes on one line.

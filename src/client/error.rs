@@ -78,6 +78,9 @@ pub enum ClientError {
     /// The agent's answer makes no sense; its version may be another one.
     #[error("the agent's answer has no valid {0}")]
     Reply(&'static str),
+    /// The feed of revocations is cut off or has not caught up: treat it as a no; ask again later.
+    #[error("the feed of revocations is silent")]
+    Silent,
     /// What answers at the socket is not trusted to be the agent.
     #[error(transparent)]
     Socket(#[from] SocketError),
@@ -105,6 +108,7 @@ impl ClientError {
             | Self::Hand(_)
             | Self::Randomness
             | Self::Reply(_)
+            | Self::Silent
             | Self::Socket(_) => None,
         }
     }
@@ -113,7 +117,11 @@ impl ClientError {
     #[must_use]
     pub fn may_retry(&self) -> bool {
         match self {
-            Self::Aborted(_) | Self::Limit(_) | Self::Socket(_) | Self::Unavailable(_) => true,
+            Self::Aborted(_)
+            | Self::Limit(_)
+            | Self::Silent
+            | Self::Socket(_)
+            | Self::Unavailable(_) => true,
             Self::Denied(said) => said.retry_after.is_some(),
             Self::Arguments(_)
             | Self::Hand(_)

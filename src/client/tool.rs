@@ -55,6 +55,11 @@ impl Tool {
         Self(EnforcementClient::new(stub))
     }
 
+    /// The stub, for the feed of revocations.
+    pub(super) fn stub(&self) -> EnforcementClient<Stub> {
+        self.0.clone()
+    }
+
     /// Asks whether this call, with this token on this connection, may take effect. Burns the token.
     ///
     /// `call` is what the tool was called with; its audience is the tool itself.

@@ -12,7 +12,7 @@ use crate::domain::id::{ApprovalId, Digest, TaskId};
 use crate::domain::input::Input;
 use crate::domain::lineage::{CreateTerms, Lineage, Writes};
 use crate::domain::revocation::Revocations;
-use crate::domain::step::Purpose;
+use crate::domain::step::{Purpose, TokenRecord};
 use crate::domain::task::Task;
 use crate::domain::time::Time;
 
@@ -100,13 +100,7 @@ pub(super) fn of_writes(
         changes.push(put(keys::step(own()?, step.number), step.encode()));
     }
     for record in records {
-        if record.task != own()? {
-            return Err(misfit("a token record of another task"));
-        }
-        changes.push(put(
-            keys::record(record.task, record.fence),
-            record.encode(),
-        ));
+        changes.push(put_record(own()?, record)?);
     }
     if let Some(approval) = approval {
         changes.push(put_approval(own()?, approval)?);
@@ -180,6 +174,13 @@ fn put_request(
 
 fn misfit(what: &str) -> ReadError {
     ReadError::Corrupt(format!("decision writes {what}"))
+}
+
+fn put_record(id: TaskId, record: &TokenRecord) -> Result<Change, ReadError> {
+    if record.task != id {
+        return Err(misfit("a token record of another task"));
+    }
+    Ok(put(keys::record(id, record.fence), record.encode()))
 }
 
 fn put_approval(id: TaskId, approval: &Approval) -> Result<Change, ReadError> {

@@ -61,7 +61,7 @@ impl Continuation {
         let mut stops = Stops::default();
         let mut after = None;
         loop {
-            let page = self.ports.ledger.tasks(after, PAGE).await?;
+            let page = self.ports.ledger.live_tasks(after, PAGE).await?;
             for task in page.tasks {
                 if !task.state.is_terminal() {
                     let rows = self.rows_of(task).await?;

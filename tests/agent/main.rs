@@ -17,6 +17,8 @@ mod endings;
 #[cfg(test)]
 mod fan;
 #[cfg(test)]
+mod feed;
+#[cfg(test)]
 mod inputs;
 #[cfg(test)]
 mod job;

@@ -34,7 +34,7 @@ fn mark(mut request: Request<()>) -> Result<Request<()>, Status> {
 }
 
 /// Makes this very process the holder of an identity, as its own registration entry would.
-fn become_(job: &Job, spiffe_id: &str) {
+pub(crate) fn become_(job: &Job, spiffe_id: &str) {
     let path = job.node.path("entries.toml");
     let exe = std::env::current_exe().unwrap();
     let mut entries = fs::read_to_string(&path).unwrap();

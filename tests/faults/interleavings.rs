@@ -16,6 +16,8 @@ const FORBID: &str = "\n@id(\"no-steps\")\nforbid (principal, action in [Action:
 enum Meanwhile {
     /// The operator revokes.
     Revoke,
+    /// The operator revokes the owner's SPIFFE ID.
+    RevokeOwner,
     /// The owner cancels.
     Cancel,
     /// The policy forbids what is being done.
@@ -24,13 +26,23 @@ enum Meanwhile {
     Exit,
 }
 
-const ENDINGS: [Meanwhile; 3] = [Meanwhile::Revoke, Meanwhile::Cancel, Meanwhile::Policy];
+const ENDINGS: [Meanwhile; 4] = [
+    Meanwhile::Revoke,
+    Meanwhile::RevokeOwner,
+    Meanwhile::Cancel,
+    Meanwhile::Policy,
+];
 
 impl Meanwhile {
     fn happens(self, job: &mut Job, task: &Task) {
         match self {
             Self::Revoke => {
                 let verb = ["task", "revoke", &task.id, "--reason", "test"];
+                job.node.operator_json(&verb);
+            }
+            Self::RevokeOwner => {
+                let owner = "spiffe://demo.test/client";
+                let verb = ["revoke", "spiffe-id", owner, "--why", "test"];
                 job.node.operator_json(&verb);
             }
             Self::Cancel => {
@@ -57,7 +69,7 @@ impl Meanwhile {
     }
 
     fn ends_the_task(self) -> bool {
-        matches!(self, Self::Cancel | Self::Revoke)
+        matches!(self, Self::Cancel | Self::Revoke | Self::RevokeOwner)
     }
 }
 
@@ -208,6 +220,41 @@ fn ending(task: &Task, leg: &Leg, by_server: bool) -> Value {
             "op": "end", "task_id": task.id, "leg": leg.number, "outcome": "completed",
             "request_id": "end",
         })
+    }
+}
+
+#[test]
+fn a29_nothing_is_made_for_an_id_or_epoch_that_was_revoked_meanwhile() {
+    for (point, scope) in [
+        ("Tasks.Create", ["spiffe-id", "spiffe://demo.test/client"]),
+        ("Tasks.Create", ["epoch", "1"]),
+        ("Legs.Issue", ["epoch", "1"]),
+        ("Legs.Issue", ["spiffe-id", "spiffe://demo.test/worker"]),
+    ] {
+        let switch = Switch::pause(&format!("decide.judged_not_applied/{point}"));
+        let mut job = switch.job("");
+        let task = job.create();
+        let leg = job.start_leg(&task);
+        job.step_token(&leg, 1);
+        let create = job.create_op("meanwhile", "7q2mZr0Yt5kW9xB3vN8smean");
+        switch.hold_back();
+        let creates = point == "Tasks.Create";
+        let by = if creates {
+            &mut job.server
+        } else {
+            &mut job.worker
+        };
+        by.tell(&if creates { create } else { step_op(&leg, 1) });
+        switch.somebody_waits();
+        job.node
+            .operator_json(&["revoke", scope[0], scope[1], "--why", "test"]);
+        switch.release();
+        let by = if creates {
+            &mut job.server
+        } else {
+            &mut job.worker
+        };
+        refused(&by.answer());
     }
 }
 

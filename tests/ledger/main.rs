@@ -75,6 +75,7 @@ mod redb {
         );
         on_a_fresh_file!(skew:
             a_changed_ancestor_is_decided_again,
+            a_revocation_meanwhile_is_decided_again,
             changed_rows_are_decided_again,
             an_outdated_policy_is_decided_again,
             refused_again_writes_nothing,

@@ -1,12 +1,14 @@
 //! What every ledger promises for callers that collide: a commit stands on the rows that it read.
 
 use crate::support::{
-    Unfolded, create, creation, digest, event, id, of_task, record, step, task, work,
+    Unfolded, create, creation, digest, event, id, of_task, record, spiffe, step, task, work,
 };
 use handfast::domain::denial::Reason;
-use handfast::domain::id::{Fence, RecordNumber, StepNumber};
+use handfast::domain::id::{Epoch, Fence, RecordNumber, StepNumber};
 use handfast::domain::lineage::{Lineage, Load, Locator, Transition, Writes};
+use handfast::domain::revocation::{Ended, Ending, Scope};
 use handfast::domain::task::{Task, TaskState};
+use handfast::domain::time::Time;
 use handfast::service::ports::Ledger;
 use handfast::service::ports::ledger::{
     Again, Applied, Decision, Denied, Judge, Judged, Prepared, Work, decide,
@@ -116,6 +118,49 @@ pub(crate) async fn a_changed_ancestor_is_decided_again(ledger: &dyn Ledger) {
     assert_eq!(seen[0].ancestors[1].state, TaskState::Cancelled);
     let child = ledger.load(of_task(3)).await.unwrap();
     assert_eq!(child.task.unwrap().fence, Fence(1));
+}
+
+/// A commit stands on what is revoked, also on what was revoked in the same batch.
+pub(crate) async fn a_revocation_meanwhile_is_decided_again(ledger: &dyn Ledger) {
+    create(ledger, 1).await;
+    let old = ledger.load(of_task(1)).await.unwrap();
+    let nothing = Load::of(Locator::Nothing);
+    let next = old.revocations.with(&Scope::Epoch(Epoch(0)), Time(7), 9);
+    assert_eq!(next, Ok(None), "nothing new is no change");
+    let scope = Scope::SpiffeId(spiffe("worker"));
+    let next = old.revocations.with(&scope, Time(7), 9).unwrap().unwrap();
+    let revoke = work(
+        nothing,
+        ledger.load(nothing).await.unwrap(),
+        Writes {
+            revocations: Some(Arc::new(next.clone())),
+            ending: Some(Ending {
+                at: Time(7),
+                ended: Ended::Scope(scope),
+            }),
+            ..Writes::default()
+        },
+    );
+    let seen = Arc::default();
+    let late = Work {
+        again: shown(&seen, || Err(denied())),
+        ..work(of_task(1), old, only_task(with_fence(1, 99)))
+    };
+    let (revoked, late) = tokio::join!(ledger.apply(revoke), ledger.apply(late));
+    let Ok(Applied::Recorded(number)) = revoked else {
+        panic!("{revoked:?}");
+    };
+    assert!(matches!(late.unwrap(), Applied::Denied(_)));
+    assert_eq!(*seen.lock().unwrap()[0].revocations, next);
+    assert_eq!(*ledger.revocations(), next);
+    let now = ledger.load(of_task(1)).await.unwrap();
+    assert_eq!(now.task.unwrap().fence, Fence(1));
+    // What ended is found by the record of its commit, and by no later one.
+    let before = RecordNumber(number.0 - 1);
+    let endings = ledger.endings(before, 9).await.unwrap();
+    assert_eq!(endings.len(), 1);
+    assert_eq!(endings[0].0, number);
+    assert_eq!(ledger.endings(number, 9).await.unwrap(), []);
 }
 
 pub(crate) async fn an_outdated_policy_is_decided_again(ledger: &dyn Ledger) {
