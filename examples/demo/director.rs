@@ -3,7 +3,9 @@
 use crate::cast::{Player, Process, handfast};
 use crate::oauth::Issuer;
 use crate::operator::Operator;
-use crate::roles::{AssistantSettings, Queue, ReportsSettings, ThiefSettings, WorkerSettings};
+use crate::roles::{
+    ArchiveSettings, AssistantSettings, Queue, ReportsSettings, ThiefSettings, WorkerSettings,
+};
 use crate::stage::{Stage, TRUST_DOMAIN, WORKLOAD_API};
 use crate::table::{Table, line};
 use crate::{Error, explained, story};
@@ -28,6 +30,9 @@ pub(crate) struct Scene<'a> {
     pub(crate) warehouse: Player,
     pub(crate) worker_1: Player,
     pub(crate) worker_2: Player,
+    pub(crate) relief: Player,
+    pub(crate) approver: Player,
+    _archive: Player,
     pub(crate) twin: Player,
     pub(crate) thief: Player,
     pub(crate) issuer: Issuer,
@@ -89,15 +94,22 @@ pub(crate) fn start_agent(stage: &Stage) -> Result<Process, Error> {
 impl<'a> Scene<'a> {
     async fn set(stage: &'a Stage) -> Result<Self, Error> {
         let provider = start_provider(stage).await?;
+        let issuer = Issuer::generate()?;
+        std::fs::write(stage.path("jwks.json"), issuer.key_set()?)?;
         let mut agent = start_agent(stage)?;
         let operator = Operator::wait(&mut agent, &stage.path("private/operator.sock")).await?;
-        let issuer = Issuer::generate()?;
         let warehouse = Player::start(stage, "warehouse", ("warehouse", "warehouse"), &()).await?;
-        let reports = server(stage, &issuer, &warehouse, true).await?;
+        let queue = ArchiveSettings {
+            queue: stage.path("queue"),
+        };
+        let archive = Player::start(stage, "archive", ("archive", "archive"), &queue).await?;
+        let reports = server(stage, &issuer, true).await?;
         let worker = WorkerSettings {
             queue: stage.path("queue"),
             warehouse: warehouse.spiffe_id.clone(),
             warehouse_port: warehouse.port,
+            archive: archive.spiffe_id.clone(),
+            archive_port: archive.port,
         };
         Ok(Self {
             assistant: client(stage, &issuer, &reports, &warehouse).await?,
@@ -105,6 +117,9 @@ impl<'a> Scene<'a> {
             twin: Player::start(stage, "reports", ("twin", "twin"), &()).await?,
             worker_1: Player::start(stage, "worker", ("worker-1", "worker"), &worker).await?,
             worker_2: Player::start(stage, "worker", ("worker-2", "worker"), &worker).await?,
+            relief: Player::start(stage, "relief", ("relief", "worker"), &worker).await?,
+            approver: Player::start(stage, "approver", ("approver", "approver"), &()).await?,
+            _archive: archive,
             stage,
             operator,
             agent,
@@ -141,6 +156,10 @@ impl<'a> Scene<'a> {
             [
                 introduced("tool", &self.warehouse, "counts effects"),
                 introduced("twin", &self.twin, "the server's account and SVID"),
+            ],
+            [
+                introduced("relief", &self.relief, "named by nobody"),
+                introduced("approver", &self.approver, "asks people"),
             ],
             [
                 introduced("thief", &self.thief, "user-3"),
@@ -186,17 +205,11 @@ async fn start_provider(stage: &Stage) -> Result<Process, Error> {
 }
 
 /// Starts the MCP server, asking the agent or not.
-pub(crate) async fn server(
-    stage: &Stage,
-    issuer: &Issuer,
-    warehouse: &Player,
-    guarded: bool,
-) -> Result<Player, Error> {
+pub(crate) async fn server(stage: &Stage, issuer: &Issuer, guarded: bool) -> Result<Player, Error> {
     let settings = ReportsSettings {
         guarded,
         queue: stage.path("queue"),
         issuer_key: issuer.public_key(),
-        warehouse: warehouse.spiffe_id.clone(),
     };
     let name = if guarded { "reports" } else { "reports-plain" };
     Player::start(stage, "reports", (name, "reports"), &settings).await
@@ -218,6 +231,7 @@ pub(crate) async fn client(
         port: server.port,
         warehouse: warehouse.spiffe_id.clone(),
         worker: "spiffe://demo.test/worker".to_owned(),
+        archive: "spiffe://demo.test/archive".to_owned(),
         users,
     };
     Player::start(stage, "assistant", ("client", "assistant"), &settings).await

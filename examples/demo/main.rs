@@ -11,6 +11,7 @@
 mod cast;
 mod director;
 mod expect;
+mod family;
 mod harness;
 mod mcp;
 mod oauth;

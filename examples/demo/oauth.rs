@@ -20,6 +20,9 @@ pub(crate) const ISSUER: &str = "https://login.demo.test";
 /// For whom they are.
 pub(crate) const RESOURCE: &str = "https://reports.demo.test/mcp";
 
+/// For whom people's ID tokens are.
+pub(crate) const APPROVALS: &str = "approvals";
+
 const HEADER: &str = r#"{"alg":"ES256","typ":"at+jwt"}"#;
 const LIFE_SECONDS: u64 = 600;
 
@@ -47,6 +50,34 @@ impl Issuer {
         BASE64.encode(self.0.public_key().as_ref())
     }
 
+    /// The key set with which the agent verifies people's ID tokens.
+    pub(crate) fn key_set(&self) -> Result<String, Error> {
+        let point = self.0.public_key().as_ref();
+        let (x, y) = (point.get(1..33), point.get(33..65));
+        let (x, y) = x.zip(y).ok_or("not a point of P-256")?;
+        Ok(serde_json::json!({ "keys": [{
+            "kty": "EC", "crv": "P-256", "kid": "1", "alg": "ES256", "use": "sig",
+            "x": BASE64.encode(x), "y": BASE64.encode(y),
+        }] })
+        .to_string())
+    }
+
+    /// The ID token of a person's login with this `nonce`.
+    pub(crate) fn id_token(&self, person: &str, nonce: &str) -> Result<String, Error> {
+        let header = serde_json::json!({ "alg": "ES256", "kid": "1", "typ": "JWT" });
+        let claims = serde_json::json!({
+            "iss": ISSUER, "sub": person, "aud": APPROVALS, "iat": now_s(),
+            "exp": now_s().saturating_add(LIFE_SECONDS), "nonce": nonce,
+        });
+        self.signed(&header.to_string(), claims.to_string().as_bytes())
+    }
+
+    fn signed(&self, header: &str, claims: &[u8]) -> Result<String, Error> {
+        let signed = format!("{}.{}", BASE64.encode(header), BASE64.encode(claims));
+        let signature = self.0.sign(&SystemRandom::new(), signed.as_bytes())?;
+        Ok(format!("{signed}.{}", BASE64.encode(signature)))
+    }
+
     /// An access token for a user.
     pub(crate) fn token(&self, user: &str) -> Result<String, Error> {
         let claims = Claims {
@@ -55,10 +86,7 @@ impl Issuer {
             aud: RESOURCE.to_owned(),
             exp: now_s().saturating_add(LIFE_SECONDS),
         };
-        let claims = BASE64.encode(serde_json::to_vec(&claims)?);
-        let signed = format!("{}.{claims}", BASE64.encode(HEADER));
-        let signature = self.0.sign(&SystemRandom::new(), signed.as_bytes())?;
-        Ok(format!("{signed}.{}", BASE64.encode(signature)))
+        self.signed(HEADER, &serde_json::to_vec(&claims)?)
     }
 }
 

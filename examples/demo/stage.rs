@@ -1,14 +1,24 @@
 //! The stage: a temporary folder with programs, accounts, entries, configuration and policy.
 
 use crate::Error;
-use crate::oauth::ISSUER;
+use crate::oauth::{APPROVALS, ISSUER};
+use crate::roles::PURGE;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 /// Everybody with an identity of the trust domain, and so with a program and an account of its own.
-pub(crate) const WORKLOADS: [&str; 5] = ["assistant", "reports", "thief", "warehouse", "worker"];
+pub(crate) const WORKLOADS: [&str; 8] = [
+    "approver",
+    "archive",
+    "assistant",
+    "relief",
+    "reports",
+    "thief",
+    "warehouse",
+    "worker",
+];
 
 /// The trust domain of the story.
 pub(crate) const TRUST_DOMAIN: &str = "demo.test";
@@ -147,7 +157,10 @@ path = "{policy}"
         // The client and the server are the one process that took the role. A worker is whoever has the
         // account; which process holds the leg is for the agent to see.
         for (name, process) in [
+            ("approver", false),
+            ("archive", false),
             ("assistant", true),
+            ("relief", false),
             ("reports", true),
             ("warehouse", false),
             ("worker", false),
@@ -155,7 +168,14 @@ path = "{policy}"
             let uid = self.uid(name);
             text.push_str(&row(name, uid, process));
         }
-        text
+        // Through whom people decide, and whose people.
+        text.push_str("\n[[approver]]\nspiffe_id = \"spiffe://demo.test/approver\"\n");
+        let people = format!(
+            "\n[[person_issuer]]\nissuer = \"{ISSUER}\"\naudience = \"{APPROVALS}\"\n\
+             jwks_path = \"{}\"\n",
+            path("jwks.json")
+        );
+        text + &people
     }
 }
 
@@ -174,13 +194,23 @@ fn entry(name: &str, uid: u32, program: &Path) -> String {
     )
 }
 
-/// The shipped policy, and who may vouch for the users of the demo's OAuth issuer.
+/// The shipped policy, who may vouch for the users of the demo's OAuth issuer, and what needs a person's consent.
 fn policy() -> String {
     let shipped = include_str!("../../spire-config/policy/default.cedar");
     format!(
-        "{shipped}\n@id(\"reports-users\")\npermit (\n  \
-         principal == Workload::\"spiffe://demo.test/reports\",\n  action == Action::\"vouch\",\n  \
-         resource\n)\nwhen {{ principal == resource.audience && context.issuer == \"{ISSUER}\" }};\n"
+        r#"{shipped}
+@id("reports-users")
+permit (
+  principal == Workload::"spiffe://demo.test/reports",
+  action == Action::"vouch",
+  resource
+)
+when {{ principal == resource.audience && context.issuer == "{ISSUER}" }};
+
+@id("purge-wants-consent")
+forbid (principal, action in [Action::"step", Action::"retry"], resource)
+when {{ resource.name == "{PURGE}" }} unless {{ context.approved }};
+"#
     )
 }
 

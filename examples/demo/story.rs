@@ -11,7 +11,7 @@ use crate::wire::{Ask, Exported, Said};
 use std::time::Instant;
 
 /// How many rows there are when all goes as expected.
-pub(crate) const ROWS: usize = 16;
+pub(crate) const ROWS: usize = 16 + crate::family::ROWS;
 
 /// What later steps need from earlier ones.
 #[derive(Default)]
@@ -39,6 +39,8 @@ pub(crate) async fn play(scene: &mut Scene<'_>, table: &mut Table) -> Result<(),
     table.row(&cancel(scene, &known).await?)?;
     table.row(&start_after_cancel(scene).await?)?;
     table.row(&start_from_restored_queue(scene).await?)?;
+    line("   one task fans out:")?;
+    crate::family::play(scene, table).await?;
     line("   the same server without handfast:")?;
     table.row(&query_without_handfast(scene).await?)?;
     Ok(())
@@ -332,7 +334,7 @@ async fn start_from_restored_queue(scene: &mut Scene<'_>) -> Result<Row, Error> 
 /// The same programs and users; the server takes the task ID as authority, as it may by the protocol.
 async fn query_without_handfast(scene: &mut Scene<'_>) -> Result<Row, Error> {
     let (stage, issuer) = (scene.stage, &scene.issuer);
-    let server = director::server(stage, issuer, &scene.warehouse, false).await?;
+    let server = director::server(stage, issuer, false).await?;
     let mut client = director::client(stage, issuer, &server, &scene.warehouse).await?;
     let mut thief = director::thief(stage, issuer, &server).await?;
     let ask = Ask::CallTool {

@@ -39,6 +39,18 @@ pub(crate) enum Ask {
     LastRefusal,
     /// Twin of the server: finish a task.
     Finish { task_id: String },
+    /// Worker: make children for the archive.
+    Spawn { count: u32 },
+    /// Worker: make the task that a child is good for.
+    SpendChild { child: String },
+    /// Worker: hand a task of its own over.
+    HandOver { handle: String, to: String },
+    /// Worker: ask for a step that needs a person's consent.
+    Purge { step: u32, year: u32 },
+    /// Approver: what is asked.
+    ShowApproval { id: String },
+    /// Approver: bring a person's yes.
+    Approve { id: String, id_token: String },
     /// Warehouse: how many effects there were.
     CountEffects,
 }
@@ -70,6 +82,12 @@ pub(crate) enum Said {
     Exported(Exported),
     /// The work was told to stop; when, in milliseconds since the Unix epoch.
     Stopped { kind: String, at_ms: u64 },
+    /// Children were made.
+    Children { ids: Vec<String> },
+    /// A person is asked first.
+    Pending { id: String },
+    /// What a person is asked, and the `nonce` of a login for it.
+    Asked { text: String, nonce: String },
     /// A decision ID.
     Decision { id: String },
     /// A number.

@@ -127,6 +127,8 @@ fn task(worker: &SpiffeId) -> Result<Task, Error> {
         },
         server: role(&id("reports")?, 20),
         performers: vec![role(worker, 30)],
+        delegations: Vec::new(),
+        barred: None,
         call: call("reports", "build")?,
         asked: Grant {
             permissions: vec![permission],
@@ -145,6 +147,7 @@ fn task(worker: &SpiffeId) -> Result<Task, Error> {
         leg: Some(Leg {
             number: LegNumber(1),
             performer: worker.clone(),
+            delegation: None,
             holder: PROCESS,
             uid: Some(30),
             certificate: Digest([8; 32]),

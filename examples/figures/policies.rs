@@ -169,6 +169,7 @@ fn step() -> Result<PolicyInput, Error> {
                 depth: 0,
             },
             budget: BudgetFacts::default(),
+            delegates: Vec::new(),
         }),
         call: Some(CallFacts {
             audience: id("tool-1")?,

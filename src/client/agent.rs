@@ -7,6 +7,7 @@
 use super::approver::Approver;
 use super::error::ClientError;
 use super::facts::WhoAmI;
+use super::handover::Handover;
 use super::owner::Owner;
 use super::server::Server;
 use super::socket;
@@ -124,6 +125,12 @@ impl Agent {
     #[must_use]
     pub fn owner(&self) -> Owner {
         Owner::new(self.stub.clone())
+    }
+
+    /// What an owner does with its tasks besides: hands them over, takes them back.
+    #[must_use]
+    pub fn handover(&self) -> Handover {
+        Handover::new(self.stub.clone())
     }
 
     /// What an MCP server asks: to register tasks, and whether its clients may do what they ask.

@@ -62,6 +62,10 @@ pub enum Reason {
     Fence,
     /// The role is not held.
     NotHeld(NotHeld),
+    /// A delegation asks for more than its giver has: the field.
+    NotNarrower(&'static str),
+    /// The step's outcome is known, or still open: there is nothing to settle.
+    NotUnknown,
     /// A step's outcome was reported before, and differently.
     OutcomeDiffers,
     /// The person's ID token is not good.
@@ -70,6 +74,8 @@ pub enum Reason {
     PerformerUnknown,
     /// Policy refuses; the determining policies, or the error that made it a refusal.
     Policy(String),
+    /// The owner acts for a user, whom only the server can see.
+    PrincipalDue,
     /// The leg is suspended since the agent restarted: start again first.
     ReattachFirst,
     /// Reported without having been used.
@@ -86,6 +92,8 @@ pub enum Reason {
     StepOutOfOrder,
     /// An earlier effect's outcome is unknown; it must be resolved first.
     StepUnknown,
+    /// The process lost its leg to a takeover.
+    TakenOver,
     /// The task has ended.
     Terminal(TaskState),
     /// The token has ended.
@@ -152,11 +160,14 @@ impl Reason {
                 NotHeld::NotLocal => "assurance",
                 NotHeld::Principal => "other_principal",
             },
+            Self::NotNarrower(_) => "not_narrower",
+            Self::NotUnknown => "not_unknown",
             Self::NotUsed => "not_used",
             Self::OutcomeDiffers => "outcome_differs",
             Self::PerformerUnknown => "performer_unknown",
             Self::Person(_) => "person",
             Self::Policy(_) => "policy",
+            Self::PrincipalDue => "principal_due",
             Self::ReattachFirst => "reattach_first",
             Self::RepeatDiffers => "repeat_differs",
             Self::Spent => "spent",
@@ -164,6 +175,7 @@ impl Reason {
             Self::StepInFlight => "step_in_flight",
             Self::StepOutOfOrder => "step_out_of_order",
             Self::StepUnknown => "step_unknown",
+            Self::TakenOver => "taken_over",
             Self::Terminal(state) => match state {
                 TaskState::Cancelled => "cancelled",
                 TaskState::Completed => "completed",
@@ -191,6 +203,7 @@ impl Reason {
             | Self::Handle
             | Self::IdRevoked
             | Self::Narrowing { .. }
+            | Self::NotNarrower(_)
             | Self::PerformerUnknown
             | Self::Policy(_) => Public::Named(Kind::Permission),
             Self::ApprovalDecided
@@ -202,8 +215,10 @@ impl Reason {
             | Self::Held { .. }
             | Self::InputRequired
             | Self::NoLeg
+            | Self::NotUnknown
             | Self::NotUsed
             | Self::OutcomeDiffers
+            | Self::PrincipalDue
             | Self::ReattachFirst
             | Self::RepeatDiffers
             | Self::Spent
@@ -211,6 +226,7 @@ impl Reason {
             | Self::StepInFlight
             | Self::StepOutOfOrder
             | Self::StepUnknown
+            | Self::TakenOver
             | Self::Terminal(_) => Public::Named(Kind::State),
             Self::Alarm
             | Self::CallDiffers

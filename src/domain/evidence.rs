@@ -2,8 +2,9 @@
 //!
 //! Nothing here comes from the caller's own word: `attest` fills it from the kernel and from SPIRE.
 
-use super::id::{Digest, SpiffeId};
+use super::id::{Digest, Hex, SpiffeId};
 use super::time::Time;
+use std::fmt;
 
 /// How strongly the caller was identified. Ordered from weak to strong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -128,6 +129,24 @@ pub enum Mismatch {
     Unbounded,
     /// Another user ID.
     Uid,
+}
+
+/// What must be shown, in words.
+impl fmt::Display for Required {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            uid,
+            cgroup,
+            executable,
+            process,
+        } = self;
+        let mut parts = Vec::new();
+        parts.extend(uid.map(|uid| format!("uid {uid}")));
+        parts.extend(cgroup.as_ref().map(|path| format!("cgroup {path}")));
+        parts.extend(executable.map(|digest| format!("executable {}", Hex(&digest.0))));
+        parts.extend(process.map(|process| format!("pid {}", process.pid)));
+        f.write_str(&parts.join(", "))
+    }
 }
 
 impl Required {

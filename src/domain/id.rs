@@ -171,6 +171,10 @@ impl fmt::Debug for ApprovalId {
     }
 }
 
+/// The number of a delegation within its task, counted from 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DelegationNumber(pub u32);
+
 /// The number of an audit record in the chain, counted from 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RecordNumber(pub u64);

@@ -31,6 +31,8 @@ pub struct Limits {
     pub performers_max: usize,
     /// The most permissions in one grant.
     pub permissions_max: usize,
+    /// The most delegations of a task, ended ones included.
+    pub delegations_max: usize,
     /// The most cancel and update tokens of a task within the life of one.
     pub owner_tokens_max: u32,
     /// The most answers and decisions that a task waits for at a time.
@@ -100,6 +102,7 @@ impl Default for Limits {
             open_steps_max: 256,
             performers_max: 16,
             permissions_max: 64,
+            delegations_max: 16,
             owner_tokens_max: 256,
             inputs_max: 16,
             decide_by: Duration::from_secs(7 * 24 * 3600),

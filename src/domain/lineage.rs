@@ -116,40 +116,37 @@ pub struct Lineage {
 impl Lineage {
     /// The rows as their whole line and what is revoked make them: a task whose ancestor has ended, or is
     /// missing, is cancelled from that moment on, whatever its own row says (a dead ancestor is a dead child);
-    /// so is one that is revoked, and a leg of a revoked ID is gone.
+    /// so is one that is revoked. A leg of a revoked ID is gone; a delegation that has run out is over, with the
+    /// leg under it.
     ///
     /// Every decision is made on this view, so ending a tree, or everything of a workload, writes one row.
     #[must_use]
     pub fn as_of(&self, now: Time) -> Cow<'_, Self> {
-        let Some(dead_since) = self.dead_since(now) else {
-            return self.without_revoked_leg();
+        let dead_since = self.dead_since(now);
+        let Some(task) = self.task.as_ref().filter(|task| {
+            dead_since.is_some() || self.leg_is_revoked(task) || task.delegations_ran_out(now)
+        }) else {
+            return Cow::Borrowed(self);
         };
-        let task = self.task.as_ref().map(|task| Task {
-            state: TaskState::Cancelled,
-            ended_at: Some(dead_since),
-            leg: None,
-            ..task.clone()
-        });
+        let mut task = task.clone();
+        if let Some(dead_since) = dead_since {
+            task.state = TaskState::Cancelled;
+            task.ended_at = Some(dead_since);
+            task.leg = None;
+        }
+        if self.leg_is_revoked(&task) {
+            task.leg = None;
+        }
+        task.end_delegations(now);
         Cow::Owned(Self {
-            task,
+            task: Some(task),
             ..self.clone()
         })
     }
 
-    fn without_revoked_leg(&self) -> Cow<'_, Self> {
-        let Some(task) = self.task.as_ref().filter(|task| {
-            let leg = task.leg.as_ref();
-            leg.is_some_and(|leg| self.revocations.ends_leg(leg))
-        }) else {
-            return Cow::Borrowed(self);
-        };
-        Cow::Owned(Self {
-            task: Some(Task {
-                leg: None,
-                ..task.clone()
-            }),
-            ..self.clone()
-        })
+    fn leg_is_revoked(&self, task: &Task) -> bool {
+        let leg = task.leg.as_ref();
+        leg.is_some_and(|leg| self.revocations.ends_leg(leg))
     }
 
     /// Since when a task is dead by its line, or revoked, unless it had ended by itself before.

@@ -9,6 +9,7 @@ pub mod arguments;
 pub mod child;
 pub mod claims;
 pub mod decide;
+pub mod delegation;
 pub mod denial;
 pub mod event;
 pub mod evidence;

@@ -18,6 +18,8 @@ pub enum Action {
     Cancel,
     /// Ask for a new task. Resource: the server's tool.
     Create,
+    /// Hand a task, or acts on it, over to another role. Resource: the task.
+    Delegate,
     /// End a leg, or the task through it. Resource: the task.
     End,
     /// Finish a task as its server. Resource: the task.
@@ -28,6 +30,8 @@ pub enum Action {
     Query,
     /// Make a task wait for its owner's answer, as its server. Resource: the task.
     RequireInput,
+    /// Say, as its owner, what became of an effect that nobody knows about. Resource: the task.
+    Resolve,
     /// Issue or use a token for a step that was found not done. Resource: the tool.
     Retry,
     /// Cut a child's grant out of a task's, as its leg holder. Resource: the child's tool.
@@ -36,6 +40,8 @@ pub enum Action {
     Start,
     /// Issue or use a token for a step. Resource: the tool.
     Step,
+    /// End the live leg, for the owner. Resource: the task.
+    TakeOver,
     /// Answer what a task waits for. Resource: the task.
     Update,
     /// Vouch, as a server, for a principal of an issuer. Resource: the server's tool.
@@ -44,19 +50,22 @@ pub enum Action {
 
 impl Action {
     /// Every action, in the order of their names.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::Approve,
         Self::Cancel,
         Self::Create,
+        Self::Delegate,
         Self::End,
         Self::Finish,
         Self::Grant,
         Self::Query,
         Self::RequireInput,
+        Self::Resolve,
         Self::Retry,
         Self::Spawn,
         Self::Start,
         Self::Step,
+        Self::TakeOver,
         Self::Update,
         Self::Vouch,
     ];
@@ -68,15 +77,18 @@ impl Action {
             Self::Approve => "approve",
             Self::Cancel => "cancel",
             Self::Create => "create",
+            Self::Delegate => "delegate",
             Self::End => "end",
             Self::Finish => "finish",
             Self::Grant => "grant",
             Self::Query => "query",
             Self::RequireInput => "require_input",
+            Self::Resolve => "resolve",
             Self::Retry => "retry",
             Self::Spawn => "spawn",
             Self::Start => "start",
             Self::Step => "step",
+            Self::TakeOver => "take_over",
             Self::Update => "update",
             Self::Vouch => "vouch",
         }
@@ -161,6 +173,8 @@ pub struct TaskFacts {
     pub line: LineFacts,
     /// What is left of the owner's grant.
     pub budget: BudgetFacts,
+    /// To whom the act that is asked about was handed over.
+    pub delegates: Vec<SpiffeId>,
 }
 
 /// Where a task stands in its tree.

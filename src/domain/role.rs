@@ -4,9 +4,10 @@
 //! [`Held`] is made here alone: a decision that takes one cannot be reached without this check.
 
 use super::child::ChildGrant;
+use super::delegation::Act;
 use super::event::CallerFacts;
 use super::evidence::{Assurance, Evidence, Mismatch, ProcessKey, Required};
-use super::id::{PrincipalHash, SpiffeId};
+use super::id::{DelegationNumber, PrincipalHash, SpiffeId};
 use super::task::Task;
 use std::marker::PhantomData;
 
@@ -78,6 +79,8 @@ pub struct Held<R> {
     pub assurance: Assurance,
     /// The holder's process, at `process` assurance.
     pub process: Option<ProcessKey>,
+    /// The delegation by which it is held; `None` for whoever is named in the task itself.
+    pub delegation: Option<DelegationNumber>,
     role: PhantomData<R>,
 }
 
@@ -112,6 +115,7 @@ fn held<R>(spiffe_id: &SpiffeId, evidence: &Evidence) -> Held<R> {
         spiffe_id: Some(spiffe_id.clone()),
         assurance: evidence.assurance,
         process: evidence.process,
+        delegation: None,
         role: PhantomData,
     }
 }
@@ -157,7 +161,69 @@ impl Held<AsOwnerPrincipalDue> {
     }
 }
 
+impl Held<AsOwnerPrincipalDue> {
+    /// The owner's workload, or a delegate for this act.
+    ///
+    /// # Errors
+    /// As [`Held::check`].
+    pub fn for_act(task: &Task, act: Act, evidence: &Evidence) -> Result<Self, NotHeld> {
+        Self::check(task, evidence).or_else(|owner| by_delegation(task, act, evidence, owner))
+    }
+}
+
+/// Whether the evidence fills the role of a delegate for this act; else the reason why it fills no nearer one.
+fn by_delegation<R>(
+    task: &Task,
+    act: Act,
+    evidence: &Evidence,
+    otherwise: NotHeld,
+) -> Result<Held<R>, NotHeld> {
+    let mut worst = otherwise;
+    for delegation in task.delegated(act) {
+        match fill([&delegation.to], evidence) {
+            Ok(id) => {
+                return Ok(Held {
+                    delegation: Some(delegation.number),
+                    ..held(&id, evidence)
+                });
+            }
+            Err(mismatch @ NotHeld::Evidence(_)) => worst = mismatch,
+            Err(NotHeld::NoRole | NotHeld::NotApart | NotHeld::NotLocal | NotHeld::Principal) => {}
+        }
+    }
+    Err(worst)
+}
+
 impl Held<AsOwner> {
+    /// As [`Held::with_principal`], or a delegate for this act, for whose own user the server vouches.
+    ///
+    /// # Errors
+    /// As [`Held::with_principal`].
+    pub fn for_act(
+        task: &Task,
+        act: Act,
+        workload: Option<&SpiffeId>,
+        principal: Option<PrincipalHash>,
+    ) -> Result<Self, NotHeld> {
+        let owner = task.owner.workload.as_ref().map(|role| &role.spiffe_id);
+        let Some(id) = workload.filter(|id| Some(*id) != owner) else {
+            return Self::with_principal(task, workload, principal);
+        };
+        let mut delegations = task.delegated(act).filter(|it| it.to.spiffe_id == *id);
+        let first = delegations.next().ok_or(NotHeld::NoRole)?;
+        let delegation = std::iter::once(first)
+            .chain(delegations)
+            .find(|it| it.principal == principal)
+            .ok_or(NotHeld::Principal)?;
+        Ok(Self {
+            spiffe_id: Some(id.clone()),
+            assurance: Assurance::Process,
+            process: None,
+            delegation: Some(delegation.number),
+            role: PhantomData,
+        })
+    }
+
     /// Completes the owner's role at `Check`: the token proves the workload, the server the principal.
     ///
     /// `workload` is what the verified token says of its holder; `None` where the attested server
@@ -185,6 +251,7 @@ impl Held<AsOwner> {
                 Assurance::Principal
             },
             process: None,
+            delegation: None,
             role: PhantomData,
         })
     }
@@ -213,13 +280,15 @@ impl Held<AsSpender> {
 }
 
 impl Held<AsPerformer> {
-    /// A performer of the task.
+    /// A performer of the task, or a delegate that may carry it out.
     ///
     /// # Errors
     /// [`NotHeld`]: no role, or a twin without the evidence.
     pub fn check(task: &Task, evidence: &Evidence) -> Result<Self, NotHeld> {
-        let id = hold(task, Needed::Performer, evidence)?;
-        Ok(held(&id, evidence))
+        match hold(task, Needed::Performer, evidence) {
+            Ok(id) => Ok(held(&id, evidence)),
+            Err(performer) => by_delegation(task, Act::Perform, evidence, performer),
+        }
     }
 
     /// The performer's process also holds the leg that the ledger shows.
@@ -231,6 +300,7 @@ impl Held<AsPerformer> {
                 spiffe_id: self.spiffe_id.clone(),
                 assurance: self.assurance,
                 process: self.process,
+                delegation: self.delegation,
                 role: PhantomData,
             },
         )
@@ -286,7 +356,8 @@ impl Held<AsApprover> {
     ) -> Result<Self, NotHeld> {
         let held = Self::check(roles, evidence)?;
         let parties = task.owner.workload.iter().chain([&task.server]);
-        let mut parties = parties.chain(&task.performers);
+        let delegates = task.delegations.iter().map(|it| &it.to);
+        let mut parties = parties.chain(&task.performers).chain(delegates);
         if parties.all(|party| is_apart(party, evidence)) && is_another(asked_by, evidence) {
             Ok(held)
         } else {

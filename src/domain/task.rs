@@ -1,9 +1,12 @@
 //! A task, its leg, and the step that is not settled: everything in one ledger row.
 
 use super::claims::Subject;
+use super::delegation::Delegation;
 use super::evidence::ProcessKey;
 use super::grant::{Authority, Grant, ToolCall};
-use super::id::{Epoch, Fence, LegNumber, NameHash, SpiffeId, StepNumber, TaskId, Thumbprint};
+use super::id::{
+    DelegationNumber, Epoch, Fence, LegNumber, NameHash, SpiffeId, StepNumber, TaskId, Thumbprint,
+};
 use super::input::Input;
 use super::role::{Owner, Role};
 use super::step::Step;
@@ -54,6 +57,10 @@ pub struct Task {
     pub server: Role,
     /// Who may carry it out.
     pub performers: Vec<Role>,
+    /// What its owner handed over, and to whom, in the order of their numbers.
+    pub delegations: Vec<Delegation>,
+    /// The process that lost its leg to a takeover: it starts no other.
+    pub barred: Option<ProcessKey>,
     /// The call that created it, copied from the create token (invariant 8).
     pub call: ToolCall,
     /// What the owner asked for; steps under it have `sub` = owner.
@@ -187,6 +194,8 @@ pub struct Leg {
     pub number: LegNumber,
     /// The performer role under which it was started.
     pub performer: SpiffeId,
+    /// The delegation under which it was started; `None` for a performer of the task itself.
+    pub delegation: Option<DelegationNumber>,
     /// The process that holds it.
     pub holder: ProcessKey,
     /// Effective user ID of the holder when it started.

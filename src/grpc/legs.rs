@@ -50,6 +50,34 @@ impl v1::legs_server::Legs for Api {
     ) -> Result<Response<v1::EndResponse>, Status> {
         reply(self.end_leg(request).await)
     }
+
+    async fn delegate(
+        &self,
+        request: Request<v1::DelegateRequest>,
+    ) -> Result<Response<v1::DelegateResponse>, Status> {
+        reply(self.delegate_task(request).await)
+    }
+
+    async fn revoke_delegation(
+        &self,
+        request: Request<v1::RevokeDelegationRequest>,
+    ) -> Result<Response<v1::RevokeDelegationResponse>, Status> {
+        reply(self.take_delegation_back(request).await)
+    }
+
+    async fn takeover(
+        &self,
+        request: Request<v1::TakeoverRequest>,
+    ) -> Result<Response<v1::TakeoverResponse>, Status> {
+        reply(self.take_task_over(request).await)
+    }
+
+    async fn resolve(
+        &self,
+        request: Request<v1::ResolveRequest>,
+    ) -> Result<Response<v1::ResolveResponse>, Status> {
+        reply(self.resolve_step(request).await)
+    }
 }
 
 impl Api {

@@ -6,6 +6,7 @@
 //! the caller.
 
 pub mod convert;
+mod handover;
 pub mod health;
 pub mod listener;
 pub mod observe;

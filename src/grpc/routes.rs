@@ -178,9 +178,9 @@ macro_rules! undecided {
 }
 
 decided! {
-    CreateResponse DecideResponse EndResponse FinishResponse GetApprovalResponse GetResponse
-    IssueResponse IssueStepResponse LiftResponse ReportResponse RequireInputResponse RevokeResponse SimulateResponse
-    SpawnResponse StartResponse
+    CreateResponse DecideResponse DelegateResponse EndResponse FinishResponse GetApprovalResponse GetResponse
+    IssueResponse IssueStepResponse LiftResponse ReportResponse RequireInputResponse ResolveResponse
+    RevokeDelegationResponse RevokeResponse SimulateResponse SpawnResponse StartResponse TakeoverResponse
 }
 
 undecided! {

@@ -115,17 +115,27 @@ pub(super) fn of_writes(
         put_children(table, own()?, (children, spawned.as_ref()), &mut changes)?;
     }
     if let Some(name) = bind {
-        let id = own()?;
-        if read_task_id(table, &keys::name(*name))?.is_some_and(|other| other != id) {
-            return Err(misfit("a name that belongs to another task"));
-        }
-        changes.push(put(keys::name(*name), id.0.to_vec()));
-        changes.push(put(keys::name_of(id, *name), Vec::new()));
+        put_name(table, own()?, *name, &mut changes)?;
     }
     if let Some((request, made)) = request {
         put_request(table, *request, *made, &mut changes)?;
     }
     Ok(changes)
+}
+
+/// Binds a name to a task; it stays the task's until the task is forgotten.
+fn put_name(
+    table: &impl Rows,
+    id: TaskId,
+    name: Digest,
+    changes: &mut Vec<Change>,
+) -> Result<(), ReadError> {
+    if read_task_id(table, &keys::name(name))?.is_some_and(|other| other != id) {
+        return Err(misfit("a name that belongs to another task"));
+    }
+    changes.push(put(keys::name(name), id.0.to_vec()));
+    changes.push(put(keys::name_of(id, name), Vec::new()));
+    Ok(())
 }
 
 /// Puts child grants: new ones of this task, or the one that it is made of.

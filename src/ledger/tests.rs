@@ -193,6 +193,8 @@ fn task(number: u8) -> Task {
         },
         server,
         performers: Vec::new(),
+        delegations: Vec::new(),
+        barred: None,
         call: ToolCall {
             audience: id,
             tool: "build".to_owned(),

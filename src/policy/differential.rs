@@ -100,6 +100,7 @@ fn task() -> impl Strategy<Value = TaskFacts> {
                     children_left: last_step,
                     uses_left: (legs > 0).then_some(last_step),
                 },
+                delegates: Vec::new(),
             }
         })
 }
@@ -324,6 +325,7 @@ fn slices_of_a_thousand_policies_decide_like_the_whole_set() {
                     depth: 0,
                 },
                 budget: BudgetFacts::default(),
+                delegates: Vec::new(),
             }),
             call: Some(CallFacts {
                 audience: base.clone(),

@@ -113,6 +113,10 @@ impl<'a> Entering<'a> {
             ("lineage", lineage(&facts.line)?),
             ("budget", budget(&facts.budget)?),
         ];
+        let delegates = facts.delegates.iter().map(|id| self.workload(id));
+        let delegates: Vec<EntityUid> = delegates.collect::<Result<_, _>>()?;
+        let delegates = delegates.into_iter().map(Value::new_entity_uid);
+        attributes.push(("delegates", Value::new_set(delegates)));
         if let Some(leg) = facts.leg {
             attributes.push(("leg", Value::new_long(leg.into())));
         }

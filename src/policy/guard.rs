@@ -170,6 +170,7 @@ fn stranger(action: Action) -> Option<PolicyInput> {
                 depth: 0,
             },
             budget: BudgetFacts::default(),
+            delegates: Vec::new(),
         }),
         call: Some(CallFacts {
             audience: id("audience")?,

@@ -6,7 +6,7 @@
 use super::entities::{Entering, duration, entity, long, owned, person_record, uid, value};
 use crate::domain::evidence::{Assurance, Evidence};
 use crate::domain::id::{Hex, PrincipalHash};
-use crate::domain::policy::{Action, PolicyInput};
+use crate::domain::policy::{Action, CallFacts, PolicyInput};
 use cedar_policy::{
     Context, Entities, EntityTypeName, EntityUid, ParseErrors, Request,
     RestrictedExpression as Value,
@@ -114,11 +114,14 @@ impl Vocabulary {
         let call = || input.call.as_ref().ok_or_else(|| missing("a tool"));
         let resource = match input.action {
             Action::Cancel
+            | Action::Delegate
             | Action::End
             | Action::Finish
             | Action::Query
             | Action::RequireInput
+            | Action::Resolve
             | Action::Start
+            | Action::TakeOver
             | Action::Update => entities.task(task()?, input)?,
             Action::Approve => {
                 let performer = input.consent.performer.as_ref();
@@ -134,19 +137,17 @@ impl Vocabulary {
             }
             Action::Create => entities.tool(call()?)?,
             Action::Grant => {
-                let call = call()?;
-                context.push(("owner_authority", Value::new_bool(call.owner_authority)));
-                entities.tool(call)?
+                context.push(("owner_authority", owner_authority(call()?)));
+                entities.tool(call()?)?
             }
             Action::Retry | Action::Spawn | Action::Step => {
-                let call = call()?;
-                context.push(("owner_authority", Value::new_bool(call.owner_authority)));
+                context.push(("owner_authority", owner_authority(call()?)));
                 if input.action != Action::Spawn {
                     context.extend(entities.consented(&input.consent)?);
                 }
                 let task = entities.task(task()?, input)?;
                 context.push(("task", Value::new_entity_uid(task)));
-                entities.tool(call)?
+                entities.tool(call()?)?
             }
             Action::Vouch => {
                 let issuer = input.issuer.clone().ok_or_else(|| missing("an issuer"))?;
@@ -205,14 +206,17 @@ fn principal_alone(input: &PolicyInput) -> Option<PrincipalHash> {
         Action::Cancel | Action::Query | Action::Update => input.task.as_ref()?.principal,
         Action::Approve
         | Action::Create
+        | Action::Delegate
         | Action::End
         | Action::Finish
         | Action::Grant
         | Action::RequireInput
+        | Action::Resolve
         | Action::Retry
         | Action::Spawn
         | Action::Start
         | Action::Step
+        | Action::TakeOver
         | Action::Vouch => None,
     }
 }
@@ -220,11 +224,14 @@ fn principal_alone(input: &PolicyInput) -> Option<PrincipalHash> {
 /// Whether the actor is always the caller, so that its evidence is known.
 fn needs_evidence(action: Action) -> bool {
     match action {
-        Action::End
+        Action::Delegate
+        | Action::End
         | Action::Finish
         | Action::RequireInput
+        | Action::Resolve
         | Action::Spawn
         | Action::Start
+        | Action::TakeOver
         | Action::Vouch => true,
         Action::Approve
         | Action::Cancel
@@ -235,4 +242,8 @@ fn needs_evidence(action: Action) -> bool {
         | Action::Step
         | Action::Update => false,
     }
+}
+
+fn owner_authority(call: &CallFacts) -> Value {
+    Value::new_bool(call.owner_authority)
 }

@@ -6,6 +6,7 @@ use super::{Continuation, Failure, Vouched};
 use crate::domain::claims::Operation;
 use crate::domain::decide::Presented;
 use crate::domain::decide::check::{self, FreshStep, OwnerChecked, StepChecked};
+use crate::domain::delegation::Act;
 use crate::domain::denial::Reason;
 use crate::domain::evidence::{Assurance, Evidence};
 use crate::domain::grant::{Authority, SeenCall};
@@ -185,7 +186,12 @@ impl Continuation {
             let task = scene.lineage.known(&scene.now)?;
             let server = Held::<AsServer>::check(task, scene.evidence)?;
             let actor = token.as_ref().map(|presented| &presented.claims.actor);
-            let owner = Held::<AsOwner>::with_principal(task, actor, principal)?;
+            let act = match operation {
+                OwnerOperation::Cancel => Act::Cancel,
+                OwnerOperation::Query => Act::Query,
+                OwnerOperation::Update => Act::Update,
+            };
+            let owner = Held::<AsOwner>::for_act(task, act, actor, principal)?;
             if let Some(presented) = &token {
                 scene.not_void(&presented.claims)?;
             }

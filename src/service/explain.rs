@@ -27,10 +27,8 @@ pub(super) fn explain(reason: &Reason, task: Option<&Task>, evidence: &Evidence)
         }
         Reason::CallDiffers => "the tool was called with something else than the token says".into(),
         Reason::CallerRow(mismatch) => {
-            format!(
-                "the caller does not meet its own [[workload]] row: {}",
-                differs(*mismatch)
-            )
+            let differs = differs(*mismatch);
+            format!("the caller does not meet its own [[workload]] row: {differs}")
         }
         Reason::Certificate => "wrong key on this connection: the token is bound to another \
             certificate"
@@ -51,6 +49,8 @@ pub(super) fn explain(reason: &Reason, task: Option<&Task>, evidence: &Evidence)
         Reason::Narrowing { child, beyond } => more(*child, beyond.name()),
         Reason::NoLeg => "the caller has no live leg of this number: start one first".to_owned(),
         Reason::NotHeld(why) => not_held(*why, task, evidence),
+        Reason::NotNarrower(field) => more(None, field),
+        Reason::NotUnknown | Reason::PrincipalDue | Reason::TakenOver => of_handover(reason).into(),
         Reason::NotUsed => "the token was never used: there is nothing to report".to_owned(),
         Reason::OutcomeDiffers => "another outcome was reported first".to_owned(),
         Reason::Person(why) => format!("the person's ID token is not good: {why}"),
@@ -83,6 +83,14 @@ pub(super) fn explain(reason: &Reason, task: Option<&Task>, evidence: &Evidence)
 fn more(child: Option<usize>, field: &str) -> String {
     let which = child.map_or_else(String::new, |index| format!("children[{index}]."));
     format!("{which}{field} asks for more than there is to give")
+}
+
+fn of_handover(reason: &Reason) -> &'static str {
+    match reason.name() {
+        "not_unknown" => "the step's outcome is known, or its effect may still be happening",
+        "principal_due" => "the owner acts for a user, whom only the server can see",
+        _ => "the owner took the task over from this process; another may start",
+    }
 }
 
 fn of_approval(reason: &Reason) -> &'static str {

@@ -4,9 +4,10 @@ use super::leases::LeaseState;
 use super::ports::{LedgerError, LocalPeer};
 use super::sweep::agent_evidence;
 use super::{Continuation, Failure};
+use crate::domain::delegation::Act;
 use crate::domain::event::{CallerFacts, ChainedEvent, Event, Verdict};
-use crate::domain::evidence::{Evidence, Required};
-use crate::domain::id::{Hex, RecordNumber, StepNumber, TaskId};
+use crate::domain::evidence::Evidence;
+use crate::domain::id::{RecordNumber, StepNumber, TaskId};
 use crate::domain::input::Input;
 use crate::domain::lineage::{Load, Locator, Now};
 use crate::domain::step::StepState;
@@ -165,9 +166,11 @@ impl Continuation {
         } else if state == TaskState::InputRequired {
             format!("nobody new: waits for {}", waits_for(&task, now.time))
         } else if held_by.is_empty() {
+            let delegates = task.delegated(Act::Perform).map(|it| &it.to);
             let performers: Vec<String> = task
                 .performers
                 .iter()
+                .chain(delegates)
                 .map(|role| role.spiffe_id.to_string())
                 .collect();
             format!(
@@ -212,46 +215,25 @@ pub(super) fn operator(local: &LocalPeer) -> Evidence {
 fn requirements(task: &Task) -> Vec<String> {
     let mut lines = Vec::new();
     match &task.owner.workload {
-        Some(role) => lines.push(format!(
-            "owner {}: {}",
-            role.spiffe_id,
-            shows(&role.required)
-        )),
+        Some(role) => lines.push(format!("owner {}: {}", role.spiffe_id, role.required)),
         None => lines.push("owner: a principal that the server vouches for".to_owned()),
     }
     lines.push(format!(
         "server {}: {}",
-        task.server.spiffe_id,
-        shows(&task.server.required)
+        task.server.spiffe_id, task.server.required
     ));
     for role in &task.performers {
+        lines.push(format!("performer {}: {}", role.spiffe_id, role.required));
+    }
+    for it in &task.delegations {
+        let acts: Vec<&str> = it.acts.iter().map(|act| act.name()).collect();
+        let over = if it.ended_at.is_some() { " (over)" } else { "" };
         lines.push(format!(
-            "performer {}: {}",
-            role.spiffe_id,
-            shows(&role.required)
+            "delegate {} for {}: {}{over}",
+            it.to.spiffe_id,
+            acts.join(" "),
+            it.to.required
         ));
     }
     lines
-}
-
-fn shows(required: &Required) -> String {
-    let mut parts = Vec::new();
-    parts.extend(required.uid.map(|uid| format!("uid {uid}")));
-    parts.extend(
-        required
-            .cgroup
-            .as_ref()
-            .map(|path| format!("cgroup {path}")),
-    );
-    parts.extend(
-        required
-            .executable
-            .map(|digest| format!("executable {}", Hex(&digest.0))),
-    );
-    parts.extend(
-        required
-            .process
-            .map(|process| format!("pid {}", process.pid)),
-    );
-    parts.join(", ")
 }

@@ -8,6 +8,7 @@ use crate::domain::arguments::Arguments;
 use crate::domain::claims::TokenClaims;
 use crate::domain::decide::create::{self, AskCreate, CreateAsked};
 use crate::domain::decide::owner::{self, AskOwner};
+use crate::domain::delegation::Act;
 use crate::domain::denial::Reason;
 use crate::domain::grant::{Grant, Permission, SeenCall};
 use crate::domain::id::{SpiffeId, TaskId};
@@ -156,7 +157,7 @@ impl Continuation {
         let (load, ask) = self.name_ask(&ask)?;
         let judge = self.judge(QUERY, caller.evidence(), move |scene| {
             let task = scene.lineage.known(&scene.now)?;
-            let held = Held::<AsOwnerPrincipalDue>::check(task, scene.evidence)?;
+            let held = Held::<AsOwnerPrincipalDue>::for_act(task, Act::Query, scene.evidence)?;
             let permit = scene.permit(Action::Query, held.spiffe_id.as_ref())?;
             owner::issue_query(task, &held, &ask, &permit, &scene.now)
         });
@@ -184,7 +185,7 @@ impl Continuation {
     /// # Errors
     /// See [`Failure`].
     pub async fn issue_cancel(&self, peer: &Peer, ask: NameAsk) -> Result<IssuedToken, Failure> {
-        let how = (CANCEL, Action::Cancel);
+        let how = (CANCEL, Act::Cancel, Action::Cancel);
         self.issue_effectful(peer, ask, how, owner::issue_cancel)
             .await
     }
@@ -194,7 +195,7 @@ impl Continuation {
     /// # Errors
     /// See [`Failure`].
     pub async fn issue_update(&self, peer: &Peer, ask: NameAsk) -> Result<IssuedToken, Failure> {
-        let how = (UPDATE, Action::Update);
+        let how = (UPDATE, Act::Update, Action::Update);
         self.issue_effectful(peer, ask, how, owner::issue_update)
             .await
     }
@@ -203,14 +204,14 @@ impl Continuation {
         &self,
         peer: &Peer,
         ask: NameAsk,
-        (name, action): (&'static str, Action),
+        (name, act, action): (&'static str, Act, Action),
         issue: IssueOwner,
     ) -> Result<IssuedToken, Failure> {
         let caller = self.attest(peer, Freshness::Now).await?;
         let (load, ask) = self.name_ask(&ask)?;
         let judge = self.judge(name, caller.evidence(), move |scene| {
             let task = scene.lineage.known(&scene.now)?;
-            let held = Held::<AsOwnerPrincipalDue>::check(task, scene.evidence)?;
+            let held = Held::<AsOwnerPrincipalDue>::for_act(task, act, scene.evidence)?;
             let permit = scene.permit(action, held.spiffe_id.as_ref())?;
             issue(task, &held, &ask, &permit, &scene.now)
         });

@@ -3,8 +3,10 @@
 use super::Settings;
 use crate::domain::denial::Reason;
 use crate::domain::evidence::{Evidence, Required};
-use crate::domain::id::SpiffeId;
-use crate::domain::role::{NotHeld, Role};
+use crate::domain::id::{LegNumber, SpiffeId};
+use crate::domain::lineage::Lineage;
+use crate::domain::role::{AsPerformer, Held, NotHeld, Role};
+use crate::domain::time::Time;
 
 impl Settings {
     /// What a caller with this SPIFFE ID must show now, if the configuration says so. A row that pins
@@ -72,4 +74,18 @@ impl Settings {
         }
         ids.iter().map(|id| self.performer(id)).collect()
     }
+}
+
+/// Whether a leg of a task that lives is over: its holder fills the role no more, or the delegation under which it
+/// was started has run out.
+pub(super) fn withdrawn(
+    rows: &Lineage,
+    (leg, evidence): (LegNumber, &Evidence),
+    now: Time,
+) -> bool {
+    rows.as_of(now).task.as_ref().is_some_and(|task| {
+        let gone = task.leg.as_ref().is_none_or(|it| it.number != leg);
+        let refused = || Held::<AsPerformer>::check(task, evidence).is_err();
+        !task.state_at(now).is_terminal() && (gone || refused())
+    })
 }

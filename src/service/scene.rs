@@ -5,6 +5,7 @@ use super::ports::ledger::{Denied, Judge, Judged};
 use super::ports::{Clock, Policy, Signer};
 use super::{Continuation, Settings};
 use crate::domain::claims::TokenClaims;
+use crate::domain::delegation::Act;
 use crate::domain::denial::Reason;
 use crate::domain::event::{CallerFacts, Event, Verdict};
 use crate::domain::evidence::Evidence;
@@ -58,7 +59,7 @@ impl Scene<'_> {
             .lineage
             .task
             .as_ref()
-            .map(|task| facts(task, self.depth(), &self.now));
+            .map(|task| facts(task, (action, self.depth()), &self.now));
         self.ask(&PolicyInput {
             action,
             actor: actor.cloned(),
@@ -116,7 +117,7 @@ impl Scene<'_> {
             action,
             actor: actor.cloned(),
             evidence: self.evidence_of(actor),
-            task: task.map(|task| facts(task, self.depth(), &self.now)),
+            task: task.map(|task| facts(task, (action, self.depth()), &self.now)),
             call: Some(call),
             issuer: None,
             consent: Consent::default(),
@@ -200,20 +201,25 @@ fn rests(action: Action) -> bool {
         | Action::Spawn
         | Action::Start
         | Action::Step
+        | Action::TakeOver
         | Action::Update => true,
+        // A delegation can be taken back, and an effect settled, also when all is over.
         Action::Approve
         | Action::Cancel
         | Action::Create
+        | Action::Delegate
         | Action::End
         | Action::Finish
         | Action::Grant
         | Action::Query
+        | Action::Resolve
         | Action::Vouch => false,
     }
 }
 
 /// What policy sees of a task.
-pub(super) fn facts(task: &Task, depth: usize, now: &Now<'_>) -> TaskFacts {
+pub(super) fn facts(task: &Task, (action, depth): (Action, usize), now: &Now<'_>) -> TaskFacts {
+    let delegated = act(action).into_iter().flat_map(|act| task.delegated(act));
     TaskFacts {
         id: task.id,
         state: task.state_at(now.time),
@@ -240,6 +246,29 @@ pub(super) fn facts(task: &Task, depth: usize, now: &Now<'_>) -> TaskFacts {
             children_left: task.asked.children_left,
             uses_left: task.asked.uses_left,
         },
+        delegates: delegated.map(|it| it.to.spiffe_id.clone()).collect(),
+    }
+}
+
+/// What must have been handed over for this action, where anything can be.
+fn act(action: Action) -> Option<Act> {
+    match action {
+        Action::Cancel => Some(Act::Cancel),
+        Action::Delegate => Some(Act::Delegate),
+        Action::Query => Some(Act::Query),
+        Action::TakeOver => Some(Act::Takeover),
+        Action::Update => Some(Act::Update),
+        Action::Start | Action::End => Some(Act::Perform),
+        Action::Approve
+        | Action::Create
+        | Action::Finish
+        | Action::Grant
+        | Action::RequireInput
+        | Action::Resolve
+        | Action::Retry
+        | Action::Spawn
+        | Action::Step
+        | Action::Vouch => None,
     }
 }
 

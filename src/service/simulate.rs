@@ -184,14 +184,21 @@ fn acts((task, depth): (&Task, usize), now: &Now<'_>) -> Vec<PolicyInput> {
         action,
         actor: role.map(|role| role.spiffe_id.clone()),
         evidence: role.map(|role| shown(role, now.time)),
-        task: Some(facts(task, depth, now)),
+        task: Some(facts(task, (action, depth), now)),
         call: None,
         issuer: None,
         consent: Consent::default(),
         now: now.time,
     };
     let mut inputs = Vec::new();
-    for action in [Action::Query, Action::Update, Action::Cancel] {
+    for action in [
+        Action::Query,
+        Action::Update,
+        Action::Cancel,
+        Action::Delegate,
+        Action::TakeOver,
+        Action::Resolve,
+    ] {
         inputs.push(about(action, task.owner.workload.as_ref()));
     }
     for action in [Action::Query, Action::Finish, Action::RequireInput] {

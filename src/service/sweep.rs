@@ -4,13 +4,12 @@
 use super::leases::{AbortOnDrop, HoldKind, LeaseState, Up};
 use super::ports::ledger::Decision;
 use super::ports::{AttestError, Freshness, LedgerError, LocalPeer, Peer};
-use super::{Continuation, Failure};
+use super::{Continuation, Failure, roles};
 use crate::domain::decide::{end, leg};
 use crate::domain::event::{CallerFacts, Event, Verdict};
 use crate::domain::evidence::{Assurance, Evidence, ProcessKey};
 use crate::domain::id::{LegNumber, TaskId};
 use crate::domain::lineage::{Load, Locator, Transition};
-use crate::domain::role::{AsPerformer, Held};
 use crate::domain::task::TaskState;
 use crate::domain::time::Time;
 use std::sync::Arc;
@@ -26,7 +25,6 @@ const SETTLED_AT_ONCE: usize = 64;
 
 /// How often the kernel is asked for a process that a leg names, before the start fails.
 const REOPEN_ATTEMPTS: u32 = 5;
-
 /// The pause between two of these attempts.
 const REOPEN_PAUSE: Duration = Duration::from_millis(200);
 
@@ -226,14 +224,13 @@ impl Continuation {
             .await
         {
             Ok(workload) => {
-                let loaded = self.ports.ledger.load(Load::of(Locator::Task(task))).await;
-                let refused = loaded
-                    .ok()
-                    .and_then(|lineage| lineage.task)
-                    .is_some_and(|task| {
-                        Held::<AsPerformer>::check(&task, workload.evidence()).is_err()
-                    });
-                if refused {
+                let Some(now) = self.ports.clock.now() else {
+                    return;
+                };
+                let load = Load::of(Locator::Task(task));
+                let rows = self.ports.ledger.load(load).await;
+                let seen = (number, workload.evidence());
+                if rows.is_ok_and(|rows| roles::withdrawn(&rows, seen, now)) {
                     self.lose(task, number, Lost::Withdrawn).await;
                 }
             }

@@ -23,7 +23,7 @@ struct Effect {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a tool looks at its own clock")]
-fn now_ms() -> u64 {
+pub(crate) fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     u64::try_from(since.as_millis()).unwrap()
 }

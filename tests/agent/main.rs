@@ -19,6 +19,8 @@ mod fan;
 #[cfg(test)]
 mod feed;
 #[cfg(test)]
+mod handover;
+#[cfg(test)]
 mod inputs;
 #[cfg(test)]
 mod job;
@@ -48,3 +50,5 @@ mod strangers;
 mod tokens;
 #[cfg(test)]
 mod twins;
+#[cfg(test)]
+mod words;

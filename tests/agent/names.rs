@@ -1,6 +1,6 @@
 //! Names that are unknown, another's and forgotten look the same to whoever has no role.
 
-use crate::job::{Job, SERVER, export, text};
+use crate::job::{Job, SERVER, WORKER, export, text};
 use serde_json::{Value, json};
 use std::fs;
 
@@ -18,6 +18,7 @@ fn answers(job: &Job, names: &Names) -> Vec<(String, Value)> {
     let owner = |op: &str| {
         json!({
             "op": op, "request_id": op, "hand": "own", "server": SERVER, "handle": names.handle,
+            "to": WORKER, "acts": ["query"], "number": 1, "step": 1,
         })
     };
     let (reference, task) = (&names.reference, &names.task);
@@ -25,6 +26,10 @@ fn answers(job: &Job, names: &Names) -> Vec<(String, Value)> {
         owner("issue_query"),
         owner("issue_cancel"),
         owner("issue_update"),
+        owner("delegate"),
+        owner("revoke_delegation"),
+        owner("take_over"),
+        owner("resolve"),
         json!({ "op": "get", "task_id": task }),
         json!({ "op": "require_input", "task_id": task, "keys": ["amount"] }),
         json!({ "op": "watch", "task_id": task }),

@@ -6,8 +6,8 @@
 use crate::consent::World;
 use crate::fan::{child, fanning, part, spawn_op};
 use crate::job::{
-    HANDLE, Job, Leg, SERVER, Task, WORKER, assert_unknown, build, check_op, end_op, report_op,
-    start_op, step_op, text,
+    HANDLE, Job, Leg, SERVER, TOOL, Task, WORKER, assert_unknown, build, check_op, end_op,
+    report_op, start_op, step_op, text,
 };
 use crate::methods::methods;
 use crate::node::{Actor, distinct_uids};
@@ -176,6 +176,25 @@ fn legs_end(cast: &mut Cast) {
     assert_eq!(cast.job.worker.ok(&op)["state"], "completed");
 }
 
+fn legs_handover(cast: &mut Cast) {
+    let leg = cast.leg();
+    let named = |op: &str| {
+        json!({
+            "op": op, "server": SERVER, "handle": leg.task.handle, "to": TOOL, "acts": ["query"],
+            "request_id": op, "number": 1, "step": 1, "done": true,
+        })
+    };
+    for op in ["delegate", "revoke_delegation", "take_over"] {
+        assert_twin(&cast.job, &cast.client.err(&named(op)));
+        cast.job.client.ok(&named(op));
+    }
+    assert_twin(&cast.job, &cast.client.err(&named("resolve")));
+    // The owner hears what there is to say: no step of this number.
+    let refused = cast.job.client.err(&named("resolve"));
+    let truth = cast.job.node.explain(&text(&refused, "decision_id"));
+    assert_eq!(truth["reason"], "unknown_task", "{truth}");
+}
+
 fn enforcement_check(cast: &mut Cast) {
     let leg = cast.leg();
     let token = cast.job.step_token(&leg, 1);
@@ -288,6 +307,15 @@ const ROWS: &[Row] = &[
     (&["Legs.Spawn"], legs_spawn),
     (&["Legs.Hold"], legs_hold),
     (&["Legs.End"], legs_end),
+    (
+        &[
+            "Legs.Delegate",
+            "Legs.Resolve",
+            "Legs.RevokeDelegation",
+            "Legs.Takeover",
+        ],
+        legs_handover,
+    ),
     (&["Enforcement.Check"], enforcement_check),
     (&["Enforcement.Report"], enforcement_report),
     (

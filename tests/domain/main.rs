@@ -15,6 +15,8 @@ mod enumeration;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod handover;
+#[cfg(test)]
 mod lasting;
 #[cfg(test)]
 mod lines;

@@ -97,6 +97,8 @@ pub(crate) fn task(number: u64) -> Task {
         },
         server: role("server"),
         performers: vec![role("worker")],
+        delegations: Vec::new(),
+        barred: None,
         call: call(),
         asked: Grant::default(),
         own: Grant::default(),

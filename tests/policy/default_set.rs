@@ -58,6 +58,36 @@ fn owners_act_on_their_own_tasks_only() {
 }
 
 #[test]
+fn a_delegate_does_what_was_handed_over_to_it_within_the_trust_domain() {
+    let policy = default_set();
+    let acts = [
+        Action::Query,
+        Action::Update,
+        Action::Cancel,
+        Action::Delegate,
+        Action::TakeOver,
+    ];
+    for action in acts {
+        let to = |delegate: &str| {
+            let facts = TaskFacts {
+                delegates: vec![id(delegate)],
+                ..task()
+            };
+            let input = PolicyInput {
+                task: Some(facts),
+                ..ordinary(action)
+            };
+            by(delegate, input)
+        };
+        assert_eq!(permitted(&policy, &to(MAILER)).policies(), ["delegates"]);
+        refused(&policy, &to("spiffe://partner.example/relief"));
+        // Whoever is not named stays a stranger.
+        refused(&policy, &by(WORKER, to(MAILER)));
+    }
+    refused(&policy, &by(MAILER, ordinary(Action::Resolve)));
+}
+
+#[test]
 fn a_server_reads_and_finishes_its_own_tasks_and_cancels_none() {
     let policy = default_set();
     permitted(&policy, &by(SERVER, ordinary(Action::Query)));

@@ -65,6 +65,7 @@ pub(crate) fn task() -> TaskFacts {
             depth: 0,
         },
         budget: BudgetFacts::default(),
+        delegates: Vec::new(),
     }
 }
 
@@ -79,7 +80,12 @@ pub(crate) fn call(audience: &str, tool: &str) -> CallFacts {
 /// What the agent asks when the right workload does the ordinary thing.
 pub(crate) fn ordinary(action: Action) -> PolicyInput {
     let (actor, task, call, issuer) = match action {
-        Action::Cancel | Action::Query | Action::Update => (OWNER, Some(task()), None, None),
+        Action::Cancel
+        | Action::Delegate
+        | Action::Query
+        | Action::Resolve
+        | Action::TakeOver
+        | Action::Update => (OWNER, Some(task()), None, None),
         Action::Approve => (APPROVER, Some(task()), Some(call(MAILER, "send")), None),
         Action::Create => (OWNER, None, Some(call(SERVER, "render")), None),
         Action::Grant => (OWNER, None, Some(call(MAILER, "send")), None),

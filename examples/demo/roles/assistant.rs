@@ -25,6 +25,7 @@ pub(crate) struct Settings {
     pub(crate) port: u16,
     pub(crate) warehouse: String,
     pub(crate) worker: String,
+    pub(crate) archive: String,
     /// Access token of each user.
     pub(crate) users: BTreeMap<String, String>,
 }
@@ -109,7 +110,13 @@ impl Assistant {
             .defined_by(&definition)?;
         let export = super::warehouse::export_call(&self.settings.warehouse)?;
         let create = Create::by(call)
-            .granting(Grant::nothing().call(&export))
+            .granting(
+                Grant::nothing()
+                    .call(&export)
+                    .tool(&self.settings.warehouse, super::PURGE)
+                    .tool(&self.settings.archive, super::STORE)
+                    .fanning_out(3, 1),
+            )
             .performed_by(&self.settings.worker);
         let params = CallToolRequestParams::new(BUILD_REPORT)
             .with_arguments(arguments.as_object().cloned().unwrap_or_default());

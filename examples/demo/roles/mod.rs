@@ -1,6 +1,9 @@
 //! The roles: each is this program again, in a process of its own.
 
+mod approver;
+mod archive;
 mod assistant;
+mod foreman;
 mod guard;
 mod queue;
 mod reports;
@@ -11,6 +14,7 @@ mod worker;
 
 use crate::Error;
 
+pub(crate) use archive::Settings as ArchiveSettings;
 pub(crate) use assistant::Settings as AssistantSettings;
 pub(crate) use queue::Queue;
 pub(crate) use reports::Settings as ReportsSettings;
@@ -26,6 +30,13 @@ pub(crate) const EXPORT: &str = "export";
 /// The arguments of every export.
 pub(crate) const EXPORT_ARGUMENTS: &str = r#"{"table":"orders","year":2026}"#;
 
+/// A tool of the warehouse that policy wants a person's consent for.
+pub(crate) const PURGE: &str = "purge";
+
+/// The tool of the archive, and its arguments.
+pub(crate) const STORE: &str = "store";
+pub(crate) const STORE_ARGUMENTS: &str = r#"{"box":"reports"}"#;
+
 /// Plays one role until standard input ends.
 pub(crate) async fn play(name: &str) -> Result<(), Error> {
     tracing_subscriber::fmt()
@@ -33,6 +44,8 @@ pub(crate) async fn play(name: &str) -> Result<(), Error> {
         .with_max_level(tracing::Level::INFO)
         .init();
     match name {
+        "approver" => approver::play().await,
+        "archive" => archive::play().await,
         "assistant" => assistant::play().await,
         "reports" => reports::play().await,
         "thief" => thief::play().await,

@@ -3,14 +3,14 @@
 //! With an agent, every request that acts on a task asks it first. Without (`guarded: false`) the task ID is
 //! all there is, which is how such servers are usually built.
 
-use super::guard::{Guard, not_made, undecided};
+use super::BUILD_REPORT;
+use super::guard::{Guard, not_made};
 use super::queue::Queue;
-use super::{BUILD_REPORT, EXPORT, EXPORT_ARGUMENTS};
 use crate::harness::{self, Role};
 use crate::oauth::{RESOURCE, Verifier};
 use crate::wire::{Ask, Said};
 use crate::{Error, serve};
-use handfast::client::{BodyGate, Grant, Register, ToolCall, body_gate};
+use handfast::client::{BodyGate, Register, ToolCall, body_gate};
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CancelTaskParams, CreateTaskResult, GetTaskParams,
     GetTaskResult, Implementation, ListToolsResult, PaginatedRequestParams, ServerCapabilities,
@@ -31,7 +31,6 @@ pub(crate) struct Settings {
     pub(crate) guarded: bool,
     pub(crate) queue: PathBuf,
     pub(crate) issuer_key: String,
-    pub(crate) warehouse: String,
 }
 
 #[derive(Clone)]
@@ -173,13 +172,10 @@ impl ServerHandler for Reports {
         let call = self
             .call(&request)
             .map_err(|error| ErrorData::invalid_params(error.to_string(), None))?;
-        let export = ToolCall::new(&self.settings.warehouse, EXPORT, EXPORT_ARGUMENTS)
-            .map_err(|error| undecided(&error))?;
         let (gate, opener) = body_gate();
         let task = self.start(Some(gate));
-        // The owner lends the authority to export; of that the server keeps what this report needs.
-        let register =
-            Register::new(caller, call, &task.task_id).keeping(Grant::nothing().call(&export));
+        // What the owner lends stands as it is; the server adds nothing of its own.
+        let register = Register::new(caller, call, &task.task_id);
         match self.guard.agent.server().create(register).await {
             Ok(registered) => {
                 opener.open(registered);

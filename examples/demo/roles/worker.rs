@@ -23,15 +23,17 @@ pub(crate) struct Settings {
     pub(crate) queue: PathBuf,
     pub(crate) warehouse: String,
     pub(crate) warehouse_port: u16,
+    pub(crate) archive: String,
+    pub(crate) archive_port: u16,
 }
 
-struct Worker {
-    settings: Settings,
-    source: X509Source,
-    agent: Agent,
-    hand: Hand,
+pub(super) struct Worker {
+    pub(super) settings: Settings,
+    pub(super) source: X509Source,
+    pub(super) agent: Agent,
+    pub(super) hand: Hand,
     message: Option<Message>,
-    leg: Option<Leg>,
+    pub(super) leg: Option<Leg>,
     token: Option<Token>,
     /// When the agent said that the work must stop, and why.
     stopped: watch::Receiver<Option<(HoldEvent, u64)>>,
@@ -76,6 +78,10 @@ impl Role for Worker {
             }
             Ask::ExportWith { token } => self.export(&Token::new(token)?).await,
             Ask::AwaitStop => self.await_stop().await,
+            Ask::Spawn { count } => self.spawn(count).await,
+            Ask::SpendChild { child } => self.spend(child).await,
+            Ask::HandOver { handle, to } => self.hand_over(handle, to).await,
+            Ask::Purge { step, year } => self.purge(step, year).await,
             other => Err(format!("a worker does not do {other:?}").into()),
         }
     }

@@ -353,6 +353,8 @@ fn new_task(
         },
         server: ask.server.clone(),
         performers,
+        delegations: Vec::new(),
+        barred: None,
         call: terms.map_or_else(|| ask.call.clone(), |terms| terms.call.clone()),
         asked,
         own: ask.own.clone(),

@@ -53,6 +53,9 @@ pub fn start(
 ) -> Result<Transition<Started>, Reason> {
     task.runnable(now.time)?;
     let process = held.process.ok_or(Reason::NotHeld(NotHeld::NotLocal))?;
+    if task.barred == Some(process) {
+        return Err(Reason::TakenOver);
+    }
     let performer = held
         .spiffe_id
         .clone()
@@ -79,6 +82,7 @@ pub fn start(
         Leg {
             number: next.legs,
             performer,
+            delegation: held.delegation,
             holder: process,
             uid: ask.uid,
             certificate: ask.certificate,

@@ -9,6 +9,7 @@ pub mod check;
 mod child;
 pub mod create;
 pub mod end;
+pub mod handover;
 pub mod input;
 pub mod leg;
 pub mod owner;

@@ -149,10 +149,12 @@ fn claims(
     (operation, fence, expires_at): (Operation, Fence, Time),
     now: &Now<'_>,
 ) -> Result<TokenClaims, Reason> {
-    let owner = held.spiffe_id.clone().ok_or(Reason::Unknown)?;
+    let actor = held.spiffe_id.clone().ok_or(Reason::Unknown)?;
+    let owner = task.owner.workload.as_ref().ok_or(Reason::Unknown)?;
     Ok(TokenClaims {
-        subject: Subject::Workload(owner.clone()),
-        actor: owner,
+        // A delegate acts on the owner's authority, never on its own.
+        subject: Subject::Workload(owner.spiffe_id.clone()),
+        actor,
         audience: task.server.spiffe_id.clone(),
         issued_at: now.time,
         expires_at,

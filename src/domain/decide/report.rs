@@ -19,7 +19,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    fn state(self) -> StepState {
+    pub(super) fn state(self) -> StepState {
         match self {
             Self::Done => StepState::Done,
             Self::NotDone => StepState::NotDone,
@@ -91,7 +91,7 @@ pub fn report(
     }
 }
 
-fn settle(
+pub(super) fn settle(
     task: &Task,
     step: &Step,
     outcome: Outcome,

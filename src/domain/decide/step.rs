@@ -108,8 +108,9 @@ pub(super) fn lends(
     call: &SeenCall,
     now: &Now<'_>,
 ) -> Option<Subject> {
-    task.subject(authority)
-        .filter(|_| task.grant(authority).permits(call, now))
+    task.subject(authority).filter(|_| {
+        task.grant(authority).permits(call, now) && task.delegation_admits(authority, call)
+    })
 }
 
 /// Whether asking for this step is a step or a retry, for policy.

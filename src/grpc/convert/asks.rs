@@ -283,7 +283,7 @@ impl Forms {
         Ok(Some(Proofs { token, certificate }))
     }
 
-    fn principal(&self, principal: Option<v1::Principal>) -> Formed<Option<Vouched>> {
+    pub(super) fn principal(&self, principal: Option<v1::Principal>) -> Formed<Option<Vouched>> {
         let Some(v1::Principal { issuer, subject }) = principal else {
             return Ok(None);
         };

@@ -26,7 +26,8 @@ fn budgets(grant: &Grant) -> Option<String> {
     (!parts.is_empty()).then(|| format!("left: {}", parts.join(", ")))
 }
 
-fn permission(permission: &Permission) -> String {
+/// One permission.
+pub(super) fn permission(permission: &Permission) -> String {
     let Permission {
         audience,
         tool,

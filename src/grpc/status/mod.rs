@@ -196,11 +196,14 @@ fn denied(reason: &Reason) -> Told {
         | Reason::Narrowing { .. }
         | Reason::NoLeg
         | Reason::NotHeld(_)
+        | Reason::NotNarrower(_)
+        | Reason::NotUnknown
         | Reason::NotUsed
         | Reason::OutcomeDiffers
         | Reason::PerformerUnknown
         | Reason::Person(_)
         | Reason::Policy(_)
+        | Reason::PrincipalDue
         | Reason::ReattachFirst
         | Reason::RepeatDiffers
         | Reason::Spent
@@ -208,6 +211,7 @@ fn denied(reason: &Reason) -> Told {
         | Reason::StepInFlight
         | Reason::StepOutOfOrder
         | Reason::StepUnknown
+        | Reason::TakenOver
         | Reason::Terminal(_)
         | Reason::TokenExpired
         | Reason::TokenInvalid(_)
@@ -262,6 +266,10 @@ fn sentence(reason: &Reason) -> Cow<'static, str> {
         Reason::Narrowing { child, beyond } => return asks_for_more(*child, *beyond),
         Reason::NoLeg => "the calling process has no such leg: start one",
         Reason::NotHeld(_) | Reason::Unknown => UNKNOWN_TASK,
+        Reason::NotNarrower(field) => {
+            return format!("`{field}` asks for more than the giver has").into();
+        }
+        Reason::NotUnknown => "the outcome of this step is known, or still open",
         Reason::NotUsed => "the token was not used: there is nothing to report",
         Reason::OutcomeDiffers => "another outcome was reported first",
         Reason::PerformerUnknown => {
@@ -269,6 +277,7 @@ fn sentence(reason: &Reason) -> Cow<'static, str> {
         }
         Reason::Person(_) => "the ID token does not stand for a person's decision about this",
         Reason::Policy(_) => "policy does not permit this",
+        Reason::PrincipalDue => "the task is a user's: only its server can see who that is",
         Reason::ReattachFirst => "the agent was restarted: start again to take the leg up",
         Reason::RepeatDiffers => "the request was made before, for something else",
         Reason::Spent => "the child grant was spent before",
@@ -276,6 +285,7 @@ fn sentence(reason: &Reason) -> Cow<'static, str> {
         Reason::StepInFlight => "a step is in flight",
         Reason::StepOutOfOrder => "the step is neither an earlier one nor the next",
         Reason::StepUnknown => "the outcome of an earlier step is unknown: it must be reported",
+        Reason::TakenOver => "the task was taken over from this process",
         Reason::Terminal(_) => "the task has ended",
         Reason::TokenExpired => "the token has expired",
         Reason::TokenVoid => "the token was overtaken, or died with its leg",

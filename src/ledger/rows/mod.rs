@@ -7,6 +7,7 @@
 mod approval;
 mod child;
 mod constraint;
+mod delegation;
 mod event;
 mod grant;
 mod revocation;

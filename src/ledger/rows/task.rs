@@ -4,7 +4,7 @@ use super::{
     Row, RowError, array, digest, digest_bytes, digest_if, row, row_if, rows, spiffe_id, task_id,
     wire, wires,
 };
-use crate::domain::id::{ApprovalId, Epoch, Fence, LegNumber, StepNumber};
+use crate::domain::id::{ApprovalId, DelegationNumber, Epoch, Fence, LegNumber, StepNumber};
 use crate::domain::input::Input;
 use crate::domain::role::Owner;
 use crate::domain::task::{Leg, Task, TaskState};
@@ -17,6 +17,7 @@ impl Row for Leg {
         let Self {
             number,
             performer,
+            delegation,
             holder,
             uid,
             certificate,
@@ -28,6 +29,7 @@ impl Row for Leg {
         wire::Leg {
             number: number.0,
             performer: performer.to_string(),
+            delegation: delegation.map(|number| number.0),
             holder: Some(holder.to_wire()),
             uid: *uid,
             certificate: certificate.0.to_vec(),
@@ -42,6 +44,7 @@ impl Row for Leg {
         Ok(Self {
             number: LegNumber(wire.number),
             performer: spiffe_id(&wire.performer, "performer")?,
+            delegation: wire.delegation.map(DelegationNumber),
             holder: row(wire.holder, "holder")?,
             uid: wire.uid,
             certificate: digest(&wire.certificate, "certificate")?,
@@ -99,6 +102,8 @@ impl Row for Task {
             },
             server,
             performers,
+            delegations,
+            barred,
             call,
             asked,
             own,
@@ -129,6 +134,8 @@ impl Row for Task {
             owner_principal: digest_bytes(*principal),
             server: Some(server.to_wire()),
             performers: wires(performers),
+            delegations: wires(delegations),
+            barred: barred.as_ref().map(Row::to_wire),
             call: Some(call.to_wire()),
             asked: Some(asked.to_wire()),
             own: Some(own.to_wire()),
@@ -170,6 +177,8 @@ impl Row for Task {
             },
             server: row(wire.server, "server")?,
             performers: rows(wire.performers)?,
+            delegations: rows(wire.delegations)?,
+            barred: row_if(wire.barred)?,
             call: row(wire.call, "call")?,
             asked: row(wire.asked, "asked")?,
             own: row(wire.own, "own")?,

@@ -1,6 +1,7 @@
 //! Every row comes back as it went in, and no bytes make decoding panic.
 
 mod approvals;
+mod delegations;
 mod events;
 mod grants;
 
@@ -10,7 +11,8 @@ use crate::domain::event::Event;
 use crate::domain::evidence::{ProcessKey, Required};
 use crate::domain::grant::{Grant, ToolCall};
 use crate::domain::id::{
-    ApprovalId, Digest, Epoch, Fence, Jti, LegNumber, SpiffeId, StepNumber, TaskId,
+    ApprovalId, DelegationNumber, Digest, Epoch, Fence, Jti, LegNumber, SpiffeId, StepNumber,
+    TaskId,
 };
 use crate::domain::input::Input;
 use crate::domain::lineage::CreateTerms;
@@ -18,6 +20,7 @@ use crate::domain::role::{Owner, Role};
 use crate::domain::step::{Purpose, Step, StepState, TokenRecord};
 use crate::domain::task::{Leg, Task, TaskState};
 use crate::domain::time::Time;
+use delegations::delegation;
 use events::event;
 use grants::{authority, child, grant, spawned};
 use proptest::collection::vec;
@@ -139,6 +142,7 @@ fn leg() -> impl Strategy<Value = Leg> {
         |((number, fence, epoch), (performer, holder, uid), certificate, ends, started_at)| Leg {
             number: LegNumber(number),
             performer,
+            delegation: uid.map(DelegationNumber),
             holder,
             uid,
             certificate,
@@ -158,15 +162,18 @@ fn input() -> impl Strategy<Value = Input> {
     prop_oneof![approval, ".{0,20}".prop_map(Input::Server)]
 }
 
-fn task() -> impl Strategy<Value = Task> {
-    let state = select(vec![
+fn state() -> impl Strategy<Value = TaskState> {
+    select(vec![
         TaskState::Cancelled,
         TaskState::Completed,
         TaskState::Expired,
         TaskState::Failed,
         TaskState::InputRequired,
         TaskState::Working,
-    ]);
+    ])
+}
+
+fn task() -> impl Strategy<Value = Task> {
     let who = (of(role()), of(digest()), role(), vec(role(), 0..3));
     let what = (call(), grant(), grant(), digest(), of(spiffe_id()));
     let when = (time(), time(), time(), of(time()), of(time()), time());
@@ -185,14 +192,15 @@ fn task() -> impl Strategy<Value = Task> {
         of(step()),
         vec(any::<u32>(), 0..5),
         vec(input(), 0..3),
+        vec(delegation(), 0..3),
     );
-    (who, what, when, numbers, progress, state).prop_map(
+    (who, what, when, numbers, progress, state()).prop_map(
         |(who, what, when, numbers, progress, state)| {
             let (workload, principal, server, performers) = who;
             let (call, asked, own, name, subject) = what;
             let (created_at, deadline, claim_by, claimed_at, ended_at, owner_tokens_from) = when;
             let (id, txn, parent, fence, legs, last_step, owner_tokens, spawned) = numbers;
-            let (leg, pending, open_steps, inputs) = progress;
+            let (leg, pending, open_steps, inputs, delegations) = progress;
             Task {
                 id: TaskId(id),
                 txn: TaskId(txn),
@@ -205,6 +213,8 @@ fn task() -> impl Strategy<Value = Task> {
                 },
                 server,
                 performers,
+                delegations,
+                barred: leg.as_ref().map(|leg: &Leg| leg.holder),
                 call,
                 asked,
                 own,

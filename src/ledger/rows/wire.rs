@@ -5,9 +5,11 @@
 //! changes the meaning of old rows raises `SCHEMA_VERSION`.
 
 mod approval;
+mod delegation;
 mod grant;
 
 pub(crate) use approval::{Account, Approval, Decision};
+pub(crate) use delegation::{Delegation, Permissions};
 pub(crate) use grant::{ChildGrant, Digests, MemberRule, MemberRules, Scalar, Spawned};
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -163,6 +165,8 @@ pub(crate) struct Leg {
     pub epoch: u64,
     #[prost(uint64, tag = "9")]
     pub started_at: u64,
+    #[prost(uint32, optional, tag = "10")]
+    pub delegation: Option<u32>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -224,6 +228,10 @@ pub(crate) struct Task {
     pub spawned: u32,
     #[prost(message, repeated, tag = "26")]
     pub inputs: Vec<Input>,
+    #[prost(message, repeated, tag = "30")]
+    pub delegations: Vec<Delegation>,
+    #[prost(message, optional, tag = "31")]
+    pub barred: Option<ProcessKey>,
 }
 
 /// Either a server's own name, or an approval and its end.

@@ -90,6 +90,8 @@ struct RequestTask {
     #[serde(default)]
     children_left: u32,
     uses_left: Option<u32>,
+    #[serde(default)]
+    delegates: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -197,6 +199,11 @@ fn facts(task: RequestTask, now: Time) -> Result<TaskFacts, String> {
             children_left: task.children_left,
             uses_left: task.uses_left,
         },
+        delegates: task
+            .delegates
+            .iter()
+            .map(|id| spiffe_id("task.delegates", id))
+            .collect::<Result<_, _>>()?,
     })
 }
 

@@ -75,7 +75,7 @@ fn names(op: &Value, name: &str) -> Vec<String> {
         .collect()
 }
 
-fn principal(op: &Value) -> Option<v1::Principal> {
+pub(crate) fn principal(op: &Value) -> Option<v1::Principal> {
     let principal = op.get("principal")?;
     Some(v1::Principal {
         issuer: text(principal, "issuer"),

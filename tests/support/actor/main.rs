@@ -7,6 +7,7 @@ mod answer;
 mod ask;
 mod connection;
 mod grants;
+mod handover;
 mod perform;
 
 use answer::Failure;

@@ -80,6 +80,7 @@ impl Actor {
             }
             "approval_list" | "approval_get" | "approval_decide" => self.approval(op).await,
             "acknowledge" => self.acknowledge(op).await,
+            "delegate" | "revoke_delegation" | "take_over" | "resolve" => self.hand_over(op).await,
             "whoami" => {
                 let mut client = Self_Client::new(channel);
                 let reply = client.who_am_i(request(WhoAmIRequest {}, op)?).await?;

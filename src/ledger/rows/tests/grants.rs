@@ -54,7 +54,7 @@ fn constraint() -> impl Strategy<Value = ArgumentConstraint> {
     ]
 }
 
-fn permission() -> impl Strategy<Value = Permission> {
+pub(super) fn permission() -> impl Strategy<Value = Permission> {
     (spiffe_id(), ".{0,20}", constraint()).prop_map(|(audience, tool, arguments)| Permission {
         audience,
         tool,

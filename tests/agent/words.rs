@@ -1,0 +1,160 @@
+//! What only the owner may say, and what a message from a queue is worth.
+
+use crate::handover::{World, named};
+use crate::job::{Leg, SERVER, Task, assert_unknown, check_op, report_op, start_op, step_op};
+use crate::node::until;
+use serde_json::{Value, json};
+
+const SHORT: &str = "[tokens]\nact_by = \"200ms\"\nact_by_grace = \"100ms\"\n";
+
+/// A step whose effect happened and was never reported.
+fn unknown_step(world: &mut World) -> (Task, Leg) {
+    let task = world.job.create();
+    let leg = world.job.start_leg(&task);
+    let token = world.job.step_token(&leg, 1);
+    assert_eq!(world.job.check(&leg, &token)["answer"], "fresh");
+    world.job.tool.kill();
+    world.job.tool = world.job.node.actor_named("tool");
+    until("the effect to be unknown", || {
+        let mut retry = step_op(&leg, 1);
+        retry["request_id"] = "retry".into();
+        world.job.worker.call(&retry)["err"]["reason"] == "step_unknown"
+    });
+    (task, leg)
+}
+
+fn resolve(task: &Task, done: bool) -> Value {
+    let mut op = named("resolve", task);
+    op["step"] = 1.into();
+    op["done"] = done.into();
+    op
+}
+
+#[test]
+fn a30_an_effect_said_to_have_happened_is_never_tried_again() {
+    let mut world = World::with(SHORT);
+    let (task, leg) = unknown_step(&mut world);
+    // Nobody but the owner may say so.
+    for actor in ["server", "tool", "thief", "worker"] {
+        let mut actor = world.job.node.actor_named(actor);
+        assert_unknown(&actor.err(&resolve(&task, true)));
+    }
+    assert_eq!(world.job.client.ok(&resolve(&task, true))["state"], "done");
+    assert_eq!(world.job.client.ok(&resolve(&task, true))["state"], "done");
+    assert_eq!(
+        world.job.client.err(&resolve(&task, false))["reason"],
+        "outcome_differs"
+    );
+    for retry in 0..100 {
+        let mut op = step_op(&leg, 1);
+        op["request_id"] = format!("retry {retry}").into();
+        let again = world.job.worker.ok(&op);
+        assert_eq!(
+            (&again["token"], &again["state"]),
+            (&json!(""), &json!("done"))
+        );
+    }
+    world.job.step_token(&leg, 2);
+}
+
+#[test]
+fn a30_an_effect_said_not_to_have_happened_is_tried_once() {
+    let mut world = World::with(SHORT);
+    let (task, leg) = unknown_step(&mut world);
+    assert_eq!(
+        world.job.client.ok(&resolve(&task, false))["state"],
+        "not_done"
+    );
+    let mut effects = 0;
+    for retry in 0..100 {
+        let mut op = step_op(&leg, 1);
+        op["request_id"] = format!("again {retry}").into();
+        let issued = world.job.worker.call(&op);
+        let Some(token) = issued["ok"]["token"].as_str().filter(|it| !it.is_empty()) else {
+            continue;
+        };
+        let checked = world.job.tool.ok(&check_op(&leg, token));
+        if checked["answer"] == "fresh" {
+            effects += 1;
+            world.job.tool.ok(&report_op(&checked, "done"));
+        }
+    }
+    assert_eq!(effects, 1);
+}
+
+#[test]
+fn an_outcome_that_is_known_or_open_is_not_the_owners_to_say() {
+    let mut world = World::start();
+    let task = world.job.create();
+    let leg = world.job.start_leg(&task);
+    assert_unknown(&world.job.client.err(&resolve(&task, true)));
+    let token = world.job.step_token(&leg, 1);
+    assert_eq!(
+        world.job.client.err(&resolve(&task, true))["reason"],
+        "not_unknown"
+    );
+    let fresh = world.job.check(&leg, &token);
+    assert_eq!(
+        world.job.client.err(&resolve(&task, true))["reason"],
+        "not_unknown"
+    );
+    world.job.tool.ok(&report_op(&fresh, "not_done"));
+    assert_eq!(
+        world.job.client.err(&resolve(&task, true))["reason"],
+        "outcome_differs"
+    );
+}
+
+#[test]
+fn a49_only_the_owner_cancels() {
+    let mut world = World::start();
+    let task = world.job.create();
+    world.job.start_leg(&task);
+    for actor in ["worker", "server", "tool", "thief", "relief"] {
+        let mut actor = world.job.node.actor_named(actor);
+        actor.hand("own");
+        assert_unknown(&actor.err(&json!({
+            "op": "issue_cancel", "request_id": "c", "hand": "own", "server": SERVER,
+            "handle": task.handle,
+        })));
+    }
+    let view = world
+        .job
+        .server
+        .ok(&json!({ "op": "get", "task_id": task.id }));
+    assert_eq!(view["state"], "working");
+    assert_eq!(world.job.owner("cancel", &task.handle)["answer"], "fresh");
+}
+
+#[test]
+fn a52_a_poisoned_message_gives_its_reader_nothing() {
+    let mut world = World::start();
+    let other = world.job.create_as("uQ3nV8rT1yW6zK0cF5hJ9pXb");
+    let task = world.job.create();
+    let (theirs, ours) = (&other.work_reference, &task.work_reference);
+    let half_of_each: String = theirs
+        .chars()
+        .take(40)
+        .chain(ours.chars().skip(40))
+        .collect();
+    let poisoned = [
+        task.handle.clone(),
+        other.handle.clone(),
+        task.id.clone(),
+        half_of_each,
+        "7q2mZr0Yt5kW9xB3vN8sLd4h".repeat(4),
+        String::from("\u{202e}{}"),
+    ];
+    for message in poisoned {
+        let mut op = start_op(&task, "worker");
+        op["work_reference"] = message.into();
+        let refused = world.job.worker.err(&op);
+        assert!(
+            refused["reason"] == "unknown_task" || refused["code"] == "InvalidArgument",
+            "{refused}"
+        );
+    }
+    // A genuine reference in the wrong hands is a name, too.
+    assert_unknown(&world.relief.err(&start_op(&task, "relief")));
+    world.job.start_leg(&task);
+}

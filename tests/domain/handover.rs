@@ -1,0 +1,245 @@
+//! A delegation never holds more than its giver has, whatever is asked; and it ends with what it stands on.
+
+use crate::fixture::{START, World, evidence, id, owner, permit, role, task, worker};
+use handfast::domain::decide::handover::{self, AskDelegate};
+use handfast::domain::delegation::{Act, Delegation};
+use handfast::domain::denial::Reason;
+use handfast::domain::evidence::Evidence;
+use handfast::domain::grant::{ArgumentConstraint, Permission};
+use handfast::domain::id::{DelegationNumber, Digest};
+use handfast::domain::role::{AsOwner, AsOwnerPrincipalDue, AsPerformer, Held, NotHeld, Owner};
+use handfast::domain::task::Task;
+use handfast::domain::time::Time;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
+use std::collections::BTreeSet;
+
+const DELEGATE: &str = "relief";
+
+fn world() -> World {
+    World::of(Task {
+        owner: Owner {
+            principal: None,
+            ..task().owner
+        },
+        ..task()
+    })
+}
+
+fn permission(tool: &str, arguments: ArgumentConstraint) -> Permission {
+    Permission {
+        audience: id("warehouse"),
+        tool: tool.to_owned(),
+        arguments,
+    }
+}
+
+fn ask(acts: impl IntoIterator<Item = Act>, request: u8) -> AskDelegate {
+    AskDelegate {
+        to: role(DELEGATE, 60),
+        principal: None,
+        acts: acts.into_iter().collect(),
+        permissions: None,
+        not_after: None,
+        request: Digest([request; 32]),
+    }
+}
+
+fn delegate(world: &mut World, who: &Evidence, ask: &AskDelegate) -> Result<Delegation, Reason> {
+    let rows = world.lineage.as_of(world.time).into_owned();
+    let task = rows.known(&world.now())?;
+    let held = Held::<AsOwnerPrincipalDue>::for_act(task, Act::Delegate, who)?;
+    let made = handover::delegate(task, &held, ask, &permit(), &world.now())?;
+    Ok(world.apply(made))
+}
+
+fn asks() -> impl Strategy<Value = AskDelegate> {
+    let acts = subsequence(Act::ALL.to_vec(), 0..=Act::ALL.len());
+    let constraint = select(vec![
+        ArgumentConstraint::Any,
+        ArgumentConstraint::Exact(Digest([1; 32])),
+        ArgumentConstraint::Exact(Digest([2; 32])),
+    ]);
+    let tool = select(vec!["export", "delete"]);
+    let lent = vec((tool, constraint), 0..3);
+    let lent = proptest::option::of(lent);
+    let end = proptest::option::of(0_u64..8_000_000);
+    (acts, lent, end, any::<u8>()).prop_map(|(acts, lent, end, request)| AskDelegate {
+        permissions: lent.map(|lent| {
+            lent.into_iter()
+                .map(|(tool, arguments)| permission(tool, arguments))
+                .collect()
+        }),
+        not_after: end.map(Time),
+        ..ask(acts, request)
+    })
+}
+
+/// Everything that a delegation lends, in full.
+fn lent<'a>(task: &'a Task, it: &'a Delegation) -> &'a [Permission] {
+    it.permissions.as_deref().unwrap_or(&task.asked.permissions)
+}
+
+fn within(task: &Task, child: &Delegation, parent: Option<&Delegation>) -> bool {
+    let (acts, ends, permissions) = match parent {
+        Some(parent) => (parent.acts.clone(), parent.not_after, lent(task, parent)),
+        None => (
+            BTreeSet::from(Act::ALL),
+            task.deadline,
+            task.asked.permissions.as_slice(),
+        ),
+    };
+    child.acts.is_subset(&acts)
+        && child.not_after <= ends
+        && lent(task, child)
+            .iter()
+            .all(|permission| permission.within(permissions, &[]))
+}
+
+proptest! {
+    #[test]
+    fn nothing_that_is_handed_over_exceeds_what_its_giver_has(asked in vec(asks(), 1..6)) {
+        let mut world = world();
+        let relief = evidence(DELEGATE, 160, 60);
+        for (index, ask) in asked.iter().enumerate() {
+            // Turns by turns the owner hands over and the delegate hands on.
+            let who = if index % 2 == 0 { owner() } else { relief.clone() };
+            let before = world.task().clone();
+            if delegate(&mut world, &who, ask).is_err() {
+                prop_assert_eq!(world.task(), &before, "a refusal changes nothing");
+            }
+        }
+        let task = world.task();
+        for it in &task.delegations {
+            let parent = it.from.map(|number| task.delegation(number).unwrap());
+            prop_assert!(within(task, it, parent), "{:?}", it);
+            prop_assert!(!it.acts.is_empty());
+            if let Some(parent) = parent {
+                prop_assert!(parent.acts.contains(&Act::Delegate));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_shared_account_inherits_nothing() {
+    let mut world = world();
+    let relief = evidence(DELEGATE, 160, 60);
+    let no_role = |world: &World, who: &Evidence| {
+        let task = world.task();
+        assert!(Held::<AsPerformer>::check(task, who).is_err());
+        for act in Act::ALL {
+            assert!(Held::<AsOwnerPrincipalDue>::for_act(task, act, who).is_err());
+        }
+    };
+    no_role(&world, &relief);
+    delegate(&mut world, &owner(), &ask([Act::Perform], 1)).unwrap();
+    Held::<AsPerformer>::check(world.task(), &relief).unwrap();
+    // The same SPIFFE ID under another user, and another ID of the same user.
+    no_role(&world, &evidence(DELEGATE, 161, 61));
+    no_role(&world, &evidence("other", 162, 60));
+}
+
+#[test]
+fn each_act_is_handed_over_for_itself() {
+    let relief = evidence(DELEGATE, 160, 60);
+    for given in Act::ALL {
+        let mut world = world();
+        delegate(&mut world, &owner(), &ask([given], 1)).unwrap();
+        for act in Act::ALL {
+            let held = Held::<AsOwnerPrincipalDue>::for_act(world.task(), act, &relief);
+            assert_eq!(held.is_ok(), act == given, "{given:?} {act:?}");
+            let checked = Held::<AsOwner>::for_act(world.task(), act, Some(&id(DELEGATE)), None);
+            assert_eq!(checked.is_ok(), act == given, "{given:?} {act:?}");
+        }
+        let performs = Held::<AsPerformer>::check(world.task(), &relief).is_ok();
+        assert_eq!(performs, given == Act::Perform);
+    }
+}
+
+#[test]
+fn a_delegate_comes_with_its_own_user_or_with_none() {
+    let mut world = world();
+    let user = Digest([7; 32]);
+    let ask = AskDelegate {
+        principal: Some(user),
+        ..ask([Act::Query], 1)
+    };
+    delegate(&mut world, &owner(), &ask).unwrap();
+    let check = |principal| {
+        Held::<AsOwner>::for_act(world.task(), Act::Query, Some(&id(DELEGATE)), principal)
+            .map(|_| ())
+    };
+    assert_eq!(check(Some(user)), Ok(()));
+    assert_eq!(check(None), Err(NotHeld::Principal));
+    assert_eq!(check(Some(Digest([8; 32]))), Err(NotHeld::Principal));
+}
+
+#[test]
+fn what_runs_out_takes_its_leg_and_what_was_made_on_its_strength() {
+    let mut world = world();
+    let relief = evidence(DELEGATE, 160, 60);
+    let end = Time(START.0 + 10_000);
+    let first = AskDelegate {
+        not_after: Some(end),
+        ..ask([Act::Perform, Act::Delegate], 1)
+    };
+    delegate(&mut world, &owner(), &first).unwrap();
+    let second = AskDelegate {
+        to: role("third", 70),
+        ..ask([Act::Perform], 2)
+    };
+    delegate(&mut world, &relief, &second).unwrap();
+    world.start(&evidence("third", 170, 70)).unwrap();
+    assert!(
+        world
+            .lineage
+            .as_of(Time(end.0 - 1))
+            .task
+            .as_ref()
+            .unwrap()
+            .leg
+            .is_some()
+    );
+    let over = world.lineage.as_of(end).into_owned().task.unwrap();
+    assert_eq!(over.leg, None);
+    assert!(over.delegations.iter().all(|it| it.ended_at == Some(end)));
+    assert!(Held::<AsPerformer>::check(&over, &evidence("third", 170, 70)).is_err());
+    Held::<AsPerformer>::check(&over, &worker()).unwrap();
+}
+
+#[test]
+fn an_owner_that_acts_for_a_user_hands_nothing_over_here() {
+    let mut world = World::new();
+    let refused = delegate(&mut world, &owner(), &ask([Act::Query], 1));
+    assert_eq!(refused, Err(Reason::PrincipalDue));
+    let held = Held::<AsOwnerPrincipalDue>::check(world.task(), &owner()).unwrap();
+    let taken = handover::take_over(world.task(), &held, &permit(), &world.now());
+    assert_eq!(taken.unwrap_err(), Reason::PrincipalDue);
+}
+
+#[test]
+fn the_owners_own_id_is_not_handed_to() {
+    let mut world = world();
+    let ask = AskDelegate {
+        to: role("assistant", 99),
+        ..ask([Act::Query], 1)
+    };
+    let refused = delegate(&mut world, &owner(), &ask);
+    assert_eq!(refused, Err(Reason::NotNarrower("to")));
+}
+
+#[test]
+fn both_sides_of_the_limit_of_delegations() {
+    let mut world = world();
+    world.limits.delegations_max = 2;
+    for request in [1, 2] {
+        delegate(&mut world, &owner(), &ask([Act::Query], request)).unwrap();
+    }
+    let refused = delegate(&mut world, &owner(), &ask([Act::Query], 3));
+    assert_eq!(refused, Err(Reason::Limit("tasks.delegations_max")));
+    // A repeat is no further one.
+    let again = delegate(&mut world, &owner(), &ask([Act::Query], 2)).unwrap();
+    assert_eq!(again.number, DelegationNumber(2));
+}
