@@ -3,6 +3,7 @@
 //! Names `domain` and its own [`ports`] only; the edges implement the ports and `app` wires them. Each
 //! method of [`Continuation`] is one method of the API, in the order of its steps.
 
+mod acts;
 mod approvals;
 mod blast;
 mod consent;

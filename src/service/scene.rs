@@ -1,11 +1,11 @@
 //! The scene of one decision: rows, evidence, time and policy, and the audit event that comes of it.
 
+use super::acts::{act, rests};
 use super::explain::explain;
 use super::ports::ledger::{Denied, Judge, Judged};
 use super::ports::{Clock, Policy, Signer};
 use super::{Continuation, Settings};
 use crate::domain::claims::TokenClaims;
-use crate::domain::delegation::Act;
 use crate::domain::denial::Reason;
 use crate::domain::event::{CallerFacts, Event, Verdict};
 use crate::domain::evidence::Evidence;
@@ -193,30 +193,6 @@ impl Scene<'_> {
     }
 }
 
-/// Whether the rules refuse this for every task that has ended, whoever asks.
-fn rests(action: Action) -> bool {
-    match action {
-        Action::RequireInput
-        | Action::Retry
-        | Action::Spawn
-        | Action::Start
-        | Action::Step
-        | Action::TakeOver
-        | Action::Update => true,
-        // A delegation can be taken back, and an effect settled, also when all is over.
-        Action::Approve
-        | Action::Cancel
-        | Action::Create
-        | Action::Delegate
-        | Action::End
-        | Action::Finish
-        | Action::Grant
-        | Action::Query
-        | Action::Resolve
-        | Action::Vouch => false,
-    }
-}
-
 /// What policy sees of a task.
 pub(super) fn facts(task: &Task, (action, depth): (Action, usize), now: &Now<'_>) -> TaskFacts {
     let delegated = act(action).into_iter().flat_map(|act| task.delegated(act));
@@ -247,28 +223,6 @@ pub(super) fn facts(task: &Task, (action, depth): (Action, usize), now: &Now<'_>
             uses_left: task.asked.uses_left,
         },
         delegates: delegated.map(|it| it.to.spiffe_id.clone()).collect(),
-    }
-}
-
-/// What must have been handed over for this action, where anything can be.
-fn act(action: Action) -> Option<Act> {
-    match action {
-        Action::Cancel => Some(Act::Cancel),
-        Action::Delegate => Some(Act::Delegate),
-        Action::Query => Some(Act::Query),
-        Action::TakeOver => Some(Act::Takeover),
-        Action::Update => Some(Act::Update),
-        Action::Start | Action::End => Some(Act::Perform),
-        Action::Approve
-        | Action::Create
-        | Action::Finish
-        | Action::Grant
-        | Action::RequireInput
-        | Action::Resolve
-        | Action::Retry
-        | Action::Spawn
-        | Action::Step
-        | Action::Vouch => None,
     }
 }
 
