@@ -13,6 +13,8 @@ mod endings;
 #[cfg(test)]
 mod enumeration;
 #[cfg(test)]
+mod fanning;
+#[cfg(test)]
 mod fixture;
 #[cfg(test)]
 mod handover;
@@ -21,6 +23,8 @@ mod lasting;
 #[cfg(test)]
 mod lines;
 #[cfg(test)]
+mod narrowing;
+#[cfg(test)]
 mod roles;
 #[cfg(test)]
 mod rules;
@@ -28,3 +32,5 @@ mod rules;
 mod tables;
 #[cfg(test)]
 mod task_table;
+#[cfg(test)]
+mod universe;
