@@ -128,7 +128,7 @@ fn task(worker: &SpiffeId) -> Result<Task, Error> {
         server: role(&id("reports")?, 20),
         performers: vec![role(worker, 30)],
         delegations: Vec::new(),
-        barred: None,
+        barred: Vec::new(),
         call: call("reports", "build")?,
         asked: Grant {
             permissions: vec![permission],

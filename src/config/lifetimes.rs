@@ -66,6 +66,8 @@ pub struct TaskConfig {
     pub owner_tokens_max: u32,
     /// Delegations of a task, ended ones included.
     pub delegations_max: usize,
+    /// Processes from which one task is taken over.
+    pub takeovers_max: usize,
     /// Generations that a grant may allow below its task.
     pub depth_max: u32,
     /// Children that a grant may allow, over all generations.
@@ -89,6 +91,7 @@ impl TaskConfig {
             open_steps_max: table.count("open_steps_max", 256)?,
             owner_tokens_max: table.count("owner_tokens_max", 256)?,
             delegations_max: table.count("delegations_max", 16)?,
+            takeovers_max: table.count("takeovers_max", 16)?,
             depth_max: table.count("depth_max", 8)?,
             children_max: table.count("children_max", 100_000)?,
         };

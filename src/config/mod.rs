@@ -159,6 +159,7 @@ impl Config {
             permissions_max: self.limits.grant_pairs,
             owner_tokens_max: self.tasks.owner_tokens_max,
             delegations_max: self.tasks.delegations_max,
+            takeovers_max: self.tasks.takeovers_max,
             inputs_max: self.limits.inputs,
             decide_by: self.approvals.decide_by,
             use_within: self.approvals.use_within,

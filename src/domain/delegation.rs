@@ -4,6 +4,7 @@
 
 use super::grant::{Authority, Permission, SeenCall};
 use super::id::{DelegationNumber, Digest, PrincipalHash};
+use super::revocation::Revocations;
 use super::role::Role;
 use super::task::Task;
 use super::time::Time;
@@ -76,11 +77,26 @@ pub struct Delegation {
     pub request: Digest,
 }
 
+impl Delegation {
+    /// Since when it is over by the clock, or because its delegate was revoked.
+    fn over_since(&self, now: Time, revocations: &Revocations) -> Option<Time> {
+        let ran_out = Some(self.not_after).filter(|end| now.reached(*end));
+        let revoked = revocations.ended_delegation_since(self);
+        ran_out.into_iter().chain(revoked).min()
+    }
+}
+
 impl Task {
     /// The delegation with this number.
     #[must_use]
     pub fn delegation(&self, number: DelegationNumber) -> Option<&Delegation> {
         self.delegations.iter().find(|it| it.number == number)
+    }
+
+    /// When what was lent to the leg ends, if it was lent.
+    pub(super) fn lent_until(&self) -> Option<Time> {
+        let number = self.leg.as_ref()?.delegation?;
+        self.delegation(number).map(|it| it.not_after)
     }
 
     /// Whether the delegation under which the leg was started, if there is one, lends this call. What an owner
@@ -105,20 +121,17 @@ impl Task {
             .filter(move |it| it.ended_at.is_none() && it.acts.contains(&act))
     }
 
-    /// Whether some delegation has run out by now and is not yet marked so.
-    pub(super) fn delegations_ran_out(&self, now: Time) -> bool {
-        self.delegations
-            .iter()
-            .any(|it| it.ended_at.is_none() && now.reached(it.not_after))
+    /// Whether some delegation has run out by now, or its delegate was revoked, and is not yet marked so.
+    pub(super) fn delegations_ran_out(&self, now: Time, revocations: &Revocations) -> bool {
+        let mut standing = self.delegations.iter().filter(|it| it.ended_at.is_none());
+        standing.any(|it| it.over_since(now, revocations).is_some())
     }
 
-    /// Marks what has run out by now, and whatever was made on its strength. A leg ends with the delegation
-    /// under which it was started.
-    pub(super) fn end_delegations(&mut self, now: Time) {
+    /// Marks what has run out by now or was revoked with its delegate, and whatever was made on its strength. A
+    /// leg ends with the delegation under which it was started.
+    pub(super) fn end_delegations(&mut self, now: Time, revocations: &Revocations) {
         for it in &mut self.delegations {
-            if it.ended_at.is_none() && now.reached(it.not_after) {
-                it.ended_at = Some(it.not_after);
-            }
+            it.ended_at = it.ended_at.or(it.over_since(now, revocations));
         }
         self.end_what_followed();
     }

@@ -35,6 +35,8 @@ pub struct Limits {
     pub delegations_max: usize,
     /// The most cancel and update tokens of a task within the life of one.
     pub owner_tokens_max: u32,
+    /// The most processes from which a task is taken over.
+    pub takeovers_max: usize,
     /// The most answers and decisions that a task waits for at a time.
     pub inputs_max: usize,
     /// How long a person may take to decide; never longer than the task's deadline.
@@ -104,6 +106,7 @@ impl Default for Limits {
             permissions_max: 64,
             delegations_max: 16,
             owner_tokens_max: 256,
+            takeovers_max: 16,
             inputs_max: 16,
             decide_by: Duration::from_secs(7 * 24 * 3600),
             use_within: Duration::from_secs(300),

@@ -124,7 +124,9 @@ impl Lineage {
     pub fn as_of(&self, now: Time) -> Cow<'_, Self> {
         let dead_since = self.dead_since(now);
         let Some(task) = self.task.as_ref().filter(|task| {
-            dead_since.is_some() || self.leg_is_revoked(task) || task.delegations_ran_out(now)
+            dead_since.is_some()
+                || self.leg_is_revoked(task)
+                || task.delegations_ran_out(now, &self.revocations)
         }) else {
             return Cow::Borrowed(self);
         };
@@ -137,7 +139,7 @@ impl Lineage {
         if self.leg_is_revoked(&task) {
             task.leg = None;
         }
-        task.end_delegations(now);
+        task.end_delegations(now, &self.revocations);
         Cow::Owned(Self {
             task: Some(task),
             ..self.clone()

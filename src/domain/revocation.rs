@@ -5,6 +5,7 @@
 
 use super::approval::Decision;
 use super::claims::TokenClaims;
+use super::delegation::Delegation;
 use super::denial::Reason;
 use super::id::{Epoch, SpiffeId, TaskId};
 use super::lineage::{CreateTerms, Lineage, Writes};
@@ -112,6 +113,13 @@ impl Revocations {
     #[must_use]
     pub fn ends_leg(&self, leg: &Leg) -> bool {
         self.voided(&leg.performer, leg.started_at).is_some()
+    }
+
+    /// Since when a hand-over is over, whatever its task's row says: a revoked ID has nothing, and hands nothing
+    /// on.
+    #[must_use]
+    pub fn ended_delegation_since(&self, delegation: &Delegation) -> Option<Time> {
+        self.voided(&delegation.to.spiffe_id, delegation.made_at)
     }
 
     /// Whether a create token that was issued on these terms is void.

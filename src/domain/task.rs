@@ -59,8 +59,8 @@ pub struct Task {
     pub performers: Vec<Role>,
     /// What its owner handed over, and to whom, in the order of their numbers.
     pub delegations: Vec<Delegation>,
-    /// The process that lost its leg to a takeover: it starts no other.
-    pub barred: Option<ProcessKey>,
+    /// Processes that lost their leg to a takeover: they start no other.
+    pub barred: Vec<ProcessKey>,
     /// The call that created it, copied from the create token (invariant 8).
     pub call: ToolCall,
     /// What the owner asked for; steps under it have `sub` = owner.

@@ -194,7 +194,7 @@ fn task(number: u8) -> Task {
         server,
         performers: Vec::new(),
         delegations: Vec::new(),
-        barred: None,
+        barred: Vec::new(),
         call: ToolCall {
             audience: id,
             tool: "build".to_owned(),

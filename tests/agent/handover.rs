@@ -7,7 +7,7 @@ use crate::last_effect::now_ms;
 use crate::node::{Actor, Options, Role, Row, distinct_uids, until};
 use serde_json::{Value, json};
 
-const RELIEF: &str = "spiffe://demo.test/relief";
+pub(crate) const RELIEF: &str = "spiffe://demo.test/relief";
 
 /// The main job, and a workload that the owner may name.
 pub(crate) struct World {
@@ -36,7 +36,7 @@ impl World {
         self.job.client.ok(&delegate_op(task, acts))
     }
 
-    fn start_relief(&mut self, task: &Task) -> Leg {
+    pub(crate) fn start_relief(&mut self, task: &Task) -> Leg {
         let started = self.relief.ok(&start_op(task, "relief"));
         let certificate = self
             .relief

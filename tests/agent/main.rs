@@ -27,6 +27,8 @@ mod job;
 #[cfg(test)]
 mod last_effect;
 #[cfg(test)]
+mod lent;
+#[cfg(test)]
 mod methods;
 #[cfg(test)]
 mod names;

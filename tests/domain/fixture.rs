@@ -101,7 +101,7 @@ pub(crate) fn task() -> Task {
         server: role("reports", 20),
         performers: vec![role("worker", 30)],
         delegations: Vec::new(),
-        barred: None,
+        barred: Vec::new(),
         call: ToolCall {
             audience: id("reports"),
             tool: "build".to_owned(),

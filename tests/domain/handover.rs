@@ -2,6 +2,7 @@
 
 use crate::fixture::{START, World, evidence, id, owner, permit, role, task, worker};
 use handfast::domain::decide::handover::{self, AskDelegate};
+use handfast::domain::decide::step::StepAsked;
 use handfast::domain::delegation::{Act, Delegation};
 use handfast::domain::denial::Reason;
 use handfast::domain::evidence::Evidence;
@@ -242,4 +243,69 @@ fn both_sides_of_the_limit_of_delegations() {
     // A repeat is no further one.
     let again = delegate(&mut world, &owner(), &ask([Act::Query], 2)).unwrap();
     assert_eq!(again.number, DelegationNumber(2));
+}
+
+#[test]
+fn a_delegate_that_acts_for_a_user_orders_nothing_here_either() {
+    let mut world = world();
+    let relief = evidence(DELEGATE, 160, 60);
+    let acts = [Act::Delegate, Act::Takeover];
+    let of_a_user = AskDelegate {
+        principal: Some(Digest([7; 32])),
+        ..ask(acts, 1)
+    };
+    delegate(&mut world, &owner(), &of_a_user).unwrap();
+    let on = AskDelegate {
+        to: role("third", 70),
+        ..ask([Act::Takeover], 2)
+    };
+    assert_eq!(
+        delegate(&mut world, &relief, &on),
+        Err(Reason::PrincipalDue)
+    );
+    world.start(&worker()).unwrap();
+    let held = Held::<AsOwnerPrincipalDue>::for_act(world.task(), Act::Takeover, &relief).unwrap();
+    let taken = handover::take_over(world.task(), &held, &permit(), &world.now());
+    assert_eq!(taken.unwrap_err(), Reason::PrincipalDue);
+    // The same without a user behind it.
+    let third = AskDelegate {
+        to: role("third", 70),
+        ..ask(acts, 3)
+    };
+    delegate(&mut world, &owner(), &third).unwrap();
+    let third = evidence("third", 170, 70);
+    let held = Held::<AsOwnerPrincipalDue>::for_act(world.task(), Act::Takeover, &third).unwrap();
+    handover::take_over(world.task(), &held, &permit(), &world.now()).unwrap();
+}
+
+#[test]
+fn both_sides_of_the_limit_of_takeovers() {
+    let mut world = world();
+    world.limits.takeovers_max = 1;
+    let take = |world: &mut World, pid| {
+        world.start(&evidence("worker", pid, 30)).unwrap();
+        let held = Held::<AsOwnerPrincipalDue>::check(world.task(), &owner()).unwrap();
+        let taken = handover::take_over(world.task(), &held, &permit(), &world.now())?;
+        Ok(world.apply(taken))
+    };
+    take(&mut world, 103).unwrap();
+    let refused: Result<_, Reason> = take(&mut world, 104);
+    assert_eq!(refused, Err(Reason::Limit("tasks.takeovers_max")));
+}
+
+#[test]
+fn a_token_under_a_delegation_ends_with_it() {
+    let mut world = world();
+    let relief = evidence(DELEGATE, 160, 60);
+    let end = Time(START.0 + 10_000);
+    let lent = AskDelegate {
+        not_after: Some(end),
+        ..ask([Act::Perform], 1)
+    };
+    delegate(&mut world, &owner(), &lent).unwrap();
+    world.start(&relief).unwrap();
+    let StepAsked::Issue { claims, .. } = world.issue(&relief, (1, 1), (1, 1)).unwrap() else {
+        panic!("no token")
+    };
+    assert_eq!(claims.expires_at, end);
 }

@@ -98,7 +98,7 @@ pub(crate) fn task(number: u64) -> Task {
         server: role("server"),
         performers: vec![role("worker")],
         delegations: Vec::new(),
-        barred: None,
+        barred: Vec::new(),
         call: call(),
         asked: Grant::default(),
         own: Grant::default(),

@@ -277,7 +277,11 @@ pub fn step(
     let subject = super::step::lends(task, step.authority, call, now)
         .filter(|subject| *subject == token.claims.subject)
         .ok_or(Reason::Grant)?;
-    let act_by = now.time.after(now.limits.act_by).min(task.deadline);
+    let ends = task
+        .lent_until()
+        .unwrap_or(task.deadline)
+        .min(task.deadline);
+    let act_by = now.time.after(now.limits.act_by).min(ends);
     let mut burned = step.clone();
     burned.state = StepState::Used;
     burned.ever_used = true;

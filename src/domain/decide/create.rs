@@ -354,7 +354,7 @@ fn new_task(
         server: ask.server.clone(),
         performers,
         delegations: Vec::new(),
-        barred: None,
+        barred: Vec::new(),
         call: terms.map_or_else(|| ask.call.clone(), |terms| terms.call.clone()),
         asked,
         own: ask.own.clone(),

@@ -135,7 +135,8 @@ pub fn revoke(
 /// the task out can. Its unused token is void, a used one goes on to its `act_by`.
 ///
 /// # Errors
-/// [`Reason::PrincipalDue`], [`Reason::Terminal`], [`Reason::NoLeg`] where there is none.
+/// [`Reason::PrincipalDue`], [`Reason::Terminal`], [`Reason::NoLeg`] where there is none, [`Reason::Limit`] after
+/// too many processes.
 pub fn take_over(
     task: &Task,
     held: &Held<AsOwnerPrincipalDue>,
@@ -145,11 +146,14 @@ pub fn take_over(
     task.runnable(now.time)?;
     principal_is_not_due(task, held)?;
     let leg = task.leg.as_ref().ok_or(Reason::NoLeg)?;
-    let next = Task {
-        leg: None,
-        barred: Some(leg.holder),
-        ..task.clone()
-    };
+    let mut next = task.clone();
+    next.leg = None;
+    if !next.barred.contains(&leg.holder) {
+        if next.barred.len() >= now.limits.takeovers_max {
+            return Err(Reason::Limit("tasks.takeovers_max"));
+        }
+        next.barred.push(leg.holder);
+    }
     Ok(Transition {
         effect: leg.number,
         writes: only(next),
@@ -201,12 +205,17 @@ pub fn resolve(
     super::report::settle(task, step, word.outcome(), now)
 }
 
-/// On the Unix socket only the workload can be seen: what is a user's to say goes through the server.
+/// On the Unix socket only the workload can be seen: what is a user's to say, the owner's or a delegate's own,
+/// goes through the server.
 fn principal_is_not_due(task: &Task, held: &Held<AsOwnerPrincipalDue>) -> Result<(), Reason> {
-    if held.delegation.is_none() && task.owner.principal.is_some() {
-        return Err(Reason::PrincipalDue);
+    let principal = match held.delegation {
+        None => task.owner.principal,
+        Some(number) => task.delegation(number).and_then(|it| it.principal),
+    };
+    match principal {
+        None => Ok(()),
+        Some(_) => Err(Reason::PrincipalDue),
     }
-    Ok(())
 }
 
 fn only(task: Task) -> Writes {

@@ -53,7 +53,7 @@ pub fn start(
 ) -> Result<Transition<Started>, Reason> {
     task.runnable(now.time)?;
     let process = held.process.ok_or(Reason::NotHeld(NotHeld::NotLocal))?;
-    if task.barred == Some(process) {
+    if task.barred.contains(&process) {
         return Err(Reason::TakenOver);
     }
     let performer = held

@@ -87,6 +87,10 @@ pub fn spawn(
     let task = lineage.known(now)?;
     task.runnable(now.time)?;
     let leg = super::step::own_leg(task, held, ask.leg, now)?;
+    if leg.delegation.is_some() {
+        // Children would have what was not lent, and outlive what was.
+        return Err(Reason::Grant);
+    }
     if let Some(children) = repeated(lineage, ask)? {
         return Ok(Transition::unchanged(children));
     }

@@ -225,6 +225,7 @@ pub(super) fn issue_until(
         Some(leg.certificate_ends),
         Some(task.deadline),
         task.grant(authority).not_after,
+        task.lent_until(),
         until,
     ]
     .into_iter()

@@ -214,7 +214,7 @@ fn task() -> impl Strategy<Value = Task> {
                 server,
                 performers,
                 delegations,
-                barred: leg.as_ref().map(|leg: &Leg| leg.holder),
+                barred: leg.iter().map(|leg: &Leg| leg.holder).collect(),
                 call,
                 asked,
                 own,

@@ -230,8 +230,8 @@ pub(crate) struct Task {
     pub inputs: Vec<Input>,
     #[prost(message, repeated, tag = "30")]
     pub delegations: Vec<Delegation>,
-    #[prost(message, optional, tag = "31")]
-    pub barred: Option<ProcessKey>,
+    #[prost(message, repeated, tag = "31")]
+    pub barred: Vec<ProcessKey>,
 }
 
 /// Either a server's own name, or an approval and its end.
