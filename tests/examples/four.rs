@@ -4,7 +4,7 @@ use super::programs::{HANDFAST, Process, example};
 use handfast::client::{Agent, AgentConfig};
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{ChildStdout, Command, Stdio};
@@ -139,10 +139,12 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// An address that was free a moment ago.
-fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap()
+/// An address on loopback that is this process's own. A port that was free a moment ago may be taken by
+/// somebody's outgoing connection, `listening`'s own included.
+fn own_address(port: u16) -> SocketAddr {
+    let [_, high, middle, low] = std::process::id().to_be_bytes();
+    let host = Ipv4Addr::new(127, 128 | high, middle, low);
+    SocketAddr::from((host, port))
 }
 
 fn listening(address: SocketAddr) {
@@ -165,7 +167,7 @@ fn lines(output: ChildStdout) -> mpsc::Receiver<String> {
 #[test]
 fn owner_server_worker_and_tool_make_one_task() {
     let node = Node::start();
-    let (at_server, at_tool) = (free_address(), free_address());
+    let (at_server, at_tool) = (own_address(8443), own_address(8444));
     let (server, tool) = ("spiffe://demo.test/reports", "spiffe://demo.test/warehouse");
     let tool_at = at_tool.to_string();
     let server_at = at_server.to_string();
@@ -189,7 +191,8 @@ fn owner_server_worker_and_tool_make_one_task() {
         .output()
         .unwrap();
     let told = String::from_utf8_lossy(&owner.stdout);
-    assert!(owner.status.success(), "{told}");
+    let complaint = String::from_utf8_lossy(&owner.stderr);
+    assert!(owner.status.success(), "{told}{complaint}");
     // The worker may be faster than the question.
     let states = ["the task is Working\n", "the task is Completed\n"];
     assert!(states.contains(&told.as_ref()), "{told}");
