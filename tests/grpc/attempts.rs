@@ -29,7 +29,8 @@ pub(crate) enum Rightful {
 use Rightful::{Nobody, ServerOfToken, Workload};
 
 /// The methods that take a name. What ends or changes the task comes last.
-pub(crate) const METHODS: [(&str, Rightful); 18] = [
+pub(crate) const METHODS: [(&str, Rightful); 24] = [
+    ("Requests.Issue child", Workload(WORKER)),
     ("Requests.Issue query", Workload(OWNER)),
     ("Requests.Issue update", Workload(OWNER)),
     ("Requests.Issue cancel", Workload(OWNER)),
@@ -44,6 +45,11 @@ pub(crate) const METHODS: [(&str, Rightful); 18] = [
     ("Legs.Start", Workload(WORKER)),
     ("Legs.Hold", Workload(WORKER)),
     ("Legs.Issue", Workload(WORKER)),
+    ("Legs.Spawn", Workload(WORKER)),
+    ("Legs.Delegate", Workload(OWNER)),
+    ("Legs.RevokeDelegation", Workload(OWNER)),
+    ("Legs.Resolve", Workload(OWNER)),
+    ("Legs.Takeover", Workload(OWNER)),
     ("Tasks.RequireInput", Workload(SERVER)),
     ("Enforcement.Check cancel", ServerOfToken),
     ("Legs.End", Workload(WORKER)),
@@ -60,6 +66,8 @@ pub(crate) struct Names {
     pub(crate) fence: u64,
     pub(crate) jti: Vec<u8>,
     pub(crate) approval: String,
+    /// The task to be that its leg has spawned.
+    pub(crate) child: String,
 }
 
 impl Names {
@@ -77,6 +85,7 @@ impl Names {
             handle: other(&self.handle),
             reference: other(&self.reference),
             approval: self.approval.replace(&self.task, &task),
+            child: other(&self.child),
             task,
             fence: self.fence,
             jti: self.jti.clone(),
@@ -134,6 +143,7 @@ pub(crate) async fn attempt(
     let (service, operation) = method.split_once('.').expect("has two parts");
     let to = world.caller(caller);
     match service {
+        "Requests" if operation == "Issue child" => by_spender(to, names.child),
         "Requests" => by_owner(to, operation, names),
         "Enforcement" if operation == "Report" => {
             let mut enforcement = EnforcementClient::new(to);
@@ -141,6 +151,7 @@ pub(crate) async fn attempt(
         }
         "Enforcement" => check(world, to, (operation, own), names).await,
         "Tasks" => by_server(to, operation, names.task),
+        "Legs" if by_name(operation) => handed_over(to, operation, names.handle),
         "Legs" => by_worker(to, operation, names),
         "Approvals" => by_approver(to, operation, names.approval),
         other => panic!("is no service: {other}"),
@@ -164,6 +175,84 @@ fn by_owner(to: Caller, operation: &str, names: Names) -> Attempt {
     };
     let mut requests = RequestsClient::new(to);
     Box::pin(async move { seen(requests.issue(request).await) })
+}
+
+/// A `create` that spends a child grant, for all that it has.
+fn by_spender(to: Caller, child: String) -> Attempt {
+    let ask = v1::AskCreate {
+        call: Some(call(TOOL, "pay")),
+        child,
+        ..v1::AskCreate::default()
+    };
+    let request = v1::IssueRequest {
+        request_id: b"spend".to_vec(),
+        certificate: certificate(),
+        operation: Some(issue_request::Operation::Create(ask)),
+    };
+    let mut requests = RequestsClient::new(to);
+    Box::pin(async move { seen(requests.issue(request).await) })
+}
+
+/// Whether a method of `Legs` is for whoever calls the task by its handle.
+fn by_name(operation: &str) -> bool {
+    ["Delegate", "RevokeDelegation", "Resolve", "Takeover"].contains(&operation)
+}
+
+fn handed_over(to: Caller, operation: &str, handle: String) -> Attempt {
+    let task = Some(v1::AskName {
+        server: SERVER.to_owned(),
+        handle,
+    });
+    let mut legs = LegsClient::new(to);
+    match operation {
+        "Delegate" => {
+            let request = v1::DelegateRequest {
+                task,
+                to: APPROVER.to_owned(),
+                acts: vec![v1::Act::Query.into()],
+                request_id: b"1".to_vec(),
+                ..v1::DelegateRequest::default()
+            };
+            Box::pin(async move { seen(legs.delegate(request).await) })
+        }
+        "RevokeDelegation" => {
+            let request = v1::RevokeDelegationRequest { task, number: 1 };
+            Box::pin(async move { seen(legs.revoke_delegation(request).await) })
+        }
+        "Resolve" => {
+            let request = v1::ResolveRequest {
+                task,
+                step: 1,
+                done: true,
+            };
+            Box::pin(async move { seen(legs.resolve(request).await) })
+        }
+        _ => Box::pin(async move { seen(legs.takeover(v1::TakeoverRequest { task }).await) }),
+    }
+}
+
+/// A child of a task that [`create_as`](crate::life::create_as) made; the same child on every repeat.
+pub(crate) fn spawn(task_id: &str) -> v1::SpawnRequest {
+    let permission = v1::Permission {
+        audience: TOOL.to_owned(),
+        tool: "pay".to_owned(),
+        ..v1::Permission::default()
+    };
+    let child = v1::Child {
+        call: Some(permission.clone()),
+        asked: Some(v1::Grant {
+            permissions: vec![permission],
+            uses: Some(1),
+            ..v1::Grant::default()
+        }),
+        spender: String::new(),
+    };
+    v1::SpawnRequest {
+        task_id: task_id.to_owned(),
+        leg: 1,
+        request_id: b"1".to_vec(),
+        children: vec![child],
+    }
 }
 
 /// A check with a good token of another task than the name's, or for a user without one.
@@ -265,6 +354,10 @@ fn by_worker(to: Caller, operation: &str, names: Names) -> Attempt {
                 request_id: vec![1],
             };
             Box::pin(async move { seen(legs.issue(request).await) })
+        }
+        "Spawn" => {
+            let request = spawn(&task_id);
+            Box::pin(async move { seen(legs.spawn(request).await) })
         }
         _ => {
             let request = v1::EndRequest {

@@ -41,7 +41,7 @@ pub(crate) async fn create(world: &World) -> v1::CreateResponse {
     create_as(world, OWNER, HANDLE).await
 }
 
-/// Creates a task of this owner under this handle, good for payments and wires.
+/// Creates a task of this owner under this handle, good for payments and wires, and for a few children.
 pub(crate) async fn create_as(world: &World, owner: &str, handle: &str) -> v1::CreateResponse {
     register(world, owner, handle).await.expect("is permitted")
 }
@@ -61,6 +61,8 @@ pub(crate) async fn register(
         call: Some(call(SERVER, "transfer")),
         asked: Some(v1::Grant {
             permissions: vec![permission("pay"), permission("wire")],
+            depth: 1,
+            children: 4,
             ..v1::Grant::default()
         }),
         performers: vec![WORKER.to_owned()],

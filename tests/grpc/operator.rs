@@ -35,7 +35,11 @@ async fn a_task_is_listed_shown_and_revoked() {
     assert_eq!((shown.fence, shown.legs), (started.fence, 1));
     assert_eq!(
         shown.asked,
-        [format!("pay at {TOOL}"), format!("wire at {TOOL}")]
+        [
+            format!("pay at {TOOL}"),
+            format!("wire at {TOOL}"),
+            "left: 4 children within 1 generations".to_owned(),
+        ]
     );
     assert!(shown.own.is_empty() && !shown.claimed);
     assert_eq!(shown.requirements.len(), 3);

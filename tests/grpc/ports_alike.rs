@@ -3,7 +3,7 @@
 //! Real ledger, policy, keys and signer, each behind a [`recorder`](crate::recorder). Whoever can tell two answers
 //! apart by their time, or by the load that they make, would have to find it in that list.
 
-use crate::attempts::{METHODS, Names, Rightful, attempt, report};
+use crate::attempts::{METHODS, Names, Rightful, attempt, report, spawn};
 use crate::life::create_as;
 use crate::recorder::{Calls, recorded};
 use crate::world::{
@@ -13,6 +13,7 @@ use handfast::domain::time::Time;
 use handfast::policy::{CedarPolicy, DEFAULT_POLICY, PolicySource};
 use handfast::proto::v1;
 use handfast::service::ports::{Clock, Ledger as _};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -57,6 +58,8 @@ struct Recording {
     unknown: Names,
     /// The task that [`OTHER`] owns.
     own: Names,
+    /// One whose leg may be taken away.
+    spare: Names,
 }
 
 impl Recording {
@@ -83,6 +86,7 @@ impl Recording {
         let over = task(&world, "over", '5').await;
         end(&world, &over).await;
         let live = task(&world, "live", '7').await;
+        let spare = task(&world, "spare", '8').await;
         let unknown = live.never_given();
         let mut own = live.clone();
         own.handle = handle('9');
@@ -95,6 +99,7 @@ impl Recording {
             forgotten,
             unknown,
             own,
+            spare,
         }
     }
 
@@ -111,7 +116,8 @@ fn handle(digit: char) -> String {
     "3f0c5f0e-5d5a-4a3f-9d3c-0a8d3e0e6bxx".replace('x', &digit.to_string())
 }
 
-/// A task with a leg, a step that its tool has checked, and one that waits for a person.
+/// A task with a leg, a child that nobody has spent, a step that its tool has checked, and one that waits for a
+/// person.
 async fn task(world: &World, kind: &'static str, digit: char) -> Names {
     let handle = handle(digit);
     let created = create_as(world, OWNER, &handle).await;
@@ -123,6 +129,8 @@ async fn task(world: &World, kind: &'static str, digit: char) -> Names {
         request_id: Vec::new(),
     };
     legs.start(started).await.expect("is permitted");
+    let spawned = legs.spawn(spawn(&created.task_id)).await;
+    let child = spawned.expect("is permitted").into_inner().children.pop();
     let paid = step(world, &created.task_id, 1, "pay").await;
     let check = v1::CheckRequest {
         token: paid.token,
@@ -143,6 +151,7 @@ async fn task(world: &World, kind: &'static str, digit: char) -> Names {
         fence: paid.fence,
         jti: fresh.step.expect("is a step").jti,
         approval: String::new(),
+        child: child.expect("has one"),
     };
     tool.report(report(&names)).await.expect("is taken");
     let wired = step(world, &created.task_id, 2, "wire").await;
@@ -203,6 +212,7 @@ async fn a36_unknown_foreign_and_forgotten_names_cause_the_same_calls_of_ports()
         forgotten,
         unknown,
         own,
+        spare,
         ..
     } = &recording;
     for (method, rightful) in METHODS {
@@ -227,6 +237,8 @@ async fn a36_unknown_foreign_and_forgotten_names_cause_the_same_calls_of_ports()
         let (caller, names) = match rightful {
             // The live task has a leg, whose fence it would have to give.
             Rightful::Workload(caller) if method == "Tasks.RequireInput" => (caller, own),
+            // The worker still needs the leg of the live one.
+            Rightful::Workload(caller) if method == "Legs.Takeover" => (caller, spare),
             Rightful::Workload(caller) => (caller, live),
             Rightful::ServerOfToken => (SERVER, own),
             Rightful::Nobody => continue,
@@ -242,4 +254,60 @@ async fn a36_unknown_foreign_and_forgotten_names_cause_the_same_calls_of_ports()
         assert!(answer.starts_with("ok: "), "{method}: {answer}");
         assert_ne!(calls, refused.1, "{method}");
     }
+}
+
+/// The methods in which nobody names a task, and the operator's, to whom every task is known.
+const NAMELESS: [&str; 15] = [
+    // Each caller is shown what it may decide, and nothing by name.
+    "Approvals.List",
+    "Approvals.Watch",
+    // Numbers of the feed, which every audience sees.
+    "Enforcement.AcknowledgeRevocations",
+    "Enforcement.WatchRevocations",
+    "Operator.Audit",
+    "Operator.Explain",
+    "Operator.Lift",
+    "Operator.ListTasks",
+    "Operator.Receipt",
+    "Operator.Revoke",
+    "Operator.ShowTask",
+    "Operator.Simulate",
+    "Operator.Status",
+    "Self.WhoAmI",
+    // The name is the caller's to give; which task it is for, the token says.
+    "Tasks.Create",
+];
+
+/// Every method of every service: `Service.Method`.
+fn served() -> BTreeSet<String> {
+    let (mut service, mut methods) = ("", BTreeSet::new());
+    for line in include_str!("../../proto/handfast/v1/handfast.proto").lines() {
+        let mut words = line.split_whitespace();
+        match (words.next(), words.next()) {
+            (Some("service"), Some(name)) => service = name,
+            (Some("rpc"), Some(rest)) => {
+                let name = rest.split('(').next().expect("has a first part");
+                methods.insert(format!("{service}.{name}"));
+            }
+            _ => {}
+        }
+    }
+    methods
+}
+
+#[test]
+fn a36_every_method_that_takes_a_name_has_a_row() {
+    let method = |(name, _): &(&'static str, Rightful)| name.split(' ').next();
+    let rows: BTreeSet<&str> = METHODS.iter().filter_map(method).collect();
+    let both: Vec<&str> = NAMELESS
+        .into_iter()
+        .filter(|name| rows.contains(name))
+        .collect();
+    assert!(both.is_empty(), "{both:?}");
+    let all: BTreeSet<String> = rows
+        .into_iter()
+        .chain(NAMELESS)
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(all, served(), "what does it say of a name of nobody's?");
 }

@@ -118,6 +118,8 @@ fn rows(load: &Load) -> String {
         ("record", load.record.is_some()),
         ("named", load.name.is_some()),
         ("approval", load.approval.is_some()),
+        ("child", load.child.is_some()),
+        ("spawned", load.spawned.is_some()),
         ("account", load.account),
         ("tasks_of", load.tasks_of.is_some()),
     ];
