@@ -46,6 +46,7 @@ pub(crate) fn decide_us(size: &Size) -> Result<Figure, Error> {
         uid: Some(30),
         cgroup: Some("/system.slice/worker.service".to_owned()),
         executable: None,
+        releases: Vec::new(),
         traced: false,
         attested_at: NOW,
     };

@@ -147,6 +147,7 @@ fn step() -> Result<PolicyInput, Error> {
             uid: Some(30),
             cgroup: Some("/system.slice/worker.service".to_owned()),
             executable: None,
+            releases: Vec::new(),
             traced: false,
             attested_at: now,
         }),

@@ -203,11 +203,8 @@ fn assemble(config: Arc<Config>) -> Result<Parts, AppError> {
         .map_err(|error| AppError::Keys(error.to_string()))?;
     let directory = Arc::new(LateDirectory::new(config.spiffe.deadline));
     let asked: Arc<dyn ProcessDirectory> = Arc::<LateDirectory>::clone(&directory);
-    let attestor = Arc::new(KernelAttestor::new(
-        asked,
-        Arc::clone(&clock),
-        &limits::attest(&config),
-    ));
+    let attestor = KernelAttestor::new(asked, Arc::clone(&clock), &limits::attest(&config));
+    let attestor = Arc::new(attestor.naming(config.releases()));
     let service = Continuation::new(
         Ports {
             attestor: Arc::<KernelAttestor>::clone(&attestor),

@@ -2,7 +2,7 @@
 
 use super::answers::{Answer, Answers};
 use super::questions::Questions;
-use crate::domain::evidence::{Assurance, Evidence};
+use crate::domain::evidence::{Assurance, Evidence, Releases};
 use crate::domain::id::Digest;
 use crate::domain::time::Time;
 use crate::kernel::{self, DigestLimits, Digests, KernelError, Snapshot};
@@ -54,6 +54,7 @@ pub struct KernelAttestor {
     questions: Arc<Questions>,
     answers: Answers,
     digests: Option<Digests>,
+    releases: Releases,
 }
 
 impl KernelAttestor {
@@ -76,7 +77,14 @@ impl KernelAttestor {
             digests: limits
                 .executable_digests
                 .then(|| Digests::new(limits.digests)),
+            releases: Releases::default(),
         }
+    }
+
+    /// Says of an executable which of these releases it belongs to.
+    #[must_use]
+    pub fn naming(self, releases: Releases) -> Self {
+        Self { releases, ..self }
     }
 
     /// Forgets every answer: SPIRE's entries or bundles have changed.
@@ -102,6 +110,7 @@ impl KernelAttestor {
             uid: None,
             cgroup: None,
             executable: None,
+            releases: Vec::new(),
             traced: false,
             attested_at: now,
         };
@@ -118,7 +127,7 @@ impl KernelAttestor {
         let executable = self.digest(peer, &before).await?;
         if !is_new && executable.is_none() {
             // Nothing was waited for since that look.
-            return Ok(attested(peer, before, &answer, None));
+            return Ok(attested(peer, before, &answer, (None, Vec::new())));
         }
         // What SPIRE said about the number counts for this process only if that never was another
         // one's and is still the same program under the same user.
@@ -131,7 +140,8 @@ impl KernelAttestor {
             traced: before.traced || after.traced,
             ..after
         };
-        let workload = attested(peer, seen, &answer, executable);
+        let releases = self.releases.of(executable);
+        let workload = attested(peer, seen, &answer, (executable, releases));
         if is_new {
             // Only now: an answer about a process that changed meanwhile is worth nothing.
             self.answers.remember(peer.key, answer);
@@ -216,7 +226,7 @@ fn attested(
     peer: &Arc<LocalPeer>,
     seen: Snapshot,
     answer: &Answer,
-    executable: Option<Digest>,
+    (executable, releases): (Option<Digest>, Vec<String>),
 ) -> AttestedWorkload {
     let evidence = Evidence {
         spiffe_ids: answer.spiffe_ids.to_vec(),
@@ -225,6 +235,7 @@ fn attested(
         uid: Some(seen.uid),
         cgroup: seen.cgroup,
         executable,
+        releases,
         traced: seen.traced,
         attested_at: answer.asked_at,
     };

@@ -12,6 +12,7 @@ mod folders;
 mod lifetimes;
 mod limits;
 mod refusal;
+mod release;
 mod rows;
 mod running;
 mod spire;
@@ -25,6 +26,7 @@ pub use enforcement::EnforcementConfig;
 pub use lifetimes::{TaskConfig, Timeouts, TokenConfig};
 pub use limits::Limits;
 pub use refusal::ConfigError;
+pub use release::ReleaseRow;
 pub use rows::{AudienceRow, ToolRow, WorkloadRow};
 pub use running::{
     ClockConfig, DrainConfig, LogConfig, LogFormat, LogLevel, PolicyConfig, RevocationConfig,
@@ -32,7 +34,7 @@ pub use running::{
 pub use spire::{AgentId, Attestation, SpiffeConfig};
 pub use table::Setting;
 
-use crate::domain::{self, id::SpiffeId};
+use crate::domain::{self, evidence::Releases, id::SpiffeId};
 use std::path::Path;
 use table::Table;
 
@@ -50,6 +52,8 @@ pub struct Config {
     pub enforcement: EnforcementConfig,
     /// `[[workload]]`, one row per SPIFFE ID.
     pub workloads: Vec<WorkloadRow>,
+    /// `[[release]]`, one row per name.
+    pub releases: Vec<ReleaseRow>,
     /// `[[audience]]`, one row per URL.
     pub audiences: Vec<AudienceRow>,
     /// `[approvals]`.
@@ -111,6 +115,7 @@ impl Config {
             enforcement: EnforcementConfig::read(file.section("enforcement")?, own)?,
             agent,
             workloads: file.rows("workload", WorkloadRow::read)?,
+            releases: file.rows("release", ReleaseRow::read)?,
             audiences: file.rows("audience", AudienceRow::read)?,
             approvals: ApprovalConfig::read(file.section("approvals")?)?,
             approvers: file.rows("approver", ApproverRow::read)?,
@@ -179,10 +184,18 @@ impl Config {
         }
     }
 
+    /// The executables that count as one program, by name.
+    #[must_use]
+    pub fn releases(&self) -> Releases {
+        release::named(&self.releases)
+    }
+
     fn check_rows(&self) -> Result<(), ConfigError> {
         rows::refuse_repeats(&self.workloads, "workload", "spiffe_id", |row| {
             row.spiffe_id.clone()
         })?;
+        rows::refuse_repeats(&self.releases, "release", "name", |row| row.name.clone())?;
+        release::refuse_strangers(&self.workloads, &self.releases)?;
         rows::refuse_repeats(&self.audiences, "audience", "url", |row| row.url.clone())?;
         rows::refuse_repeats(&self.approvers, "approver", "spiffe_id", |row| {
             row.spiffe_id.clone()

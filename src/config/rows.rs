@@ -27,7 +27,7 @@ impl WorkloadRow {
     /// Whether the executable's digest is needed to judge this row.
     #[must_use]
     pub fn needs_executable(&self) -> bool {
-        self.evidence.executable.is_some()
+        self.evidence.executable.is_some() || self.evidence.release.is_some()
     }
 
     pub(super) fn read(table: &mut Table<'_>) -> Result<Self, ConfigError> {
@@ -36,8 +36,13 @@ impl WorkloadRow {
             uid: table.user_id("uid")?,
             cgroup: cgroup(table)?,
             executable: executable(table)?,
+            release: table.text("release")?,
             process: None,
         };
+        if let (Some(_), Some(name)) = (evidence.executable, &evidence.release) {
+            let want = "without `executable_s256`: one of the two says which program it is";
+            return Err(table.refuse("release", name, want));
+        }
         let process = table.flag("process", false)?;
         if !evidence.is_bounded() && !process {
             return Err(ConfigError::Unbounded {
@@ -161,7 +166,7 @@ fn executable(table: &mut Table<'_>) -> Result<Option<Digest>, ConfigError> {
         .ok_or_else(|| table.refuse(KEY, &text, WANT))
 }
 
-fn digest(text: &str) -> Option<Digest> {
+pub(super) fn digest(text: &str) -> Option<Digest> {
     let bytes = text.as_bytes();
     if bytes.len() != 64
         || text

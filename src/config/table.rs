@@ -191,7 +191,8 @@ impl<'a> Table<'a> {
         })
     }
 
-    fn texts(&mut self, key: &'static str) -> Result<Vec<String>, ConfigError> {
+    /// A list of texts; absent as empty.
+    pub(super) fn texts(&mut self, key: &'static str) -> Result<Vec<String>, ConfigError> {
         let values = self.take(key, "a list of texts", array)?;
         let path = self.key(key);
         let mut texts = Vec::new();

@@ -4,6 +4,7 @@
 
 use super::id::{Digest, Hex, SpiffeId};
 use super::time::Time;
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// How strongly the caller was identified. Ordered from weak to strong.
@@ -97,10 +98,26 @@ pub struct Evidence {
     pub cgroup: Option<String>,
     /// SHA-256 of the executable, where some role of the configuration asks for it.
     pub executable: Option<Digest>,
+    /// The configured releases that this executable belongs to, by name.
+    pub releases: Vec<String>,
     /// The process is being traced by another one.
     pub traced: bool,
     /// When SPIRE gave its answer.
     pub attested_at: Time,
+}
+
+/// Releases by name: the executables (SHA-256) that count as one program.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Releases(pub BTreeMap<String, Vec<Digest>>);
+
+impl Releases {
+    /// The names of the releases that this executable belongs to.
+    #[must_use]
+    pub fn of(&self, executable: Option<Digest>) -> Vec<String> {
+        let holds = |digests: &&Vec<Digest>| executable.is_some_and(|it| digests.contains(&it));
+        let named = self.0.iter().filter(|(_, digests)| holds(digests));
+        named.map(|(name, _)| name.clone()).collect()
+    }
 }
 
 /// What a role requires besides its SPIFFE ID. All fields present must match.
@@ -112,6 +129,9 @@ pub struct Required {
     pub cgroup: Option<String>,
     /// SHA-256 of the executable. Never enough alone.
     pub executable: Option<Digest>,
+    /// A configured release that the executable must belong to: a list of digests under one name, so that a task
+    /// outlives a deploy. Never enough alone.
+    pub release: Option<String>,
     /// Exactly this process.
     pub process: Option<ProcessKey>,
 }
@@ -125,6 +145,8 @@ pub enum Mismatch {
     Executable,
     /// Another process.
     Process,
+    /// An executable of no such release, or none known.
+    Release,
     /// The role demands nothing that could be checked; refused rather than passed.
     Unbounded,
     /// Another user ID.
@@ -138,12 +160,14 @@ impl fmt::Display for Required {
             uid,
             cgroup,
             executable,
+            release,
             process,
         } = self;
         let mut parts = Vec::new();
         parts.extend(uid.map(|uid| format!("uid {uid}")));
         parts.extend(cgroup.as_ref().map(|path| format!("cgroup {path}")));
         parts.extend(executable.map(|digest| format!("executable {}", Hex(&digest.0))));
+        parts.extend(release.as_ref().map(|name| format!("release {name}")));
         parts.extend(process.map(|process| format!("pid {}", process.pid)));
         f.write_str(&parts.join(", "))
     }
@@ -180,6 +204,11 @@ impl Required {
         }
         if self.executable.is_some() && self.executable != evidence.executable {
             return Err(Mismatch::Executable);
+        }
+        if let Some(name) = &self.release
+            && !evidence.releases.contains(name)
+        {
+            return Err(Mismatch::Release);
         }
         Ok(())
     }

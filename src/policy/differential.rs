@@ -53,6 +53,7 @@ fn evidence() -> impl Strategy<Value = Evidence> {
                 uid,
                 cgroup,
                 executable: executable.map(Digest),
+                releases: Vec::new(),
                 traced,
                 attested_at: Time(attested_at),
             },
@@ -284,6 +285,59 @@ fn one_of_many(number: usize) -> String {
     format!("{effect} ({scope}) {condition};")
 }
 
+fn one_question(number: u64) -> PolicyInput {
+    let place = usize::try_from(number).expect("small");
+    let base = SpiffeId::new(WORKLOADS[place % 3]).expect("a SPIFFE ID");
+    let actor = SpiffeId::new(format!("{base}{}", number / 3 % 25)).expect("a SPIFFE ID");
+    PolicyInput {
+        action: *Action::ALL.iter().cycle().nth(place).expect("actions"),
+        actor: Some(actor.clone()),
+        evidence: Some(Evidence {
+            spiffe_ids: vec![actor],
+            assurance: Assurance::Process,
+            process: None,
+            uid: None,
+            cgroup: None,
+            executable: None,
+            releases: Vec::new(),
+            traced: false,
+            attested_at: Time(0),
+        }),
+        task: Some(TaskFacts {
+            id: TaskId([1; 16]),
+            state: TaskState::Working,
+            owner: Some(base.clone()),
+            principal: None,
+            server: base.clone(),
+            tool: "x".to_owned(),
+            created_at: Time(0),
+            deadline: Time(5_000),
+            last_step: 0,
+            legs: 1,
+            leg: Some(1),
+            line: LineFacts {
+                root: TaskId([1; 16]),
+                parent: None,
+                depth: 0,
+            },
+            budget: BudgetFacts::default(),
+            delegates: Vec::new(),
+        }),
+        call: Some(CallFacts {
+            audience: base.clone(),
+            tool: format!("x{}", number % 45),
+            owner_authority: true,
+        }),
+        issuer: Some("https://issuer.test".to_owned()),
+        consent: Consent {
+            performer: Some(base),
+            ..Consent::default()
+        },
+        // Zero: the products of the failing conditions fit, so that those can decide too.
+        now: Time(if number.is_multiple_of(4) { 0 } else { number }),
+    }
+}
+
 #[test]
 fn slices_of_a_thousand_policies_decide_like_the_whole_set() {
     let vocabulary = &ENGINE.vocabulary;
@@ -291,55 +345,7 @@ fn slices_of_a_thousand_policies_decide_like_the_whole_set() {
     let set = sliced(&text.join("\n"), vocabulary);
     let (mut permitted, mut refused) = (0, 0);
     for number in 0..360_u64 {
-        let place = usize::try_from(number).expect("small");
-        let base = SpiffeId::new(WORKLOADS[place % 3]).expect("a SPIFFE ID");
-        let actor = SpiffeId::new(format!("{base}{}", number / 3 % 25)).expect("a SPIFFE ID");
-        let input = PolicyInput {
-            action: Action::ALL[place % Action::ALL.len()],
-            actor: Some(actor.clone()),
-            evidence: Some(Evidence {
-                spiffe_ids: vec![actor],
-                assurance: Assurance::Process,
-                process: None,
-                uid: None,
-                cgroup: None,
-                executable: None,
-                traced: false,
-                attested_at: Time(0),
-            }),
-            task: Some(TaskFacts {
-                id: TaskId([1; 16]),
-                state: TaskState::Working,
-                owner: Some(base.clone()),
-                principal: None,
-                server: base.clone(),
-                tool: "x".to_owned(),
-                created_at: Time(0),
-                deadline: Time(5_000),
-                last_step: 0,
-                legs: 1,
-                leg: Some(1),
-                line: LineFacts {
-                    root: TaskId([1; 16]),
-                    parent: None,
-                    depth: 0,
-                },
-                budget: BudgetFacts::default(),
-                delegates: Vec::new(),
-            }),
-            call: Some(CallFacts {
-                audience: base.clone(),
-                tool: format!("x{}", number % 45),
-                owner_authority: true,
-            }),
-            issuer: Some("https://issuer.test".to_owned()),
-            consent: Consent {
-                performer: Some(base),
-                ..Consent::default()
-            },
-            // Zero: the products of the failing conditions fit, so that those can decide too.
-            now: Time(if number % 4 == 0 { 0 } else { number }),
-        };
+        let input = one_question(number);
         match (
             set.decide(vocabulary, &input),
             whole(&set, vocabulary, &input),

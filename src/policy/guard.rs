@@ -148,6 +148,7 @@ fn stranger(action: Action) -> Option<PolicyInput> {
             uid: None,
             cgroup: None,
             executable: None,
+            releases: Vec::new(),
             traced: true,
             attested_at: now,
         }),

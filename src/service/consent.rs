@@ -131,6 +131,7 @@ fn remembered(facts: &CallerFacts, at: Time) -> Evidence {
         cgroup,
         executable,
         // A traced one was judged by policy then.
+        releases: Vec::new(),
         traced: false,
         attested_at: at,
     }

@@ -149,6 +149,7 @@ fn differs(mismatch: Mismatch) -> &'static str {
     match mismatch {
         Mismatch::Cgroup => "its cgroup differs",
         Mismatch::Executable => "its executable differs",
+        Mismatch::Release => "its executable belongs to no such release",
         Mismatch::Process => "it is another process",
         Mismatch::Uid => "its user ID differs",
         Mismatch::Unbounded => "the row demands nothing that could be checked",

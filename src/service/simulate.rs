@@ -234,6 +234,7 @@ fn shown(role: &Role, now: Time) -> Evidence {
         uid: role.required.uid,
         cgroup: role.required.cgroup.clone(),
         executable: role.required.executable,
+        releases: role.required.release.iter().cloned().collect(),
         traced: false,
         attested_at: now,
     }

@@ -371,6 +371,7 @@ pub(super) fn agent_evidence(process: Option<ProcessKey>) -> Evidence {
         uid: None,
         cgroup: None,
         executable: None,
+        releases: Vec::new(),
         traced: false,
         attested_at: Time(0),
     }

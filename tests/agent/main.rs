@@ -13,6 +13,8 @@ mod consent;
 #[cfg(test)]
 mod creation;
 #[cfg(test)]
+mod deploy;
+#[cfg(test)]
 mod endings;
 #[cfg(test)]
 mod fan;

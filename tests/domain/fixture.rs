@@ -44,6 +44,7 @@ pub(crate) fn evidence(path: &str, pid: i32, uid: u32) -> Evidence {
         uid: Some(uid),
         cgroup: Some(format!("/system.slice/{path}.service")),
         executable: None,
+        releases: Vec::new(),
         traced: false,
         attested_at: START,
     }

@@ -73,6 +73,7 @@ impl ByUser {
             uid: local.map(|local| local.uid),
             cgroup: local.map(|local| format!("/system.slice/{}.service", local.uid)),
             executable: None,
+            releases: Vec::new(),
             traced: false,
             attested_at: Time(0),
         }

@@ -41,6 +41,7 @@ pub(crate) fn evidence(of: &SpiffeId) -> Evidence {
         uid: Some(1001),
         cgroup: Some("/system.slice/worker.service".to_owned()),
         executable: Some(Digest([9; 32])),
+        releases: Vec::new(),
         traced: false,
         attested_at: Time(9_000),
     }

@@ -38,6 +38,8 @@ pub(crate) enum Row {
     Absent,
     /// Exactly the process that took the role.
     Process,
+    /// The role's uid, and a release of the role's name.
+    Release,
     /// The role's uid.
     Uid,
 }
@@ -312,6 +314,14 @@ impl Node {
         fs::copy(AGENT, &program).unwrap();
     }
 
+    /// Puts another build in the place of a role's program: the same, but for these bytes at its end.
+    pub(crate) fn deploy(&self, name: &str, build: &str) {
+        let program = self.path("bin").join(name);
+        fs::remove_file(&program).unwrap();
+        fs::write(&program, program_of(build)).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
     fn handfast(&self, arguments: &[&str], last: &str) -> Output {
         Command::new(AGENT)
             .args(["--output", "json"])
@@ -337,6 +347,13 @@ impl Drop for Node {
             drop(child.wait());
         }
     }
+}
+
+/// What [`Node::deploy`] makes of a build.
+pub(crate) fn program_of(build: &str) -> Vec<u8> {
+    let mut program = fs::read(ACTOR).unwrap();
+    program.extend_from_slice(build.as_bytes());
+    program
 }
 
 /// Waits for a condition; fails the test if it does not come true.
@@ -383,6 +400,7 @@ fn log(folder: &Path, name: &str) -> Stdio {
 /// Not every test binary wants all of this.
 const _: () = {
     let _ = (Row::Absent, Row::Process, Role::twin, distinct_uids);
+    let _ = (Row::Release, Node::deploy, program_of);
     let _ = (
         Node::agent_is_running,
         Node::agent_pid,

@@ -45,6 +45,7 @@ path = "{folder}/policy.cedar"
         let demand = match role.row {
             Row::Absent => continue,
             Row::Process => "process = true".to_owned(),
+            Row::Release => format!("uid = {}\nrelease = \"{}\"", role.real_uid(), role.name),
             Row::Uid => format!("uid = {}", role.real_uid()),
         };
         writeln!(

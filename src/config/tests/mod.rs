@@ -93,7 +93,8 @@ fn optional_lines_of_the_shipped_file_are_valid_too() {
         .collect();
     let config = Config::parse(&uncommented).expect("every optional line is valid");
     assert!(config.enforcement.listen.is_some());
-    assert_eq!(config.workloads.len(), 2);
+    assert_eq!(config.workloads.len(), 3);
+    assert_eq!(config.releases.len(), 1);
     assert_eq!(config.approvers.len(), 1);
     assert_eq!(config.person_issuers.len(), 1);
     assert_eq!(config.audiences.len(), 1);

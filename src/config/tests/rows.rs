@@ -1,6 +1,7 @@
 //! `[[workload]]` and `[[audience]]`.
 
 use super::{parse, refusal};
+use crate::domain::id::Digest;
 
 /// A workload row with the given further lines.
 fn row(lines: &str) -> String {
@@ -27,6 +28,58 @@ fn a59_a_role_by_executable_alone_is_refused_at_load() {
         "process = true\n",
     ] {
         assert!(parse(&row(&format!("{digest}{bound}"))).is_ok(), "{bound}");
+    }
+}
+
+/// A release with one executable.
+fn release(name: &str, digest: &str) -> String {
+    format!("[[release]]\nname = \"{name}\"\nexecutables_s256 = [\"{digest}\"]\n")
+}
+
+#[test]
+fn a59_a_role_by_release_alone_is_refused_at_load() {
+    let release = release("worker", &"ab".repeat(32));
+    let alone = format!("{}{release}", row("release = \"worker\"\n"));
+    assert!(
+        refusal(&alone).starts_with("`workload[0]` for"),
+        "{}",
+        refusal(&alone)
+    );
+    let bounded = format!("{}{release}", row("uid = 1\nrelease = \"worker\"\n"));
+    let config = parse(&bounded).unwrap();
+    assert!(config.workloads[0].needs_executable());
+    assert_eq!(config.releases().of(Some(Digest([0xab; 32]))), ["worker"]);
+    assert!(config.releases().of(Some(Digest([0xac; 32]))).is_empty());
+    assert!(config.releases().of(None).is_empty());
+}
+
+#[test]
+fn release_rows_are_checked() {
+    let (digest, worker) = ("ab".repeat(32), "uid = 1\nrelease = \"worker\"\n");
+    let both = format!("{worker}executable_s256 = \"{digest}\"\n");
+    for (rows, at) in [
+        (row(worker), "`workload[0].release` is"),
+        (
+            format!("{}{}", row(worker), release("other", &digest)),
+            "`workload[0].release` is",
+        ),
+        (
+            format!("{}{}", row(&both), release("worker", &digest)),
+            "`workload[0].release` is",
+        ),
+        (
+            release("worker", &digest).repeat(2),
+            "`release[1].name` repeats",
+        ),
+        (release("worker", "ab"), "`release[0].executables_s256` is"),
+        (
+            release("worker", &digest).replace(&format!("\"{digest}\""), ""),
+            "`release[0].executables_s256`",
+        ),
+        (release("", &digest), "`release[0].name`"),
+    ] {
+        let message = refusal(&rows);
+        assert!(message.starts_with(at), "{message}");
     }
 }
 

@@ -45,12 +45,14 @@ impl Row for Required {
             uid,
             cgroup,
             executable,
+            release,
             process,
         } = self;
         wire::Required {
             uid: *uid,
             cgroup: cgroup.clone(),
             executable: digest_bytes(*executable),
+            release: release.clone(),
             process: process.as_ref().map(Row::to_wire),
         }
     }
@@ -60,6 +62,7 @@ impl Row for Required {
             uid: wire.uid,
             cgroup: wire.cgroup,
             executable: digest_if(wire.executable.as_deref(), "executable")?,
+            release: wire.release,
             process: row_if(wire.process)?,
         })
     }

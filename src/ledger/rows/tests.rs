@@ -54,13 +54,15 @@ fn process() -> impl Strategy<Value = ProcessKey> {
 }
 
 fn role() -> impl Strategy<Value = Role> {
-    let required = (of(any::<u32>()), of(".{0,20}"), of(digest()), of(process()));
+    let executable = (of(digest()), of(".{0,20}"));
+    let required = (of(any::<u32>()), of(".{0,20}"), executable, of(process()));
     (spiffe_id(), required).prop_map(|(spiffe_id, (uid, cgroup, executable, process))| Role {
         spiffe_id,
         required: Required {
             uid,
             cgroup,
-            executable,
+            executable: executable.0,
+            release: executable.1,
             process,
         },
     })

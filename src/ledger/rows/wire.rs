@@ -22,6 +22,8 @@ pub(crate) struct Required {
     pub executable: Option<Vec<u8>>,
     #[prost(message, optional, tag = "4")]
     pub process: Option<ProcessKey>,
+    #[prost(string, optional, tag = "5")]
+    pub release: Option<String>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

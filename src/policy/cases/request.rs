@@ -162,6 +162,7 @@ fn evidence_of(given: RequestEvidence, actor: &SpiffeId, now: Time) -> Result<Ev
             .executable
             .map(|digest| hex("evidence.executable", &digest))
             .transpose()?,
+        releases: Vec::new(),
         traced: given.traced,
         attested_at: Time(now.0.saturating_sub(given.age_ms)),
     })
