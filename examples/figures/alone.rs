@@ -56,6 +56,7 @@ pub(crate) fn decide_us(size: &Size) -> Result<Figure, Error> {
         call: call("warehouse", "export")?.into(),
         idempotency_key: Digest([4; 32]),
         request: Digest([6; 32]),
+        skip_unknown: None,
         jti: Jti([7; 16]),
     };
     let limits = Limits::default();
@@ -160,6 +161,7 @@ fn task(worker: &SpiffeId) -> Result<Task, Error> {
         last_step: StepNumber(0),
         pending: None,
         open_steps: Vec::new(),
+        skipped_steps: Vec::new(),
         spawned: 0,
         owner_tokens: 0,
         owner_tokens_from: NOW,

@@ -193,12 +193,37 @@ impl Leg {
         call: ToolCall,
         request_id: Option<RequestId>,
     ) -> Result<StepIssued, ClientError> {
+        self.issue_one(step, call, (request_id, false)).await
+    }
+
+    /// As [`Leg::issue`], and goes on past another step whose outcome nobody knows, where policy permits
+    /// (`skip_unknown`). That one stays unknown, and is not tried again, until its tool reports it or the
+    /// owner settles it.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn issue_past_unknown(
+        &self,
+        step: u32,
+        call: ToolCall,
+        request_id: Option<RequestId>,
+    ) -> Result<StepIssued, ClientError> {
+        self.issue_one(step, call, (request_id, true)).await
+    }
+
+    async fn issue_one(
+        &self,
+        step: u32,
+        call: ToolCall,
+        (request_id, skip_unknown): (Option<RequestId>, bool),
+    ) -> Result<StepIssued, ClientError> {
         let request = proto::IssueStepRequest {
             task_id: self.task_id.clone(),
             leg: self.number,
             step,
             call: Some(call.into_proto()),
             request_id: RequestId::or_random(request_id)?,
+            skip_unknown,
         };
         let reply = self.stub.clone().issue(request).await?.into_inner();
         if let Some(pending) = reply.pending_approval {

@@ -36,6 +36,8 @@ pub enum Action {
     Retry,
     /// Cut a child's grant out of a task's, as its leg holder. Resource: the child's tool.
     Spawn,
+    /// Go on past a step whose outcome nobody knows, as the leg holder. Resource: that step's tool.
+    SkipUnknown,
     /// Start or take up a leg. Resource: the task.
     Start,
     /// Issue or use a token for a step. Resource: the tool.
@@ -50,7 +52,7 @@ pub enum Action {
 
 impl Action {
     /// Every action, in the order of their names.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Approve,
         Self::Cancel,
         Self::Create,
@@ -62,6 +64,7 @@ impl Action {
         Self::RequireInput,
         Self::Resolve,
         Self::Retry,
+        Self::SkipUnknown,
         Self::Spawn,
         Self::Start,
         Self::Step,
@@ -85,6 +88,7 @@ impl Action {
             Self::RequireInput => "require_input",
             Self::Resolve => "resolve",
             Self::Retry => "retry",
+            Self::SkipUnknown => "skip_unknown",
             Self::Spawn => "spawn",
             Self::Start => "start",
             Self::Step => "step",
@@ -112,7 +116,7 @@ pub struct PolicyInput {
     pub evidence: Option<Evidence>,
     /// The task, where there is one.
     pub task: Option<TaskFacts>,
-    /// The tool, for `create`, `grant`, `vouch`, `spawn`, `step` and `retry`.
+    /// The tool, for `create`, `grant`, `vouch`, `spawn`, `step`, `retry` and `skip_unknown`.
     pub call: Option<CallFacts>,
     /// Issuer of the principal that the server vouches for, at `vouch`.
     pub issuer: Option<String>,

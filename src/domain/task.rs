@@ -93,6 +93,8 @@ pub struct Task {
     pub pending: Option<Step>,
     /// Steps below `last_step` that are neither done nor pending.
     pub open_steps: Vec<StepNumber>,
+    /// Steps below `last_step` whose outcome nobody knows and that the task went on past.
+    pub skipped_steps: Vec<StepNumber>,
     /// How many children were ever spawned from it.
     pub spawned: u32,
     /// Cancel tokens issued since `owner_tokens_from`.

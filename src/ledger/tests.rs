@@ -216,6 +216,7 @@ fn task(number: u8) -> Task {
         last_step: StepNumber(0),
         pending: None,
         open_steps: Vec::new(),
+        skipped_steps: Vec::new(),
         spawned: 0,
         owner_tokens: 0,
         owner_tokens_from: Time(0),

@@ -140,9 +140,9 @@ impl Vocabulary {
                 context.push(("owner_authority", owner_authority(call()?)));
                 entities.tool(call()?)?
             }
-            Action::Retry | Action::Spawn | Action::Step => {
+            Action::Retry | Action::SkipUnknown | Action::Spawn | Action::Step => {
                 context.push(("owner_authority", owner_authority(call()?)));
-                if input.action != Action::Spawn {
+                if matches!(input.action, Action::Retry | Action::Step) {
                     context.extend(entities.consented(&input.consent)?);
                 }
                 let task = entities.task(task()?, input)?;
@@ -213,6 +213,7 @@ fn principal_alone(input: &PolicyInput) -> Option<PrincipalHash> {
         | Action::RequireInput
         | Action::Resolve
         | Action::Retry
+        | Action::SkipUnknown
         | Action::Spawn
         | Action::Start
         | Action::Step
@@ -229,6 +230,7 @@ fn needs_evidence(action: Action) -> bool {
         | Action::Finish
         | Action::RequireInput
         | Action::Resolve
+        | Action::SkipUnknown
         | Action::Spawn
         | Action::Start
         | Action::TakeOver

@@ -8,6 +8,7 @@ pub(super) fn rests(action: Action) -> bool {
     match action {
         Action::RequireInput
         | Action::Retry
+        | Action::SkipUnknown
         | Action::Spawn
         | Action::Start
         | Action::Step
@@ -43,6 +44,7 @@ pub(super) fn act(action: Action) -> Option<Act> {
         | Action::RequireInput
         | Action::Resolve
         | Action::Retry
+        | Action::SkipUnknown
         | Action::Spawn
         | Action::Step
         | Action::Vouch => None,

@@ -68,8 +68,8 @@ pub(super) fn explain(reason: &Reason, task: Option<&Task>, evidence: &Evidence)
             task.map_or(1, |task| task.last_step.0.saturating_add(1))
         ),
         Reason::StepUnknown => {
-            "nobody knows whether an earlier effect happened: its audience must \
-            report first"
+            "nobody knows whether an earlier effect happened: its audience must report first, or its owner \
+            settle it (`Legs.Resolve`); policy may permit `skip_unknown`"
                 .to_owned()
         }
         Reason::Terminal(_) => format!("the task is {}, which is final", reason.name()),

@@ -35,6 +35,8 @@ pub struct StepAsk {
     pub canonical: String,
     /// Names the request for repeats.
     pub request_id: Vec<u8>,
+    /// Go on past another step whose outcome nobody knows, if policy permits.
+    pub skip_unknown: bool,
 }
 
 /// What became of a step that was asked for.
@@ -70,6 +72,7 @@ pub struct IssuedStep {
 struct Bench {
     ask: AskStep,
     canonical: String,
+    skip_unknown: bool,
     serial: [u8; 12],
     leases: Arc<Leases>,
     names: Arc<dyn Names>,
@@ -109,8 +112,10 @@ impl Continuation {
                 request: self.request_digest(evidence, ISSUE, &ask.request_id)?,
                 jti: self.jti()?,
                 call: ask.call,
+                skip_unknown: None,
             },
             canonical: ask.canonical,
+            skip_unknown: ask.skip_unknown,
             serial,
             leases: Arc::clone(&self.leases),
             names: Arc::clone(&self.ports.names),
@@ -193,21 +198,37 @@ impl Bench {
         let action = step::action(lineage, task, ask.number, &scene.now);
         // The rules judge state and leg first, so that policy is not asked about what cannot be.
         step::own_leg(task, &held, ask.leg, &scene.now)?;
+        let ask = &self.skipping(scene, &held)?;
         let authority = step::begun_under(lineage, task, ask.number, &ask.call, &scene.now);
         let owner_authority = authority == Ok(Authority::Asked);
         let facts = CallFacts::of(&ask.call.call, owner_authority);
         let actor = held.spiffe_id.as_ref();
         match scene.permit_step(action, actor, facts.clone(), Consent::default()) {
             Ok(permit) => step::issue(lineage, &held, ask, &permit, &scene.now),
-            Err(refused) => self.with_consent(scene, &held, (action, facts), refused),
+            Err(refused) => self.with_consent(scene, (&held, ask), (action, facts), refused),
         }
+    }
+
+    /// The step as asked, with policy's word on a step that it would go on past.
+    fn skipping(&self, scene: &mut Scene<'_>, held: &Held<AsPerformer>) -> Result<AskStep, Reason> {
+        let mut ask = self.ask.clone();
+        let task = scene.lineage.known(&scene.now)?;
+        let unknown = step::passes_over(task, ask.number, &scene.now);
+        if let Some(unknown) = unknown.filter(|_| self.skip_unknown) {
+            let owner_authority = unknown.authority == Authority::Asked;
+            let facts = CallFacts::of(&unknown.call, owner_authority);
+            scene.fact("skipped_step", &unknown.number.0);
+            let actor = held.spiffe_id.as_ref();
+            ask.skip_unknown = Some(scene.permit_call(Action::SkipUnknown, actor, facts, None)?);
+        }
+        Ok(ask)
     }
 
     /// Policy refuses the step: what a person's consent would change is put before a person.
     fn with_consent(
         &self,
         scene: &mut Scene<'_>,
-        held: &Held<AsPerformer>,
+        (held, ask): (&Held<AsPerformer>, &AskStep),
         (action, facts): (Action, CallFacts),
         refused: Reason,
     ) -> Result<Transition<StepAsked>, Reason> {
@@ -221,7 +242,7 @@ impl Bench {
         };
         let asked_by = scene::caller(scene.evidence);
         let wanted = Wanted {
-            ask: &self.ask,
+            ask,
             canonical: &self.canonical,
             asked_by: &asked_by,
             serial: self.serial,

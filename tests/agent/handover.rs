@@ -21,10 +21,13 @@ impl World {
     }
 
     pub(crate) fn with(config: &str) -> Self {
-        let mut options = Options {
+        Self::of(Options {
             config: config.to_owned(),
             ..Options::default()
-        };
+        })
+    }
+
+    pub(crate) fn of(mut options: Options) -> Self {
         options.roles.push(Role::new("relief", 30_006, Row::Uid));
         let job = Job::with(&options);
         let mut relief = job.node.actor_named("relief");

@@ -1,8 +1,8 @@
 //! What only the owner may say, and what a message from a queue is worth.
 
 use crate::handover::{World, named};
-use crate::job::{Leg, SERVER, Task, assert_unknown, check_op, report_op, start_op, step_op};
-use crate::node::until;
+use crate::job::{Leg, SERVER, Task, assert_unknown, check_op, report_op, start_op, step_op, text};
+use crate::node::{Options, until};
 use serde_json::{Value, json};
 
 const SHORT: &str = "[tokens]\nact_by = \"200ms\"\nact_by_grace = \"100ms\"\n";
@@ -80,6 +80,51 @@ fn a30_an_effect_said_not_to_have_happened_is_tried_once() {
         }
     }
     assert_eq!(effects, 1);
+}
+
+#[test]
+fn a_task_goes_on_past_an_unknown_effect_where_policy_says_so_and_never_repeats_it() {
+    let permits = "permit (principal, action == Action::\"skip_unknown\", resource)\n\
+        when { resource.name == \"export\" && context.owner_authority };";
+    for skips in [false, true] {
+        let mut options = Options {
+            config: SHORT.to_owned(),
+            ..Options::default()
+        };
+        if skips {
+            options.policy.push_str(permits);
+        }
+        let mut world = World::of(options);
+        let (task, leg) = unknown_step(&mut world);
+        let mut next = step_op(&leg, 2);
+        next["request_id"] = "blind".into();
+        assert_eq!(world.job.worker.err(&next)["reason"], "step_unknown");
+        next["skip_unknown"] = true.into();
+        next["request_id"] = "on".into();
+        if !skips {
+            assert_eq!(world.job.worker.err(&next)["reason"], "policy");
+            assert_eq!(world.job.client.ok(&resolve(&task, true))["state"], "done");
+            world.job.step_token(&leg, 2);
+            continue;
+        }
+        let issued = world.job.worker.ok(&next);
+        let why = world.job.node.explain(&text(&issued, "decision_id"));
+        assert_eq!(why["facts"]["skipped_step"], "1", "{why}");
+        let fresh = world.job.check(&leg, &text(&issued, "token"));
+        world.job.tool.ok(&report_op(&fresh, "done"));
+        let mut first = step_op(&leg, 1);
+        first["request_id"] = "first".into();
+        first["skip_unknown"] = true.into();
+        assert_eq!(world.job.worker.err(&first)["reason"], "step_unknown");
+        // The owner's word still counts, and a retry of what did not happen still works.
+        let said = world.job.client.ok(&resolve(&task, false));
+        assert_eq!(said["state"], "not_done");
+        let again = world.job.worker.ok(&first);
+        assert_eq!(
+            world.job.check(&leg, &text(&again, "token"))["answer"],
+            "fresh"
+        );
+    }
 }
 
 #[test]

@@ -120,6 +120,7 @@ impl Asking {
             call: call.tool.clone().into(),
             idempotency_key: Digest([0; 32]),
             request: Digest([request; 32]),
+            skip_unknown: None,
             jti: Jti([u8::try_from(task.fence.0).unwrap(); 16]),
         };
         let asked_by = facts(who);

@@ -123,6 +123,7 @@ pub(crate) fn task() -> Task {
         last_step: StepNumber(0),
         pending: None,
         open_steps: Vec::new(),
+        skipped_steps: Vec::new(),
         spawned: 0,
         owner_tokens: 0,
         owner_tokens_from: START,
@@ -240,6 +241,17 @@ impl World {
         (leg, step): (u32, u32),
         (arguments, request): (u8, u8),
     ) -> Result<StepAsked, Reason> {
+        self.issue_past(who, (leg, step), (arguments, request), None)
+    }
+
+    /// As [`World::issue`], past an unknown step where policy permits.
+    pub(crate) fn issue_past(
+        &mut self,
+        who: &Evidence,
+        (leg, step): (u32, u32),
+        (arguments, request): (u8, u8),
+        skip_unknown: Option<Permit>,
+    ) -> Result<StepAsked, Reason> {
         let number = StepNumber(step);
         let rows = self.rows(Some(number), None);
         let held = Held::<AsPerformer>::check(rows.known(&self.now())?, who)?;
@@ -249,6 +261,7 @@ impl World {
             call: call(arguments).into(),
             idempotency_key: Digest([arguments; 32]),
             request: Digest([request; 32]),
+            skip_unknown,
             jti: Jti([u8::try_from(self.task().fence.0).unwrap(); 16]),
         };
         let issued = step::issue(&rows, &held, &ask, &permit(), &self.now())?;

@@ -29,6 +29,8 @@ mod roles;
 #[cfg(test)]
 mod rules;
 #[cfg(test)]
+mod skipping;
+#[cfg(test)]
 mod tables;
 #[cfg(test)]
 mod task_table;

@@ -15,7 +15,7 @@ use handfast::domain::step::StepState;
 use handfast::domain::task::TaskState;
 use handfast::domain::time::Time;
 
-fn fresh(answer: &StepChecked) -> bool {
+pub(crate) fn fresh(answer: &StepChecked) -> bool {
     matches!(answer, StepChecked::Fresh(_))
 }
 

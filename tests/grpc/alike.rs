@@ -74,6 +74,7 @@ async fn unknown_and_foreign_tasks_are_answered_alike() {
                 step: 1,
                 call: Some(call(SERVER, "pay")),
                 request_id: b"1".to_vec(),
+                skip_unknown: false,
             };
             answers.push(seen(legs.issue(step).await));
             let hold = v1::HoldRequest {

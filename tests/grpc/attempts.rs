@@ -352,6 +352,7 @@ fn by_worker(to: Caller, operation: &str, names: Names) -> Attempt {
                 step: 2,
                 call: Some(call(TOOL, "wire")),
                 request_id: vec![1],
+                skip_unknown: false,
             };
             Box::pin(async move { seen(legs.issue(request).await) })
         }

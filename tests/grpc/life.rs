@@ -191,6 +191,7 @@ async fn carry_out(world: &World, task_id: &str, leg_certificate: Vec<u8>) {
             step: 1,
             call: Some(call(TOOL, "pay")),
             request_id: b"1".to_vec(),
+            skip_unknown: false,
         })
         .await
         .expect("is permitted")

@@ -64,6 +64,7 @@ async fn no_secret_is_in_the_log() {
             step: 1,
             call: Some(call(TOOL, "pay")),
             request_id: b"1".to_vec(),
+            skip_unknown: false,
         })
         .await;
     let step = step.expect("is permitted").into_inner();

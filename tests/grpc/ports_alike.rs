@@ -169,6 +169,7 @@ async fn step(world: &World, task: &str, step: u32, tool: &str) -> v1::IssueStep
         step,
         call: Some(call(TOOL, tool)),
         request_id: vec![1],
+        skip_unknown: false,
     };
     let mut legs = LegsClient::new(world.caller(WORKER));
     legs.issue(ask).await.expect("is permitted").into_inner()

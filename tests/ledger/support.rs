@@ -115,6 +115,7 @@ pub(crate) fn task(number: u64) -> Task {
         last_step: StepNumber(0),
         pending: None,
         open_steps: Vec::new(),
+        skipped_steps: Vec::new(),
         spawned: 0,
         owner_tokens: 0,
         owner_tokens_from: Time(0),

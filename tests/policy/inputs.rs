@@ -92,7 +92,7 @@ pub(crate) fn ordinary(action: Action) -> PolicyInput {
         Action::Grant => (OWNER, None, Some(call(MAILER, "send")), None),
         Action::End | Action::Start => (WORKER, Some(task()), None, None),
         Action::Finish | Action::RequireInput => (SERVER, Some(task()), None, None),
-        Action::Retry | Action::Spawn | Action::Step => {
+        Action::Retry | Action::SkipUnknown | Action::Spawn | Action::Step => {
             (WORKER, Some(task()), Some(call(MAILER, "send")), None)
         }
         Action::Vouch => {

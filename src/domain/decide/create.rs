@@ -371,6 +371,7 @@ fn new_task(
         last_step: StepNumber(0),
         pending: None,
         open_steps: Vec::new(),
+        skipped_steps: Vec::new(),
         spawned: 0,
         owner_tokens: 0,
         owner_tokens_from: now.time,

@@ -99,8 +99,10 @@ pub(super) fn settle(
 ) -> Result<Transition<StepState>, Reason> {
     let state = outcome.state();
     let mut next = task.clone();
-    next.pending = None;
+    // One that the task went on past is settled beside whatever is in flight now.
+    next.pending = next.pending.filter(|it| it.number != step.number);
     next.open_steps.retain(|number| *number != step.number);
+    next.skipped_steps.retain(|number| *number != step.number);
     if outcome == Outcome::NotDone {
         super::step::keep_open(&mut next, step.number, now)?;
     }

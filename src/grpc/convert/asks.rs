@@ -206,6 +206,7 @@ impl Forms {
                 .field("call.arguments")?
                 .canonical(),
             request_id: self.request_id(message.request_id).field("request_id")?,
+            skip_unknown: message.skip_unknown,
         })
     }
 

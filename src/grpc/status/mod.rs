@@ -284,7 +284,9 @@ fn sentence(reason: &Reason) -> Cow<'static, str> {
         Reason::StepDiffers => "the step was used for another call",
         Reason::StepInFlight => "a step is in flight",
         Reason::StepOutOfOrder => "the step is neither an earlier one nor the next",
-        Reason::StepUnknown => "the outcome of an earlier step is unknown: it must be reported",
+        Reason::StepUnknown => {
+            "the outcome of an earlier step is unknown: its audience must report it, or the owner settle it"
+        }
         Reason::TakenOver => "the task was taken over from this process",
         Reason::Terminal(_) => "the task has ended",
         Reason::TokenExpired => "the token has expired",

@@ -192,7 +192,8 @@ fn task() -> impl Strategy<Value = Task> {
     let progress = (
         of(leg()),
         of(step()),
-        vec(any::<u32>(), 0..5),
+        vec(any::<u32>().prop_map(StepNumber), 0..5),
+        vec(any::<u32>().prop_map(StepNumber), 0..5),
         vec(input(), 0..3),
         vec(delegation(), 0..3),
     );
@@ -202,7 +203,7 @@ fn task() -> impl Strategy<Value = Task> {
             let (call, asked, own, name, subject) = what;
             let (created_at, deadline, claim_by, claimed_at, ended_at, owner_tokens_from) = when;
             let (id, txn, parent, fence, legs, last_step, owner_tokens, spawned) = numbers;
-            let (leg, pending, open_steps, inputs, delegations) = progress;
+            let (leg, pending, open_steps, skipped_steps, inputs, delegations) = progress;
             Task {
                 id: TaskId(id),
                 txn: TaskId(txn),
@@ -232,7 +233,8 @@ fn task() -> impl Strategy<Value = Task> {
                 leg,
                 last_step: StepNumber(last_step),
                 pending,
-                open_steps: open_steps.into_iter().map(StepNumber).collect(),
+                open_steps,
+                skipped_steps,
                 spawned,
                 owner_tokens,
                 owner_tokens_from,

@@ -234,6 +234,8 @@ pub(crate) struct Task {
     pub delegations: Vec<Delegation>,
     #[prost(message, repeated, tag = "31")]
     pub barred: Vec<ProcessKey>,
+    #[prost(uint32, repeated, tag = "32")]
+    pub skipped_steps: Vec<u32>,
 }
 
 /// Either a server's own name, or an approval and its end.

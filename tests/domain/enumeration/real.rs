@@ -163,6 +163,7 @@ impl Moment<'_> {
             call: called(wanted.arguments).into(),
             idempotency_key: Digest(key),
             request: Digest(request),
+            skip_unknown: None,
             jti: Jti([u8::try_from(task.fence.0).unwrap(); 16]),
         };
         let rows = self.rows(on, number, None);

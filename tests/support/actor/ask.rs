@@ -212,6 +212,7 @@ pub(crate) fn issue_step(op: &Value) -> Result<v1::IssueStepRequest, Failure> {
         step: small(op, "step"),
         call: call(op)?,
         request_id: text(op, "request_id").into_bytes(),
+        skip_unknown: op["skip_unknown"].as_bool().unwrap_or_default(),
     })
 }
 

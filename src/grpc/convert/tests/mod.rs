@@ -120,6 +120,7 @@ fn step() -> v1::IssueStepRequest {
         step: 1,
         call: Some(call()),
         request_id: vec![0; 64],
+        skip_unknown: false,
     }
 }
 

@@ -1,0 +1,105 @@
+//! Where policy permits, a task goes on past a step whose outcome nobody knows. That one is not tried again.
+
+use crate::fixture::{World, permit, present, tool, worker};
+use crate::rules::fresh;
+use handfast::domain::decide::Presented;
+use handfast::domain::decide::check::StepChecked;
+use handfast::domain::decide::report::Outcome;
+use handfast::domain::decide::step::StepAsked;
+use handfast::domain::denial::Reason;
+use handfast::domain::id::{Epoch, StepNumber};
+use handfast::domain::step::StepState;
+use std::time::Duration;
+
+/// A world in which step 1 was used, and nobody knows what became of it; and its token.
+fn unknown() -> (World, Presented) {
+    let mut world = World::new();
+    world.start(&worker()).unwrap();
+    let token = world.token(1);
+    world.check(&tool(), &token, 1).unwrap();
+    world.epoch = Epoch(2);
+    world.start(&worker()).unwrap();
+    (world, token)
+}
+
+/// Step 2, past step 1, is used and done.
+fn past(world: &mut World) {
+    let asked = world.issue_past(&worker(), (1, 2), (2, 2), Some(permit()));
+    let StepAsked::Issue { claims, .. } = asked.unwrap() else {
+        panic!("a token is due")
+    };
+    let second = present(*claims);
+    // What is in flight now is no matter for the word on the other.
+    assert!(fresh(&world.check(&tool(), &second, 2).unwrap()));
+    assert_eq!(world.task().skipped_steps, [StepNumber(1)]);
+}
+
+#[test]
+fn without_policys_yes_an_unknown_step_blocks_the_next() {
+    let (mut world, _) = unknown();
+    let refused = world.issue_past(&worker(), (1, 2), (2, 2), None);
+    assert_eq!(refused, Err(Reason::StepUnknown));
+    past(&mut world);
+}
+
+#[test]
+fn a_step_that_was_passed_over_is_unknown_still_and_never_tried_blindly() {
+    let (mut world, _) = unknown();
+    past(&mut world);
+    // Neither with policy's yes nor without: that is to another step.
+    for yes in [None, Some(permit())] {
+        let again = world.issue_past(&worker(), (1, 1), (1, 3), yes);
+        assert_eq!(again, Err(Reason::StepUnknown));
+    }
+    world.epoch = Epoch(3);
+    let started = world.start(&worker()).unwrap();
+    let open = [
+        (StepNumber(1), StepState::Unknown),
+        (StepNumber(2), StepState::Unknown),
+    ];
+    assert_eq!(started.open, open);
+}
+
+#[test]
+fn a_late_report_of_a_step_that_was_passed_over_settles_it_and_no_other() {
+    for (outcome, state) in [
+        (Outcome::Done, StepState::Done),
+        (Outcome::NotDone, StepState::NotDone),
+    ] {
+        let (mut world, first) = unknown();
+        past(&mut world);
+        let in_flight = world.task().pending.clone();
+        assert!(in_flight.is_some());
+        assert_eq!(world.report(&first, outcome).unwrap(), state);
+        assert_eq!(world.task().pending, in_flight);
+        assert!(world.task().skipped_steps.is_empty());
+        let again = world.issue(&worker(), (1, 1), (1, 4));
+        match outcome {
+            Outcome::Done => assert_eq!(again, Ok(StepAsked::Repeat(StepState::Done))),
+            // Step 2 is in flight.
+            Outcome::NotDone | Outcome::Unknown => assert_eq!(again, Err(Reason::StepInFlight)),
+        }
+    }
+}
+
+#[test]
+fn the_used_token_of_a_step_that_was_passed_over_is_no_second_effect() {
+    let mut world = World::new();
+    world.start(&worker()).unwrap();
+    let first = world.token(1);
+    assert!(fresh(&world.check(&tool(), &first, 1).unwrap()));
+    world.time = world.time.after(Duration::from_secs(8));
+    past(&mut world);
+    let again = world.check(&tool(), &first, 1).unwrap();
+    assert_eq!(again, StepChecked::Repeat(StepState::Unknown));
+}
+
+#[test]
+fn both_sides_of_the_limit_of_steps_passed_over() {
+    let (mut world, _) = unknown();
+    world.limits.open_steps_max = 0;
+    let refused = world.issue_past(&worker(), (1, 2), (2, 2), Some(permit()));
+    assert_eq!(refused, Err(Reason::Limit("tasks.open_steps_max")));
+    world.limits.open_steps_max = 1;
+    past(&mut world);
+}
