@@ -11,6 +11,7 @@ mod files;
 
 pub(crate) use actor::Actor;
 
+pub(crate) use files::program_of;
 use files::{config, entries};
 use serde_json::Value;
 use std::fs;
@@ -307,21 +308,6 @@ impl Node {
         command.output().unwrap()
     }
 
-    /// Puts the command line in the place of a role's program, so that whoever runs it has the role's SPIFFE ID.
-    pub(crate) fn give_cli_to(&self, name: &str) {
-        let program = self.path("bin").join(name);
-        fs::remove_file(&program).unwrap();
-        fs::copy(AGENT, &program).unwrap();
-    }
-
-    /// Puts another build in the place of a role's program: the same, but for these bytes at its end.
-    pub(crate) fn deploy(&self, name: &str, build: &str) {
-        let program = self.path("bin").join(name);
-        fs::remove_file(&program).unwrap();
-        fs::write(&program, program_of(build)).unwrap();
-        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-    }
-
     fn handfast(&self, arguments: &[&str], last: &str) -> Output {
         Command::new(AGENT)
             .args(["--output", "json"])
@@ -347,13 +333,6 @@ impl Drop for Node {
             drop(child.wait());
         }
     }
-}
-
-/// What [`Node::deploy`] makes of a build.
-pub(crate) fn program_of(build: &str) -> Vec<u8> {
-    let mut program = fs::read(ACTOR).unwrap();
-    program.extend_from_slice(build.as_bytes());
-    program
 }
 
 /// Waits for a condition; fails the test if it does not come true.

@@ -1,7 +1,9 @@
 //! The files that a [`Node`](super::Node) starts from.
 
-use super::{AGENT, Options, Role, Row, own_uid};
+use super::{ACTOR, AGENT, Node, Options, Role, Row, own_uid};
 use std::fmt::Write as _;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 pub(super) fn entries(folder: &Path, roles: &[Role]) -> String {
@@ -61,4 +63,28 @@ path = "{folder}/policy.cedar"
     }
     text.push_str(&options.config.replace("{folder}", &folder.to_string()));
     text
+}
+
+impl Node {
+    /// Puts the command line in the place of a role's program, so that whoever runs it has the role's SPIFFE ID.
+    pub(crate) fn give_cli_to(&self, name: &str) {
+        let program = self.path("bin").join(name);
+        fs::remove_file(&program).unwrap();
+        fs::copy(AGENT, &program).unwrap();
+    }
+
+    /// Puts another build in the place of a role's program: the same, but for these bytes at its end.
+    pub(crate) fn deploy(&self, name: &str, build: &str) {
+        let program = self.path("bin").join(name);
+        fs::remove_file(&program).unwrap();
+        fs::write(&program, program_of(build)).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+}
+
+/// What [`Node::deploy`] makes of a build.
+pub(crate) fn program_of(build: &str) -> Vec<u8> {
+    let mut program = fs::read(ACTOR).unwrap();
+    program.extend_from_slice(build.as_bytes());
+    program
 }

@@ -12,6 +12,7 @@ pub mod end;
 pub mod handover;
 pub mod input;
 pub mod leg;
+pub mod order;
 pub mod owner;
 pub mod report;
 pub mod spawn;

@@ -1,5 +1,6 @@
 //! Tokens for steps.
 
+use super::order;
 use crate::domain::claims::{Operation, Subject, TokenClaims};
 use crate::domain::denial::Reason;
 use crate::domain::grant::{Authority, SeenCall};
@@ -26,7 +27,7 @@ pub struct AskStep {
     pub request: Digest,
     /// The token's `jti`.
     pub jti: Jti,
-    /// Policy's yes to going on past another step whose outcome nobody knows ([`passes_over`]).
+    /// Policy's yes to going on past another step whose outcome nobody knows ([`order::passes_over`]).
     pub skip_unknown: Option<Permit>,
 }
 
@@ -143,14 +144,6 @@ fn earlier<'a>(
         })
 }
 
-/// The other step that this one would go on past: its outcome is unknown.
-#[must_use]
-pub fn passes_over<'a>(task: &'a Task, number: StepNumber, now: &Now<'_>) -> Option<&'a Step> {
-    task.pending_at(now)
-        .filter(|(step, state)| step.number != number && *state == StepState::Unknown)
-        .map(|(step, _)| step)
-}
-
 /// Judges a step by everything but policy and a person's consent.
 ///
 /// # Errors
@@ -172,7 +165,7 @@ pub fn ready<'a>(
     let authority = begun_under(lineage, task, ask.number, &ask.call, now)?;
     let subject = lends(task, authority, &ask.call, now).ok_or(Reason::Grant)?;
     let operation = match before {
-        None => next_in_order(task, ask, now)?,
+        None => order::next_in_order(task, ask, now)?,
         Some((step, state)) => match again(task, ask, (step, state), now)? {
             Some(operation) => operation,
             None => return Ok(Ready::Repeat(state)),
@@ -225,7 +218,7 @@ pub(super) fn issue_until(
     }
     let mut next = task.clone();
     let mut writes = Writes::default();
-    set_aside(&mut next, ask.number, &mut writes, now)?;
+    order::set_aside(&mut next, ask.number, &mut writes, now)?;
     if token.begins {
         let spent = next.grant_mut(authority).spend_use();
         spent.map_err(|_exhausted| Reason::Budget("uses"))?;
@@ -292,7 +285,7 @@ fn again(
         // The answer was lost: the old token dies by the higher fence.
         StepState::Issued if step.request == ask.request => {}
         StepState::Issued => return Err(Reason::StepInFlight),
-        StepState::Void | StepState::NotDone => idle(task, ask, now)?,
+        StepState::Void | StepState::NotDone => order::idle(task, ask, now)?,
     }
     // Once used, whatever follows is a retry, also where its own token was lost.
     Ok(Some(if step.ever_used {
@@ -351,78 +344,4 @@ pub fn own_leg<'a>(
         return Err(Reason::ReattachFirst);
     }
     Ok(leg)
-}
-
-/// A step that was never issued: `last + 1`, and nothing else in flight or unknown.
-fn next_in_order(task: &Task, ask: &AskStep, now: &Now<'_>) -> Result<Operation, Reason> {
-    let number = ask.number;
-    if number.0 == 0 || number.0 > task.last_step.0.saturating_add(1) {
-        return Err(Reason::StepOutOfOrder);
-    }
-    if number.0 > now.limits.steps_max {
-        return Err(Reason::Limit("tasks.steps_max"));
-    }
-    idle(task, ask, now)?;
-    Ok(Operation::Step)
-}
-
-/// Refuses while another step is in flight, or unknown where policy does not let the task go on past it.
-fn idle(task: &Task, ask: &AskStep, now: &Now<'_>) -> Result<(), Reason> {
-    match task.pending_at(now) {
-        Some((step, _)) if step.number == ask.number => Ok(()),
-        Some((_, StepState::Unknown)) if ask.skip_unknown.is_some() => Ok(()),
-        Some((_, StepState::Issued | StepState::Used)) => Err(Reason::StepInFlight),
-        Some((_, StepState::Unknown)) => Err(Reason::StepUnknown),
-        Some((_, StepState::Done | StepState::NotDone | StepState::Void)) | None => Ok(()),
-    }
-}
-
-/// Moves another pending step, settled or passed over, into its own row, to make room for this one.
-fn set_aside(
-    task: &mut Task,
-    number: StepNumber,
-    writes: &mut Writes,
-    now: &Now<'_>,
-) -> Result<(), Reason> {
-    let at = task.circumstances(now);
-    let Some(mut aside) = task.pending.take().filter(|step| step.number != number) else {
-        return Ok(());
-    };
-    aside.state = aside.state_at(&at);
-    match aside.state {
-        StepState::Done => {}
-        StepState::Unknown => {
-            has_room(task, now)?;
-            task.skipped_steps.push(aside.number);
-        }
-        StepState::Issued | StepState::NotDone | StepState::Used | StepState::Void => {
-            keep_open(task, aside.number, now)?;
-        }
-    }
-    writes.steps.push(aside);
-    Ok(())
-}
-
-/// Notes that a step is neither done nor pending.
-///
-/// # Errors
-/// [`Reason::Limit`] when too many are.
-pub(super) fn keep_open(task: &mut Task, number: StepNumber, now: &Now<'_>) -> Result<(), Reason> {
-    if !task.open_steps.contains(&number) {
-        has_room(task, now)?;
-        task.open_steps.push(number);
-    }
-    Ok(())
-}
-
-/// Refuses when too many steps are neither done nor pending.
-fn has_room(task: &Task, now: &Now<'_>) -> Result<(), Reason> {
-    let open = task
-        .open_steps
-        .len()
-        .saturating_add(task.skipped_steps.len());
-    if open >= now.limits.open_steps_max {
-        return Err(Reason::Limit("tasks.open_steps_max"));
-    }
-    Ok(())
 }
