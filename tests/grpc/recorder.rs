@@ -1,5 +1,6 @@
 //! Ports that write down each call before they pass it on: its name, and the kinds and sizes of what it is given.
 
+use crate::gate::Gate;
 use handfast::domain::claims::TokenClaims;
 use handfast::domain::event::{ChainedEvent, Event, Verdict};
 use handfast::domain::evidence::ProcessKey;
@@ -7,7 +8,7 @@ use handfast::domain::grant::ToolCall;
 use handfast::domain::id::{
     ApprovalId, Digest, Epoch, NameHash, PrincipalHash, RecordNumber, SpiffeId, StepNumber, TaskId,
 };
-use handfast::domain::lineage::{Lineage, Load, Locator};
+use handfast::domain::lineage::{Lineage, Load, Locator, Writes};
 use handfast::domain::policy::{Permit, PolicyGeneration, PolicyInput, Refusal};
 use handfast::domain::revocation::{Ending, Revocations};
 use handfast::domain::time::Time;
@@ -21,18 +22,21 @@ use handfast::service::ports::{
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// What was called, in order.
+/// What was called, in order, and where commits can be held back.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Calls(Arc<Mutex<Vec<String>>>);
+pub(crate) struct Calls {
+    list: Arc<Mutex<Vec<String>>>,
+    pub(crate) gate: Gate,
+}
 
 impl Calls {
     fn add(&self, call: impl Into<String>) {
-        self.0.lock().expect("is whole").push(call.into());
+        self.list.lock().expect("is whole").push(call.into());
     }
 
     /// The calls since the last time.
     pub(crate) fn take(&self) -> Vec<String> {
-        std::mem::take(&mut *self.0.lock().expect("is whole"))
+        std::mem::take(&mut *self.list.lock().expect("is whole"))
     }
 }
 
@@ -137,6 +141,23 @@ fn record(event: &Event) -> String {
     format!("{} {verdict}", event.operation)
 }
 
+/// How many rows are written besides the audit record.
+fn count(writes: &Writes) -> usize {
+    let lists = writes.steps.len() + writes.records.len() + writes.children.len();
+    let single = [
+        writes.task.is_some(),
+        writes.terms.is_some(),
+        writes.spawned.is_some(),
+        writes.bind.is_some(),
+        writes.request.is_some(),
+        writes.approval.is_some(),
+        writes.account.is_some(),
+        writes.revocations.is_some(),
+        writes.ending.is_some(),
+    ];
+    lists + single.into_iter().filter(|row| *row).count()
+}
+
 impl Ledger for Recorder<dyn Ledger> {
     fn load(&self, load: Load) -> BoxFuture<'_, Result<Lineage, LedgerError>> {
         self.calls.add(format!("ledger.load({})", rows(&load)));
@@ -145,8 +166,13 @@ impl Ledger for Recorder<dyn Ledger> {
 
     fn apply(&self, work: Work) -> BoxFuture<'_, Result<Applied, LedgerError>> {
         let event = record(&work.prepared.event);
-        self.calls.add(format!("ledger.apply({event})"));
-        self.port.apply(work)
+        let rows = count(&work.prepared.writes);
+        self.calls
+            .add(format!("ledger.apply({event}, {rows} rows)"));
+        Box::pin(async move {
+            self.calls.gate.pass(&work.prepared.event.operation).await;
+            self.port.apply(work).await
+        })
     }
 
     fn note(&self, event: Event) -> Result<RecordNumber, LedgerError> {
