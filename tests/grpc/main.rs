@@ -11,6 +11,8 @@ mod alike;
 #[cfg(test)]
 mod attempts;
 #[cfg(test)]
+mod bombs;
+#[cfg(test)]
 mod edges;
 #[cfg(test)]
 mod forest;
