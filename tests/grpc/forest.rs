@@ -229,6 +229,7 @@ impl Forest {
             step,
             call: Some(call(TOOL, "pay")),
             request_id: self.name().into_bytes(),
+            skip_unknown: false,
         };
         let issued = LegsClient::new(self.worker).issue(request).await?;
         Ok(issued.into_inner().token)
