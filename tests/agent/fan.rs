@@ -3,6 +3,7 @@
 use crate::job::{Job, Leg, SERVER, TOOL, Task, WORKER, export, text};
 use crate::node::Options;
 use serde_json::{Value, json};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// What makes a child at the server.
 pub(crate) fn part(number: u64) -> Value {
@@ -53,7 +54,6 @@ pub(crate) fn spend_op(child: &str, call: &Value) -> Value {
 /// A job whose worker fans out.
 pub(crate) struct Fan {
     pub(crate) job: Job,
-    handles: u32,
 }
 
 impl Fan {
@@ -62,19 +62,25 @@ impl Fan {
     }
 
     pub(crate) fn with(options: &Options) -> Self {
-        let mut job = Job::with(options);
-        job.worker.hand("spender");
-        Self { job, handles: 0 }
+        Self::of(Job::with(options))
     }
 
-    pub(crate) fn handle(&mut self) -> String {
-        self.handles = self.handles.checked_add(1).unwrap();
-        format!("5rT8mQz2Lk6wX0cV4nB7{:04}", self.handles)
+    /// Goes on with a job that is there.
+    pub(crate) fn of(mut job: Job) -> Self {
+        job.worker.hand("spender");
+        Self { job }
+    }
+
+    /// One that no task has yet, on any node of these tests.
+    pub(crate) fn handle() -> String {
+        static LAST: AtomicU32 = AtomicU32::new(0);
+        let number = LAST.fetch_add(1, Ordering::SeqCst);
+        format!("5rT8mQz2Lk6wX0cV4nB7{number:04}")
     }
 
     /// A task of the client with this grant, and the worker's leg on it.
     pub(crate) fn root(&mut self, asked: &Value) -> Leg {
-        let handle = self.handle();
+        let handle = Self::handle();
         let call = crate::job::build();
         let issued = self.job.client.ok(&json!({
             "op": "issue_create", "request_id": handle, "hand": "client", "call": call,
@@ -110,7 +116,7 @@ impl Fan {
     /// What the server sends to make a task of this child.
     pub(crate) fn create_op(&mut self, child: &str, call: &Value) -> Value {
         let issued = self.job.worker.ok(&spend_op(child, call));
-        let handle = self.handle();
+        let handle = Self::handle();
         let peer = self.spender_certificate();
         json!({
             "op": "create", "token": issued["token"], "peer": peer, "call": call,

@@ -1,6 +1,7 @@
 //! What a person sees, and whose word counts.
 
 use crate::consent::{Provider, World, nonce, options, step_with};
+use crate::fan::{Fan, child, fanning, part};
 use crate::job::{HANDLE, assert_unknown, start_op, step_op, text};
 use crate::node::distinct_uids;
 use serde_json::json;
@@ -187,6 +188,33 @@ fn a28_consent_through_an_approver_that_was_revoked_stays_void() {
     operator(&world, "lift");
     assert_eq!(world.ask(&step_op(&leg, 1)), second);
     world.decide(&second, "approve");
+    let token = world.job.step_token(&leg, 1);
+    assert_eq!(world.job.check(&leg, &token)["answer"], "fresh");
+}
+
+#[test]
+fn n07_a_child_asks_for_consent_of_its_own() {
+    if !distinct_uids("n07_a_child_asks_for_consent_of_its_own") {
+        return;
+    }
+    let mut world = World::start();
+    let mut fan = Fan::of(world.job);
+    let root = fan.root(&fanning(1, 1, 2));
+    world.job = fan.job;
+    let given = world.ask(&step_op(&root, 1));
+    world.decide(&given, "approve");
+    // The same worker carries the child out, and asks for the same call as the same step.
+    let mut fan = Fan::of(world.job);
+    let children = fan.spawn(&root, "one", &[child(1)]);
+    let leg = fan.spend(&children[0], &part(1));
+    world.job = fan.job;
+    let own = world.ask(&step_op(&leg, 1));
+    assert_ne!(own, given);
+    // Its parent's consent is good for its parent's step, and the child's for the child's.
+    let token = world.job.step_token(&root, 1);
+    assert_eq!(world.job.check(&root, &token)["answer"], "fresh");
+    assert_eq!(world.ask(&step_op(&leg, 1)), own, "a person is still asked");
+    world.decide(&own, "approve");
     let token = world.job.step_token(&leg, 1);
     assert_eq!(world.job.check(&leg, &token)["answer"], "fresh");
 }

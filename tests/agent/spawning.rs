@@ -154,7 +154,7 @@ fn a22_siblings_hands_and_tokens_are_nothing_to_each_other() {
     let first = fan.spend(&children[0], &part(1));
     let token = helper.ok(&spend_op(&children[1], &part(2)));
     let peer = helper.ok(&json!({ "op": "certificate", "name": "spender" }));
-    let handle = fan.handle();
+    let handle = Fan::handle();
     let mut op = json!({
         "op": "create", "token": token["token"], "peer": peer["certificate"], "call": part(2),
         "handle": handle, "performers": ["spiffe://demo.test/helper"],

@@ -73,6 +73,11 @@ impl Asking {
     pub(crate) fn new() -> Self {
         let mut world = World::new();
         world.start(&worker()).unwrap();
+        Self::of(world)
+    }
+
+    /// About a task that the worker has a leg on.
+    pub(crate) fn of(world: World) -> Self {
         Self {
             world,
             approval: None,

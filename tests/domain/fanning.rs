@@ -5,8 +5,10 @@
     reason = "a test that overflows fails, which is what it is for"
 )]
 
+use crate::asking::Asking;
 use crate::fixture::{World, call, id, permit, role, task, worker};
 use crate::universe::count;
+use handfast::domain::approval::{ApprovalState, Verdict};
 use handfast::domain::arguments::Arguments;
 use handfast::domain::claims::Subject;
 use handfast::domain::decide::create::{self, AskCreate, Basis, CreateAsked, Register};
@@ -195,8 +197,8 @@ fn n05_a_task_that_may_have_no_children_has_none() {
     );
 }
 
-/// Spawns one child, asks for its create token and registers it.
-fn child_of(world: &mut World, request: u8) -> (Task, Presented) {
+/// Spawns one child, asks for its create token, registers it and takes it up.
+fn child_of(world: &mut World, request: u8) -> World {
     let spawned = spawn(world, &ask(request, vec![(terms(1, 1, Some(1)), None)])).unwrap();
     let child = spawned.writes.children[0].clone();
     world.apply(spawned);
@@ -251,15 +253,21 @@ fn child_of(world: &mut World, request: u8) -> (Task, Presented) {
     let mut started = World::of(task);
     started.lineage.ancestors = vec![world.task().clone()];
     started.start(&worker()).unwrap();
-    let token = started.token(1);
-    (started.task().clone(), token)
+    started
+}
+
+/// A child with a token for its first step.
+fn stepping(world: &mut World, request: u8) -> (Task, Presented) {
+    let mut child = child_of(world, request);
+    let token = child.token(1);
+    (child.task().clone(), token)
 }
 
 #[test]
 fn n08_txn_subject_and_trust_domain_never_change() {
     let mut world = parent(4, 2, Some(4));
     let root = world.task().id;
-    let (child, token) = child_of(&mut world, 1);
+    let (child, token) = stepping(&mut world, 1);
     assert_eq!((child.txn, child.parent), (root, Some(root)));
     assert_eq!(token.claims.subject, Subject::Workload(id("assistant")));
     assert_eq!(token.claims.txn, root);
@@ -283,20 +291,31 @@ fn n08_txn_subject_and_trust_domain_never_change() {
 
 #[test]
 fn n07_a_child_inherits_no_consent() {
-    let mut world = parent(4, 2, Some(4));
-    let (child, _) = child_of(&mut world, 1);
-    assert!(child.inputs.is_empty());
-    let lineage = Lineage {
-        task: Some(child),
-        ..Lineage::default()
-    };
-    assert_eq!(lineage.approval, None);
+    let ask = r#"{"table":"sales"}"#;
+    let mut parent = Asking::of(parent(4, 2, Some(4)));
+    let given = parent.pending(1, ask);
+    assert_eq!(
+        parent.decide(Verdict::Approved),
+        Ok(ApprovalState::Approved)
+    );
+    let mut child = Asking::of(child_of(&mut parent.world, 1));
+    assert!(child.world.task().inputs.is_empty());
+    // The same worker, the same call, the same step, and even with its parent's consent before it.
+    child.approval.clone_from(&parent.approval);
+    let own = child.pending(1, ask);
+    assert_eq!((own.task, own.step), (child.world.task().id, given.step));
+    assert_ne!(own.task, given.task);
+    // Nor is the parent's consent used up by that: it is good for the parent's step, and for nothing else.
+    parent.token(1, ask);
+    // The child has its token once somebody has decided about it.
+    assert_eq!(child.decide(Verdict::Approved), Ok(ApprovalState::Approved));
+    child.token(1, ask);
 }
 
 #[test]
 fn n11_a_siblings_token_verifies_for_no_other() {
     let mut world = parent(8, 2, Some(8));
-    let family: Vec<(Task, Presented)> = (1..=4).map(|it| child_of(&mut world, it)).collect();
+    let family: Vec<(Task, Presented)> = (1..=4).map(|it| stepping(&mut world, it)).collect();
     for (row, (sibling, _)) in family.iter().enumerate() {
         for (column, (_, token)) in family.iter().enumerate() {
             let record = |task: &Task| {
