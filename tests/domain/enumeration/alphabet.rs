@@ -1,23 +1,52 @@
 //! The hands, the tasks and the commands that sequences are made of.
 
+use super::wider::{Cut, Half, Lend, Nth, Wider};
 use handfast::domain::approval::Verdict;
 use handfast::domain::decide::end::{Ending, LegEnding};
+use handfast::domain::decide::handover::Word;
 use handfast::domain::decide::report::Outcome;
+use handfast::domain::delegation::Act;
 
 /// A process that acts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Hand {
     Approver,
     /// The worker's SPIFFE ID under another user: a twin without the evidence.
     Bare,
     /// The same of the approver's.
     BareApprover,
+    /// The same of the workload that a task is handed to.
+    BareRelief,
     Owner,
+    /// The workload that a task is handed to. It has no role of its own.
+    Relief,
     /// Another process of the worker's account: a twin that shows all that the role demands.
     Second,
     Server,
+    /// The workload that a task is handed on to.
+    Third,
     Tool,
     Worker,
+}
+
+impl Hand {
+    /// The path of its SPIFFE ID.
+    pub(super) fn path(self) -> &'static str {
+        match self {
+            Self::Approver | Self::BareApprover => "approver",
+            Self::Bare | Self::Second | Self::Worker => "worker",
+            Self::BareRelief | Self::Relief => "relief",
+            Self::Owner => "assistant",
+            Self::Server => "reports",
+            Self::Third => "third",
+            Self::Tool => "warehouse",
+        }
+    }
+
+    /// Whether it lacks the evidence that every role of its SPIFFE ID demands.
+    pub(super) fn is_bare(self) -> bool {
+        matches!(self, Self::Bare | Self::BareApprover | Self::BareRelief)
+    }
 }
 
 /// A task of the small world.
@@ -64,6 +93,10 @@ pub(super) enum Which {
     Sensitive,
     /// The same with other ones.
     SensitiveOther,
+    /// The step after the last one, by a call that the server added of its own.
+    Servers,
+    /// The same by a call of the owner's grant that a limited delegation does not lend.
+    Unlent,
 }
 
 /// Which of a task's tokens.
@@ -100,6 +133,17 @@ pub(super) enum Want {
     Update,
 }
 
+impl Want {
+    /// What a delegate for it must have been given.
+    pub(super) fn act(self) -> Act {
+        match self {
+            Self::Cancel => Act::Cancel,
+            Self::Query => Act::Query,
+            Self::Update => Act::Update,
+        }
+    }
+}
+
 /// How an owner's token is asked for and presented.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Path {
@@ -108,6 +152,16 @@ pub(super) enum Path {
     /// The principal on the request is not the recorded one.
     OtherPrincipal,
     Right,
+}
+
+impl Path {
+    /// Who calls `Check`.
+    pub(super) fn caller(self) -> Hand {
+        match self {
+            Self::AtAnother => Hand::Tool,
+            Self::OtherPrincipal | Self::Right => Hand::Server,
+        }
+    }
 }
 
 /// How much time passes.
@@ -146,6 +200,7 @@ pub(super) enum Command {
     Check(Hand, On, Token, With),
     /// About the task's newest request for consent; with its digest, or with another one.
     Decide(Hand, On, Verdict, SameDigest),
+    Delegate(Hand, On, Lend),
     End(Hand, On, LegEnding),
     Finish(Hand, On, Ending, Shown),
     Issue(Hand, On, Which),
@@ -153,13 +208,25 @@ pub(super) enum Command {
     Lose(On),
     Report(Hand, On, Token, Outcome),
     Require(Hand, On, Shown),
+    /// A word on the last step.
+    Resolve(Hand, On, Word),
     Restart,
     /// By an operator.
     Revoke(On),
+    RevokeDelegation(Hand, On, Nth),
+    /// By an operator: the whole tree of this task.
+    RevokeTree(On),
+    /// Children of the first task.
+    Spawn(Hand, Cut),
+    /// The first child grant that was cut.
+    Spend(Hand, Half),
     /// The agent knows or does not know that the present holder may still act.
     Start(Hand, On, HolderMayAct),
     Sweep(On),
+    Takeover(Hand, On),
     Wait(Wait),
+    /// By an operator: more than a task or a tree.
+    Wide(Wider),
 }
 
 impl Command {
@@ -169,16 +236,23 @@ impl Command {
             Self::Ask(_, on, ..)
             | Self::Check(_, on, ..)
             | Self::Decide(_, on, ..)
+            | Self::Delegate(_, on, _)
             | Self::End(_, on, _)
             | Self::Finish(_, on, ..)
             | Self::Issue(_, on, _)
             | Self::Lose(on)
             | Self::Report(_, on, ..)
             | Self::Require(_, on, _)
+            | Self::Resolve(_, on, _)
             | Self::Revoke(on)
+            | Self::RevokeDelegation(_, on, _)
             | Self::Start(_, on, _)
-            | Self::Sweep(on) => Some(on),
-            Self::Restart | Self::Wait(_) => None,
+            | Self::Sweep(on)
+            | Self::Takeover(_, on) => Some(on),
+            Self::RevokeTree(on) => Some(on.parent().unwrap_or(on)),
+            Self::Spawn(..) => Some(On::Root),
+            Self::Spend(..) => Some(On::Child),
+            Self::Restart | Self::Wait(_) | Self::Wide(_) => None,
         }
     }
 
@@ -188,15 +262,25 @@ impl Command {
             Self::Ask(by, ..)
             | Self::Check(by, ..)
             | Self::Decide(by, ..)
+            | Self::Delegate(by, ..)
             | Self::End(by, ..)
             | Self::Finish(by, ..)
             | Self::Issue(by, ..)
             | Self::Report(by, ..)
             | Self::Require(by, ..)
-            | Self::Start(by, ..) => Some(by),
-            Self::Lose(_) | Self::Restart | Self::Revoke(_) | Self::Sweep(_) | Self::Wait(_) => {
-                None
-            }
+            | Self::Resolve(by, ..)
+            | Self::RevokeDelegation(by, ..)
+            | Self::Spawn(by, _)
+            | Self::Spend(by, _)
+            | Self::Start(by, ..)
+            | Self::Takeover(by, _) => Some(by),
+            Self::Lose(_)
+            | Self::Restart
+            | Self::Revoke(_)
+            | Self::RevokeTree(_)
+            | Self::Sweep(_)
+            | Self::Wait(_)
+            | Self::Wide(_) => None,
         }
     }
 }

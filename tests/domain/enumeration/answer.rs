@@ -8,10 +8,16 @@ use handfast::domain::task::TaskState;
 /// The class of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Answer {
+    /// So many children.
+    Children { count: usize, repeat: bool },
     /// A person's decision is noted, and the request is in this state.
     Consent(ApprovalState),
     /// The effect may begin.
     Fresh,
+    /// The delegation with this place in the task.
+    Handed(usize),
+    /// The task that a child grant was cut for.
+    Made { repeat: bool },
     /// Nobody was asked; nothing to say.
     Nothing,
     /// The token or its step was used before, or the outcome is noted.
@@ -20,10 +26,14 @@ pub(super) enum Answer {
     Pending,
     /// No, and this is why.
     Refused(&'static str),
+    /// What was given is taken back.
+    Revoked,
     /// A leg, new or taken up again.
     Started { reattached: bool },
     /// The task is in this state now.
     State(TaskState),
+    /// A leg is taken away.
+    TakenOver,
     /// A token for a step, or for carrying it out again.
     Token { retry: bool },
     /// "unknown task".

@@ -2,8 +2,9 @@
 
 use super::alphabet::{Hand, On, SameDigest};
 use super::answer::{Answer, Expected};
-use super::history::{Happened, History, Issued, deadline};
-use super::oracle::{Flaw, Oracle, Prediction, name, unknown, unless};
+use super::flaw::Flaw;
+use super::history::{Happened, History, Issued};
+use super::oracle::{Oracle, Prediction, name, unknown, unless};
 use super::steps::{newest, same_request};
 use handfast::domain::approval::{ApprovalState, Verdict};
 use handfast::domain::step::StepState;
@@ -66,7 +67,7 @@ impl History {
         });
         let until = match decided {
             Some((at, _)) => at + USE_WITHIN,
-            None => (at + DECIDE_BY).min(deadline(on)),
+            None => (at + DECIDE_BY).min(self.deadline(on)),
         };
         let state = match decided {
             _ if used_by.is_some() => ApprovalState::Used,
@@ -129,7 +130,7 @@ impl History {
 
 /// Whether policy wants consent to a call with these arguments.
 pub(super) fn is_sensitive(arguments: u8) -> bool {
-    arguments >= 2
+    matches!(arguments, 2 | 3)
 }
 
 impl Oracle {

@@ -144,6 +144,7 @@ fn label(deed: &Deed<'_>, of: On) -> String {
         Command::Check(..) => "Check",
         Command::Decide(_, _, Verdict::Approved, _) => "Decide yes",
         Command::Decide(_, _, Verdict::Refused, _) => "Decide no",
+        Command::Delegate(..) => "Delegate",
         Command::End(_, _, LegEnding::Yielded) => "End yielded",
         Command::End(_, _, LegEnding::Task(Ending::Completed)) => "End completed",
         Command::End(_, _, LegEnding::Task(Ending::Failed)) => "End failed",
@@ -157,14 +158,20 @@ fn label(deed: &Deed<'_>, of: On) -> String {
         Command::Report(_, _, _, Outcome::NotDone) => "Report not_done",
         Command::Report(_, _, _, Outcome::Unknown) => "Report unknown",
         Command::Require(..) => "RequireInput",
+        Command::Resolve(..) => "Resolve",
         Command::Restart => "agent restarts",
-        Command::Revoke(_) => "Revoke",
+        Command::Revoke(_) | Command::RevokeTree(_) => "Revoke",
+        Command::RevokeDelegation(..) => "RevokeDelegation",
+        Command::Spawn(..) => "Spawn",
+        Command::Spend(..) => "Tasks.Create",
         Command::Start(..) if matches!(deed.answer, Answer::Started { reattached: true }) => {
             "Start again"
         }
         Command::Start(..) => "Start",
         Command::Sweep(_) => "sweep",
+        Command::Takeover(..) => "Takeover",
         Command::Wait(_) => "time passes",
+        Command::Wide(_) => "Revoke, wider",
     };
     match deed.command.on() {
         Some(on) if on != of => "parent ends".to_owned(),

@@ -3,20 +3,23 @@
 
 use super::alphabet::{Hand, On};
 use super::consents::Request;
-use super::oracle::Flaw;
+use super::flaw::Flaw;
+use super::handed::Lent;
+use super::wider::{Cut, Lend, Setting};
 use handfast::domain::approval::Verdict;
 use handfast::domain::decide::report::Outcome;
 use handfast::domain::step::StepState;
 use handfast::domain::task::TaskState;
 
-/// Times in milliseconds since the two roots and the child were made.
-pub(super) const ACT_BY: u64 = 5_000;
+/// Times in milliseconds since the two roots were made.
+const ACT_BY: u64 = 5_000;
 const GRACE: u64 = 2_000;
-const TOKEN_TTL: u64 = 30_000;
+pub(super) const TOKEN_TTL: u64 = 30_000;
 const CLAIM_BY: u64 = 300_000;
 const RETENTION: u64 = 24 * 3_600_000;
 
-pub(super) fn deadline(on: On) -> u64 {
+/// How long a task may live.
+pub(super) fn lifetime(on: On) -> u64 {
     match on {
         On::Root | On::Other => 3_600_000,
         On::Child => 1_800_000,
@@ -28,25 +31,43 @@ pub(super) fn deadline(on: On) -> u64 {
 pub(super) enum Happened {
     /// The owner answered what the server asked.
     Answered(On),
+    /// A create token was issued to this hand for the first child grant.
+    AskedChild(Hand),
+    /// The process lost its leg to a takeover.
+    Barred(On, Hand),
     /// The owner asked about the task.
     Claimed(On),
     /// The n-th request for consent was used for the m-th token.
     Consumed(On, usize, usize),
+    /// Everything before this moment was revoked.
+    CutOff,
     /// A person decided the n-th request for consent.
     Decided(On, usize, Verdict),
+    /// By whom, and on the strength of which delegation.
+    Delegated(On, Hand, Lend, Option<usize>),
+    /// The n-th delegation was taken back.
+    DelegationOver(On, usize),
     /// The task ended so.
     Ended(On, TaskState),
+    /// The running epoch was revoked, and a new one began.
+    EpochRevoked,
+    IdLifted(&'static str),
+    IdRevoked(&'static str),
     Issued(On, Issued),
     /// A leg ended, but not the task.
     LegOver(On),
-    /// The n-th token of the task was reported on.
+    /// A task was made, and this SPIFFE ID owns it.
+    Made(On, &'static str),
+    /// The n-th token of the task was reported on, or settled on the owner's word.
     Reported(On, usize, Outcome),
     /// A person was asked about this step and these arguments.
     Requested(On, u32, u8),
     /// The server asked the owner something.
     Required(On),
     Restarted,
-    Started(On, Hand),
+    Spawned(Hand, Cut),
+    /// By whom, and on the strength of which delegation.
+    Started(On, Hand, Option<usize>),
     /// The n-th token of the task got `fresh`.
     Used(On, usize),
 }
@@ -61,9 +82,10 @@ pub(super) struct Issued {
 }
 
 /// What happened until now.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct History {
     pub(super) now: u64,
+    pub(super) setting: Setting,
     pub(super) events: Vec<(u64, Happened)>,
 }
 
@@ -77,19 +99,41 @@ pub(super) struct TokenFacts {
     pub(super) expires: u64,
     /// A restart came after it.
     pub(super) epoch_over: bool,
+    /// The epoch that signed it was revoked.
+    pub(super) epoch_revoked: bool,
     /// When a used one becomes unknown.
     pub(super) settles: Option<u64>,
+}
+
+/// What the history says of a leg.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Leg {
+    pub(super) holder: Hand,
+    /// A restart came since.
+    pub(super) suspended: bool,
+    /// The delegation under which it was started.
+    pub(super) lent: Option<usize>,
 }
 
 /// What the history says of a task.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Facts {
+    /// When it was made; `None` for one that is still to be spawned.
+    pub(super) born: Option<u64>,
+    /// The SPIFFE ID that owns it.
+    pub(super) owner: &'static str,
+    pub(super) deadline: u64,
     /// When it ended, and how.
     pub(super) end: Option<(u64, TaskState)>,
     pub(super) forgotten: bool,
     pub(super) claimed: bool,
-    /// Who has the leg, and whether a restart came since.
-    pub(super) leg: Option<(Hand, bool)>,
+    pub(super) leg: Option<Leg>,
+    /// What was handed over, in order.
+    pub(super) delegations: Vec<Lent>,
+    /// Who lost a leg to a takeover.
+    pub(super) barred: Vec<Hand>,
+    /// How many steps may still be begun; `None` where nobody counts.
+    pub(super) uses_left: Option<u32>,
     /// The server waits for the owner's answer.
     pub(super) waits: bool,
     pub(super) requests: Vec<Request>,
@@ -97,6 +141,20 @@ pub(super) struct Facts {
 }
 
 impl History {
+    pub(super) fn first(setting: Setting) -> Self {
+        let mut history = Self {
+            now: 0,
+            setting,
+            events: Vec::new(),
+        };
+        for on in On::ALL {
+            if on != On::Child || setting.child {
+                history.add(Happened::Made(on, Hand::Owner.path()));
+            }
+        }
+        history
+    }
+
     pub(super) fn add(&mut self, happened: Happened) {
         self.events.push((self.now, happened));
     }
@@ -104,11 +162,18 @@ impl History {
     pub(super) fn facts(&self, on: On, flaw: Option<Flaw>) -> Facts {
         let end = self.end(on, flaw);
         let count = self.issued(on).count();
+        let born = self.born(on);
         Facts {
+            born: born.map(|(_, at, _)| at),
+            owner: born.map_or("nobody", |(_, _, owner)| owner),
+            deadline: self.deadline(on),
+            delegations: self.delegations(on),
+            barred: self.barred(on),
+            uses_left: self.uses_left(on, flaw),
             end,
             forgotten: end.is_some_and(|(at, _)| self.now >= at + RETENTION),
             claimed: self.happened(|what| *what == Happened::Claimed(on)),
-            leg: self.leg(on).filter(|_| end.is_none()),
+            leg: self.leg(on, flaw).filter(|_| end.is_none()),
             waits: self.waits(on) && end.is_none(),
             requests: self.requests(on),
             tokens: (0..count).map(|nth| self.token(on, nth, flaw)).collect(),
@@ -119,49 +184,83 @@ impl History {
     pub(super) fn until(&self, events: usize) -> Self {
         let events = self.events[..events].to_vec();
         let now = self.events[events.len()].0;
-        Self { now, events }
+        Self {
+            now,
+            setting: self.setting,
+            events,
+        }
+    }
+
+    /// Where in the history a task was made, when, and for whom.
+    pub(super) fn born(&self, on: On) -> Option<(usize, u64, &'static str)> {
+        let mut all = self.events.iter().enumerate();
+        all.find_map(|(place, (at, what))| match what {
+            Happened::Made(task, owner) if *task == on => Some((place, *at, *owner)),
+            _ => None,
+        })
+    }
+
+    /// When a task stops being runnable: no later than the one that it was spawned from.
+    pub(super) fn deadline(&self, on: On) -> u64 {
+        let born = self.born(on).map_or(0, |(_, at, _)| at);
+        let parent = on.parent().map_or(u64::MAX, lifetime);
+        (born + lifetime(on)).min(parent)
     }
 
     fn happened(&self, wanted: impl Fn(&Happened) -> bool) -> bool {
         self.events.iter().any(|(_, what)| wanted(what))
     }
 
-    /// The first of: what was said, no claim in time, the deadline, the parent's end. Of two at the same moment
-    /// the one that is named first: what was said was accepted before a clock ran out, and a clock has run
-    /// out before a parent is ended at that moment.
-    fn end(&self, on: On, flaw: Option<Flaw>) -> Option<(u64, TaskState)> {
+    /// The first of: what was said, no claim in time, the deadline, the parent's end, a revocation. Of two at the
+    /// same moment the one that is named first: what was said was accepted before a clock ran out, and a clock
+    /// has run out before a parent is ended at that moment.
+    pub(super) fn end(&self, on: On, flaw: Option<Flaw>) -> Option<(u64, TaskState)> {
         let said = self.events.iter().find_map(|(at, what)| match what {
             Happened::Ended(task, how) if *task == on => Some((*at, *how)),
             _ => None,
         });
         let claimed = self.happened(|what| *what == Happened::Claimed(on));
-        let unclaimed = (!claimed).then_some((CLAIM_BY, TaskState::Cancelled));
+        let (_, born, _) = self.born(on)?;
+        let unclaimed = (!claimed).then_some((born + CLAIM_BY, TaskState::Cancelled));
         let parent = on
             .parent()
             .filter(|_| flaw != Some(Flaw::OrphansLive))
             .and_then(|parent| self.end(parent, flaw))
             .map(|(at, _)| (at, TaskState::Cancelled));
-        let over =
-            (flaw != Some(Flaw::DeadlineIgnored)).then_some((deadline(on), TaskState::Expired));
-        [said, unclaimed, over, parent]
+        let over = (flaw != Some(Flaw::DeadlineIgnored))
+            .then_some((self.deadline(on), TaskState::Expired));
+        let revoked = self.revoked(on, flaw).map(|at| (at, TaskState::Cancelled));
+        [said, unclaimed, over, parent, revoked]
             .into_iter()
             .flatten()
             .filter(|(at, _)| *at <= self.now)
             .min_by_key(|(at, _)| *at)
     }
 
-    /// The last start that nothing came after, and whether a restart did.
-    fn leg(&self, on: On) -> Option<(Hand, bool)> {
-        let mut leg = None;
-        for (_, what) in &self.events {
+    /// The last start that nothing came after: no end of the leg, of its performer, or of what was lent to it.
+    pub(super) fn leg(&self, on: On, flaw: Option<Flaw>) -> Option<Leg> {
+        let mut leg: Option<Leg> = None;
+        for (place, (_, what)) in self.events.iter().enumerate() {
             match what {
-                Happened::Started(task, by) if *task == on => leg = Some((*by, false)),
+                Happened::Started(task, holder, lent) if *task == on => {
+                    let gone = self.was_revoked_since(holder.path(), place);
+                    leg = (!gone).then_some(Leg {
+                        holder: *holder,
+                        suspended: false,
+                        lent: *lent,
+                    });
+                }
                 Happened::LegOver(task) if *task == on => leg = None,
-                Happened::Restarted => leg = leg.map(|(by, _)| (by, true)),
+                Happened::Restarted => {
+                    leg = leg.map(|leg| Leg {
+                        suspended: true,
+                        ..leg
+                    });
+                }
                 _ => {}
             }
         }
-        leg
+        leg.filter(|leg| flaw == Some(Flaw::LegOutlivesLoan) || !self.is_over(on, leg.lent))
     }
 
     /// Whether the server asked and the owner has not answered since.
@@ -189,10 +288,14 @@ impl History {
             .iter()
             .position(|(_, what)| *what == Happened::Used(on, nth));
         let consent = self.consent_behind(on, nth).unwrap_or(u64::MAX);
-        let expires = (at + TOKEN_TTL).min(deadline(on)).min(consent);
-        let settles = used.map(|place| (after[place].0 + ACT_BY).min(deadline(on)) + GRACE);
+        let lent = self.lent_at(on, place);
+        let ends = lent.map_or(u64::MAX, |nth| self.delegations(on)[nth].until);
+        let ends = ends.min(self.deadline(on));
+        let expires = (at + TOKEN_TTL).min(ends).min(consent);
+        let settles = used.map(|place| (after[place].0 + ACT_BY).min(ends) + GRACE);
         let state = match used {
             Some(place) => self.outcome(on, nth, &after[place..], settles),
+            None if self.is_over(on, lent) => StepState::Void,
             None => self.unused(on, (issued, expires), after, flaw),
         };
         TokenFacts {
@@ -200,12 +303,15 @@ impl History {
             used: used.is_some(),
             state,
             expires,
+            epoch_revoked: after
+                .iter()
+                .any(|(_, what)| *what == Happened::EpochRevoked),
             epoch_over: after.iter().any(|(_, what)| *what == Happened::Restarted),
             settles: settles.filter(|_| state == StepState::Used),
         }
     }
 
-    /// What became of a used token: what its audience said last, else unknown after its time or a restart.
+    /// What became of a used token: what was said of it last, else unknown after its time or a restart.
     fn outcome(
         &self,
         on: On,
@@ -241,8 +347,9 @@ impl History {
             Happened::Issued(task, newer) => {
                 *task == on && newer.step == issued.step && flaw != Some(Flaw::TwoTokens)
             }
-            Happened::Started(task, _) => *task == on && flaw != Some(Flaw::ReattachKeepsTokens),
+            Happened::Started(task, ..) => *task == on && flaw != Some(Flaw::ReattachKeepsTokens),
             Happened::LegOver(task) => *task == on,
+            Happened::IdRevoked(id) => issued.by.path() == *id,
             Happened::Restarted => true,
             _ => false,
         });

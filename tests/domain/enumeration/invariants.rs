@@ -3,6 +3,8 @@
 use super::alphabet::{Command, Hand, On};
 use super::answer::Answer;
 use super::rows::{Store, World};
+use super::wider::Half;
+use crate::fixture::id;
 use handfast::domain::id::Fence;
 use handfast::domain::lineage::Now;
 use handfast::domain::step::StepState;
@@ -17,7 +19,7 @@ pub(super) struct Deed<'a> {
     pub(super) answer: Answer,
 }
 
-type Invariant = (&'static str, fn(&Deed<'_>) -> bool);
+pub(super) type Invariant = (&'static str, fn(&Deed<'_>) -> bool);
 
 const INVARIANTS: [Invariant; 10] = [
     ("a wrong hand changes no row", a_wrong_hand_changes_nothing),
@@ -46,31 +48,67 @@ const INVARIANTS: [Invariant; 10] = [
 
 /// The names of those that are broken.
 pub(super) fn broken(deed: &Deed<'_>) -> Vec<&'static str> {
-    let broken = INVARIANTS.iter().filter(|(_, holds)| !holds(deed));
+    let all = INVARIANTS.iter().chain(&super::standing::INVARIANTS);
+    let broken = all.filter(|(_, holds)| !holds(deed));
     broken.map(|(name, _)| *name).collect()
 }
 
 fn a_wrong_hand_changes_nothing(deed: &Deed<'_>) -> bool {
+    // What a delegate may do is said in `standing`.
+    let lendable = !matches!(
+        deed.command,
+        Command::Check(..)
+            | Command::Decide(..)
+            | Command::Finish(..)
+            | Command::Report(..)
+            | Command::Require(..)
+            | Command::Resolve(..)
+            | Command::Spend(..)
+    );
+    if lendable && matches!(deed.command.by(), Some(Hand::Relief | Hand::Third)) {
+        return true;
+    }
     let right = match deed.command {
-        Command::Ask(by, ..) => by == Hand::Owner,
+        Command::Ask(by, on, ..)
+        | Command::Delegate(by, on, _)
+        | Command::Resolve(by, on, _)
+        | Command::RevokeDelegation(by, on, _)
+        | Command::Takeover(by, on) => owns(deed, by, on),
         Command::Check(by, ..) | Command::Report(by, ..) => by == Hand::Tool,
         Command::Decide(by, ..) => by == Hand::Approver,
-        Command::End(by, ..) | Command::Issue(by, ..) | Command::Start(by, ..) => {
-            matches!(by, Hand::Second | Hand::Worker)
+        Command::End(by, ..)
+        | Command::Issue(by, ..)
+        | Command::Spawn(by, _)
+        | Command::Spend(by, Half::Ask | Half::Both)
+        | Command::Start(by, ..) => matches!(by, Hand::Second | Hand::Worker),
+        Command::Finish(by, ..) | Command::Require(by, ..) | Command::Spend(by, Half::Create) => {
+            by == Hand::Server
         }
-        Command::Finish(by, ..) | Command::Require(by, ..) => by == Hand::Server,
         Command::Lose(_)
         | Command::Restart
         | Command::Revoke(_)
+        | Command::RevokeTree(_)
         | Command::Sweep(_)
-        | Command::Wait(_) => true,
+        | Command::Wait(_)
+        | Command::Wide(_) => true,
     };
-    right || (deed.before == deed.after && deed.answer == Answer::Unknown)
+    right || (deed.before == deed.after && unheard(deed.answer))
+}
+
+/// The owner is the client, and of a child whoever spent its grant.
+fn owns(deed: &Deed<'_>, by: Hand, on: On) -> bool {
+    let task = deed.store.task(deed.before, on);
+    let owner = task.owner.workload.as_ref().map(|role| &role.spiffe_id);
+    !by.is_bare() && owner == Some(&id(by.path()))
+}
+
+/// The two answers that tell nothing of a task.
+fn unheard(answer: Answer) -> bool {
+    matches!(answer, Answer::Refused("id_revoked") | Answer::Unknown)
 }
 
 fn a_bare_twin_is_told_nothing(deed: &Deed<'_>) -> bool {
-    !matches!(deed.command.by(), Some(Hand::Bare | Hand::BareApprover))
-        || deed.answer == Answer::Unknown
+    !deed.command.by().is_some_and(Hand::is_bare) || unheard(deed.answer)
 }
 
 /// What the reduction to one task and its child rests on.
@@ -84,7 +122,7 @@ fn no_other_task_changes(deed: &Deed<'_>) -> bool {
 /// An owner's operation is two commands: the first may be answered and the second refused.
 fn a_refusal_changes_nothing(deed: &Deed<'_>) -> bool {
     let refused = matches!(deed.answer, Answer::Refused(_) | Answer::Unknown);
-    let two = matches!(deed.command, Command::Ask(Hand::Owner, ..));
+    let two = matches!(deed.command, Command::Ask(..));
     !refused || two || deed.before == deed.after
 }
 
@@ -92,7 +130,7 @@ fn rows<'a>(deed: &'a Deed<'_>) -> impl Iterator<Item = (On, &'a Task, &'a Task)
     let (store, before, after) = (deed.store, deed.before, deed.after);
     On::ALL
         .into_iter()
-        .map(move |on| (on, store.task(before, on), store.task(after, on)))
+        .filter_map(move |on| Some((on, store.found(before, on)?, store.found(after, on)?)))
 }
 
 fn the_fence_only_grows(deed: &Deed<'_>) -> bool {
@@ -130,8 +168,7 @@ fn now<'a>(deed: &'a Deed<'_>, world: &World) -> Now<'a> {
 
 fn one_step_in_flight(deed: &Deed<'_>) -> bool {
     let now = now(deed, deed.after);
-    On::ALL.into_iter().all(|on| {
-        let task = deed.store.task(deed.after, on);
+    rows(deed).all(|(on, _, task)| {
         let at = task.circumstances(&now);
         let flies = |state| matches!(state, StepState::Issued | StepState::Used);
         let pending = task.pending.iter().chain(deed.store.steps(deed.after, on));
@@ -169,9 +206,13 @@ fn ended_without_leg(deed: &Deed<'_>) -> bool {
     rows(deed).all(|(_, _, after)| !after.state.is_terminal() || after.leg.is_none())
 }
 
+/// Of what a wide revocation ended, and nobody has written down yet, a later one or a lift tells another moment.
+/// Ended it stays.
 fn terminal_absorbs(deed: &Deed<'_>) -> bool {
-    On::ALL.into_iter().all(|on| {
+    let wide = matches!(deed.command, Command::Wide(_));
+    rows(deed).all(|(on, ..)| {
         let before = deed.store.end(deed.before, on);
-        !before.0.is_terminal() || deed.store.end(deed.after, on) == before
+        let after = deed.store.end(deed.after, on);
+        !before.0.is_terminal() || after == before || (wide && after.0.is_terminal())
     })
 }

@@ -1,8 +1,10 @@
 //! Alphabets: which commands a search makes its sequences of.
 
 use super::alphabet::{Command, Hand, On, Path, Shown, Token, Wait, Want, Which, With};
+use super::wider::{Cut, Half, Lend, Nth, Wider};
 use handfast::domain::approval::Verdict;
 use handfast::domain::decide::end::{Ending, LegEnding};
+use handfast::domain::decide::handover::Word;
 use handfast::domain::decide::report::Outcome;
 
 /// Every command that these tests know, on these tasks.
@@ -12,6 +14,56 @@ pub(super) fn full(tasks: &[On]) -> Vec<Command> {
         all.extend(right_hands(*on));
         all.extend(unusual(*on));
         all.extend(wrong_hands(*on));
+    }
+    all
+}
+
+/// Every command besides that hands over, cuts up or takes away.
+pub(super) fn wider(tasks: &[On]) -> Vec<Command> {
+    use Command::{Ask, Delegate, Issue, Resolve, RevokeDelegation, RevokeTree, Start, Takeover};
+    let mut all = vec![
+        Command::Wide(Wider::Before),
+        Command::Wide(Wider::Epoch),
+        Command::Spawn(Hand::Worker, Cut::One),
+        Command::Spawn(Hand::Worker, Cut::Two),
+        Command::Spawn(Hand::Relief, Cut::One),
+        Command::Spawn(Hand::Bare, Cut::One),
+    ];
+    let hands = [
+        Hand::Owner,
+        Hand::Relief,
+        Hand::Server,
+        Hand::Tool,
+        Hand::Worker,
+    ];
+    all.extend(hands.map(|hand| Command::Wide(Wider::Id(hand))));
+    all.extend(hands.map(|hand| Command::Wide(Wider::Lift(hand))));
+    for on in tasks.iter().copied() {
+        all.extend([
+            Delegate(Hand::Owner, on, Lend::Whole),
+            Delegate(Hand::Owner, on, Lend::Limited),
+            Delegate(Hand::Owner, on, Lend::Beyond),
+            Delegate(Hand::Owner, on, Lend::ToOwner),
+            Delegate(Hand::Relief, on, Lend::Onward),
+            Delegate(Hand::Worker, on, Lend::Whole),
+            RevokeDelegation(Hand::Owner, on, Nth::First),
+            RevokeDelegation(Hand::Relief, on, Nth::Newest),
+            RevokeTree(on),
+            Takeover(Hand::Owner, on),
+            Takeover(Hand::Relief, on),
+            Takeover(Hand::Second, on),
+            Resolve(Hand::Owner, on, Word::Done),
+            Resolve(Hand::Owner, on, Word::NotDone),
+            Resolve(Hand::Relief, on, Word::Done),
+            Start(Hand::Relief, on, true),
+            Start(Hand::BareRelief, on, true),
+            Start(Hand::Third, on, true),
+            Issue(Hand::Relief, on, Which::Next),
+            Issue(Hand::Worker, on, Which::Unlent),
+            Issue(Hand::Relief, on, Which::Unlent),
+            Ask(Hand::Relief, on, Want::Cancel, Path::Right),
+            Ask(Hand::BareRelief, on, Want::Query, Path::Right),
+        ]);
     }
     all
 }
@@ -91,6 +143,120 @@ pub(super) fn asking() -> Vec<Command> {
         End(Hand::Worker, on, LegEnding::Yielded),
         Sweep(on),
     ]
+}
+
+/// A task that is handed over, taken back and taken over, with one step.
+pub(super) fn handing() -> Vec<Command> {
+    use Command::{Check, Delegate, End, Issue, Resolve, RevokeDelegation, Spawn, Start, Takeover};
+    let on = On::Root;
+    vec![
+        Command::Wait(Wait::Act),
+        Command::Wait(Wait::Expiry),
+        Command::Revoke(on),
+        Delegate(Hand::Owner, on, Lend::Whole),
+        Delegate(Hand::Owner, on, Lend::Limited),
+        RevokeDelegation(Hand::Owner, on, Nth::First),
+        Takeover(Hand::Owner, on),
+        Takeover(Hand::Relief, on),
+        Resolve(Hand::Owner, on, Word::NotDone),
+        Start(Hand::Worker, on, true),
+        Start(Hand::Relief, on, true),
+        Start(Hand::BareRelief, on, true),
+        Issue(Hand::Worker, on, Which::Next),
+        Issue(Hand::Relief, on, Which::Next),
+        Issue(Hand::Relief, on, Which::Unlent),
+        Issue(Hand::Relief, on, Which::Servers),
+        Check(Hand::Tool, on, Token::Newest, With::Right),
+        End(Hand::Relief, on, LegEnding::Yielded),
+        Spawn(Hand::Relief, Cut::One),
+        Command::Ask(Hand::Relief, on, Want::Cancel, Path::Right),
+    ]
+}
+
+/// What was handed over is handed on, and whatever can end that.
+pub(super) fn handing_on() -> Vec<Command> {
+    use Command::{Ask, Check, Delegate, Issue, RevokeDelegation, Start, Takeover, Wide};
+    let on = On::Root;
+    vec![
+        Command::Wait(Wait::Expiry),
+        Delegate(Hand::Owner, on, Lend::Whole),
+        Delegate(Hand::Owner, on, Lend::Limited),
+        Delegate(Hand::Relief, on, Lend::Onward),
+        Delegate(Hand::Relief, on, Lend::OnwardAndQuery),
+        Delegate(Hand::Relief, on, Lend::Beyond),
+        Delegate(Hand::Owner, on, Lend::Late),
+        Delegate(Hand::Owner, on, Lend::ToOwner),
+        Delegate(Hand::Third, on, Lend::Onward),
+        RevokeDelegation(Hand::Owner, on, Nth::First),
+        RevokeDelegation(Hand::Owner, on, Nth::Newest),
+        RevokeDelegation(Hand::Relief, on, Nth::Newest),
+        Takeover(Hand::Third, on),
+        Start(Hand::Third, on, true),
+        Issue(Hand::Third, on, Which::Next),
+        Issue(Hand::Third, on, Which::Unlent),
+        Check(Hand::Tool, on, Token::Newest, With::Right),
+        Ask(Hand::Third, on, Want::Query, Path::Right),
+        Wide(Wider::Id(Hand::Relief)),
+        Wide(Wider::Lift(Hand::Relief)),
+    ]
+}
+
+/// Children of a task with a budget, and the ends of their line.
+pub(super) fn fanning() -> Vec<Command> {
+    use Command::{Issue, Restart, Revoke, Spawn, Spend, Start, Wide};
+    let root = On::Root;
+    let mut all = vec![
+        Command::Wait(Wait::Expiry),
+        Restart,
+        Revoke(root),
+        Wide(Wider::Id(Hand::Worker)),
+        Start(Hand::Worker, root, true),
+        Start(Hand::Worker, On::Child, true),
+        Issue(Hand::Worker, root, Which::Next),
+        Issue(Hand::Worker, On::Child, Which::Next),
+        Spend(Hand::Worker, Half::Both),
+        Spend(Hand::Worker, Half::Ask),
+        Spend(Hand::Second, Half::Ask),
+        Spend(Hand::Bare, Half::Both),
+        Spend(Hand::Server, Half::Create),
+        Spawn(Hand::Second, Cut::One),
+        Spawn(Hand::Bare, Cut::One),
+    ];
+    let cuts = [
+        Cut::Again,
+        Cut::Deep,
+        Cut::Differs,
+        Cut::One,
+        Cut::Rest,
+        Cut::Two,
+        Cut::Uncounted,
+    ];
+    all.extend(cuts.map(|cut| Spawn(Hand::Worker, cut)));
+    all
+}
+
+/// Revocation by more than a task, of a task and its child with a step each.
+pub(super) fn revoking() -> Vec<Command> {
+    use Command::{Ask, Check, Issue, Report, RevokeTree, Start, Sweep, Wide};
+    let on = On::Child;
+    let mut all = vec![
+        Command::Wait(Wait::Act),
+        RevokeTree(on),
+        Wide(Wider::Before),
+        Wide(Wider::Epoch),
+        Start(Hand::Worker, on, true),
+        Start(Hand::Relief, on, true),
+        Issue(Hand::Worker, on, Which::Next),
+        Issue(Hand::Worker, on, Which::Again),
+        Check(Hand::Tool, on, Token::Newest, With::Right),
+        Report(Hand::Tool, on, Token::Newest, Outcome::NotDone),
+        Ask(Hand::Owner, on, Want::Query, Path::Right),
+        Sweep(on),
+    ];
+    for hand in [Hand::Owner, Hand::Server, Hand::Worker] {
+        all.extend([Wide(Wider::Id(hand)), Wide(Wider::Lift(hand))]);
+    }
+    all
 }
 
 /// What a diagram is drawn from: a child alone, and the end of its parent.

@@ -2,58 +2,14 @@
 
 use super::alphabet::{Command, Hand, HolderMayAct, On, Path, Shown, Token, Want};
 use super::answer::{Answer, Expected};
+use super::flaw::Flaw;
 use super::history::{Facts, Happened, History};
+use super::spawned::Fan;
 use super::steps::last_tokens;
 use handfast::domain::decide::end::{Ending, LegEnding};
+use handfast::domain::delegation::Act;
 use handfast::domain::step::StepState;
 use handfast::domain::task::TaskState;
-
-/// A rule that the oracle gets wrong on purpose: the search must find the difference, as it would find it
-/// if the real rule were wrong instead.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Flaw {
-    /// A twin without the evidence holds the role.
-    BareTwinHolds,
-    /// A used token is answered `fresh` again.
-    FreshTwice,
-    /// A deadline is not judged until somebody writes it down.
-    DeadlineIgnored,
-    /// A token is good past its end.
-    ExpiryIgnored,
-    /// A leg is pre-empted by whoever asks.
-    LegPreempted,
-    /// A dead ancestor is no dead child.
-    OrphansLive,
-    /// Taking up a leg again leaves its tokens as they are.
-    ReattachKeepsTokens,
-    /// A step whose outcome is unknown is retried blindly.
-    UnknownRetried,
-    /// A repeated request leaves two tokens of a step.
-    TwoTokens,
-    /// A task that waits for its owner gives out steps.
-    WaitingStepsOn,
-    /// Consent to one call of a step is consent to another.
-    ConsentToAnything,
-    /// Consent is used again, by a retry.
-    ConsentTwice,
-}
-
-impl Flaw {
-    pub(super) const ALL: [Self; 12] = [
-        Self::BareTwinHolds,
-        Self::FreshTwice,
-        Self::DeadlineIgnored,
-        Self::ExpiryIgnored,
-        Self::LegPreempted,
-        Self::OrphansLive,
-        Self::ReattachKeepsTokens,
-        Self::UnknownRetried,
-        Self::TwoTokens,
-        Self::WaitingStepsOn,
-        Self::ConsentToAnything,
-        Self::ConsentTwice,
-    ];
-}
 
 /// What is expected of a command, and what will have happened if it is accepted.
 pub(super) type Prediction = (Expected, Vec<Happened>);
@@ -62,6 +18,10 @@ pub(super) type Prediction = (Expected, Vec<Happened>);
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Oracle {
     pub(super) now: u64,
+    pub(super) user: bool,
+    /// SPIFFE IDs that may do nothing now.
+    pub(super) revoked: Vec<&'static str>,
+    pub(super) fan: Fan,
     /// Requests for consent in a row that came to nothing.
     pub(super) setbacks: u32,
     /// When the owner's next request may be made.
@@ -74,6 +34,9 @@ impl Oracle {
         let (setbacks, not_before) = history.pause();
         Self {
             now: history.now,
+            user: history.setting.user,
+            revoked: history.revoked_ids(),
+            fan: history.fan(),
             setbacks,
             not_before,
             tasks: On::ALL.map(|on| history.facts(on, flaw)),
@@ -84,15 +47,30 @@ impl Oracle {
         &self.tasks[on.index()]
     }
 
-    /// `None` where the command cannot be given: it names a token or a step that never was.
+    /// `None` where the command cannot be given: it names something that never was.
     pub(super) fn predict(&self, command: Command, flaw: Option<Flaw>) -> Option<Prediction> {
+        let named = command.on().is_none_or(|on| self.task(on).born.is_some());
+        if !named && !matches!(command, Command::Spend(..)) {
+            return None;
+        }
+        let prediction = self.judge(command, flaw)?;
+        let revoked = command.by().is_some_and(|by| self.is_revoked(by, flaw));
+        Some(if revoked {
+            refused("id_revoked")
+        } else {
+            prediction
+        })
+    }
+
+    fn judge(&self, command: Command, flaw: Option<Flaw>) -> Option<Prediction> {
         Some(match command {
-            Command::Ask(by, on, want, path) => self.ask(on, (by, path), want),
+            Command::Ask(by, on, want, path) => self.ask(on, (by, path), want, flaw),
             Command::Check(by, on, token, with) => {
                 let nth = self.token(on, token)?;
                 self.check(on, nth, (by, with), flaw)
             }
             Command::Decide(by, on, verdict, same) => self.decide(on, by, (verdict, same))?,
+            Command::Delegate(by, on, lend) => self.delegate(on, by, lend, flaw),
             Command::End(by, on, how) => self.end(on, by, how),
             Command::Finish(by, on, how, shown) => self.finish(on, (by, shown), how),
             Command::Issue(by, on, which) => {
@@ -105,13 +83,22 @@ impl Oracle {
                 self.report(on, nth, by, outcome)
             }
             Command::Require(by, on, shown) => self.require(on, by, shown),
+            Command::Resolve(by, on, word) => self.resolve(on, by, word),
             Command::Restart => {
                 let happened = vec![Happened::Restarted];
                 (Expected::Only(Answer::Nothing), happened)
             }
             Command::Revoke(on) => self.cancelled(on),
+            Command::RevokeDelegation(by, on, nth) => {
+                self.revoke_delegation(on, by, self.nth(on, nth)?, flaw)
+            }
+            Command::RevokeTree(on) => self.cancelled(on.parent().unwrap_or(on)),
+            Command::Spawn(by, cut) => self.spawn(by, cut, flaw)?,
+            Command::Spend(by, half) => self.spend(by, half, flaw)?,
             Command::Start(by, on, may_act) => self.start(on, by, may_act, flaw),
             Command::Sweep(_) | Command::Wait(_) => (Expected::Only(Answer::Nothing), Vec::new()),
+            Command::Takeover(by, on) => self.take_over(on, by, flaw),
+            Command::Wide(wide) => self.wide(wide),
         })
     }
 
@@ -123,36 +110,42 @@ impl Oracle {
         }
     }
 
-    fn leg_over(&self, on: On) -> Vec<Happened> {
+    pub(super) fn leg_over(&self, on: On) -> Vec<Happened> {
         let leg = self.task(on).leg;
         leg.map(|_| Happened::LegOver(on)).into_iter().collect()
     }
 
     fn start(&self, on: On, by: Hand, may_act: HolderMayAct, flaw: Option<Flaw>) -> Prediction {
         let task = self.task(on);
-        if !performs(by, flaw) || task.forgotten {
+        let Some(strength) = self.strength(on, by, Act::Perform, flaw) else {
+            return unknown();
+        };
+        if task.forgotten {
             return unknown();
         }
-        if let Some((_, how)) = task.end {
-            return refused(name(how));
+        let mut objections = Vec::new();
+        objections.extend(task.end.map(|(_, how)| name(how)));
+        if task.barred.contains(&by) && flaw != Some(Flaw::BarredStarts) {
+            objections.push("taken_over");
         }
-        let mine = task.leg.is_some_and(|(holder, _)| holder == by);
-        let taken = task.leg.is_some() && !mine && may_act && flaw != Some(Flaw::LegPreempted);
-        if taken {
-            return refused("held");
+        let kept = task.leg.filter(|leg| leg.holder == by && may_act);
+        let others = task.leg.is_some_and(|leg| leg.holder != by);
+        if others && may_act && flaw != Some(Flaw::LegPreempted) {
+            objections.push("held");
         }
-        let reattached = mine && may_act;
         let mut happened = self.leg_over(on);
-        if reattached {
+        if kept.is_some() {
             happened.clear();
         }
-        happened.push(Happened::Started(on, by));
-        (Expected::Only(Answer::Started { reattached }), happened)
+        let lent = kept.map_or(strength.lent(), |leg| leg.lent);
+        happened.push(Happened::Started(on, by, lent));
+        let reattached = kept.is_some();
+        unless(objections, Answer::Started { reattached }, happened)
     }
 
     fn end(&self, on: On, by: Hand, how: LegEnding) -> Prediction {
         let task = self.task(on);
-        if !performs(by, None) || task.forgotten {
+        if self.strength(on, by, Act::Perform, None).is_none() || task.forgotten {
             return unknown();
         }
         if let Some((_, was)) = task.end {
@@ -162,8 +155,8 @@ impl Oracle {
             };
         }
         match task.leg {
-            Some((holder, false)) if holder == by => {}
-            Some((holder, true)) if holder == by => return refused("reattach_first"),
+            Some(leg) if leg.holder == by && leg.suspended => return refused("reattach_first"),
+            Some(leg) if leg.holder == by => {}
             Some(_) | None => return refused("no_leg"),
         }
         let ending = match how {
@@ -232,9 +225,9 @@ impl Oracle {
         (Expected::Only(Answer::State(cancelled)), happened)
     }
 
-    fn ask(&self, on: On, (by, path): (Hand, Path), want: Want) -> Prediction {
+    fn ask(&self, on: On, (by, path): (Hand, Path), want: Want, flaw: Option<Flaw>) -> Prediction {
         let task = self.task(on);
-        if by != Hand::Owner || task.forgotten {
+        if self.strength(on, by, want.act(), flaw).is_none() || task.forgotten {
             return unknown();
         }
         let mut happened = Vec::new();
@@ -246,6 +239,9 @@ impl Oracle {
         if task.end.is_none() {
             // The token itself is issued, and the task claimed, whatever `Check` says of it then.
             happened.push(Happened::Claimed(on));
+        }
+        if self.is_revoked(path.caller(), flaw) {
+            return (Expected::Only(Answer::Refused("id_revoked")), happened);
         }
         if path != Path::Right {
             return (Expected::Only(Answer::Unknown), happened);
@@ -269,14 +265,6 @@ impl Oracle {
             }
         };
         (expected, happened)
-    }
-}
-
-pub(super) fn performs(by: Hand, flaw: Option<Flaw>) -> bool {
-    match by {
-        Hand::Second | Hand::Worker => true,
-        Hand::Bare => flaw == Some(Flaw::BareTwinHolds),
-        Hand::Approver | Hand::BareApprover | Hand::Owner | Hand::Server | Hand::Tool => false,
     }
 }
 

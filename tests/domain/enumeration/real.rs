@@ -5,9 +5,9 @@ use super::answer::Answer;
 use super::consents::is_sensitive;
 use super::history::Issued;
 use super::rows::{Store, View, World};
+use super::steps::SERVERS;
 use crate::fixture::{
-    PRINCIPAL, call, evidence, id, owner, permit, present, second_worker, server, tool, twin,
-    worker,
+    PRINCIPAL, call, evidence, owner, permit, present, second_worker, server, tool, twin, worker,
 };
 use handfast::domain::claims::TokenClaims;
 use handfast::domain::decide::check::{self, OwnerChecked, StepChecked};
@@ -34,6 +34,9 @@ pub(super) struct Done {
     /// One for each commit.
     pub(super) writes: Vec<Writes>,
     pub(super) token: Option<TokenClaims>,
+    /// A create token, and who was given it.
+    pub(super) created: Option<TokenClaims>,
+    pub(super) asker: Option<Hand>,
 }
 
 impl Done {
@@ -42,13 +45,15 @@ impl Done {
             answer,
             writes,
             token: None,
+            created: None,
+            asker: None,
         }
     }
 }
 
 /// The hands' evidence, made once.
 #[derive(Debug)]
-pub(super) struct Hands([(Hand, Evidence); 8]);
+pub(super) struct Hands([(Hand, Evidence); 11]);
 
 impl Hands {
     pub(super) fn new() -> Self {
@@ -56,9 +61,12 @@ impl Hands {
             (Hand::Approver, evidence("approver", 107, 50)),
             (Hand::Bare, twin()),
             (Hand::BareApprover, evidence("approver", 108, 51)),
+            (Hand::BareRelief, evidence("relief", 110, 61)),
             (Hand::Owner, owner()),
+            (Hand::Relief, evidence("relief", 109, 60)),
             (Hand::Second, second_worker()),
             (Hand::Server, server()),
+            (Hand::Third, evidence("third", 111, 70)),
             (Hand::Tool, tool()),
             (Hand::Worker, worker()),
         ])
@@ -102,32 +110,48 @@ impl Moment<'_> {
         self.views[on.index()].seen.known(&self.now())
     }
 
-    /// Puts the command to the rules. `issued` says which step is asked for, `nth` which token is meant.
+    /// Puts the command to the rules. `issued` says which step is asked for, `nth` which token or delegation is
+    /// meant.
     pub(super) fn perform(&self, command: Command, named: &Named) -> Done {
-        let done = match command {
+        let done = match command.by().map(|by| self.admit(by)) {
+            Some(Err(reason)) => Err(reason),
+            Some(Ok(())) | None => self.judge(command, named),
+        };
+        done.unwrap_or_else(|reason| Done::with(reason.into(), Vec::new()))
+    }
+
+    fn judge(&self, command: Command, named: &Named) -> Result<Done, Reason> {
+        match command {
             Command::Ask(by, on, want, path) => self.ask(on, (by, path), want),
             Command::Check(by, on, _, with) => self.check(on, named.nth, (by, with)),
-            Command::End(by, on, how) => self.end(on, by, how),
-            Command::Finish(by, on, how, shown) => self.finish(on, (by, shown), how),
-            Command::Issue(_, on, _) => self.issue(on, named.issued.as_ref().unwrap()),
             Command::Decide(by, on, verdict, same) => {
                 self.decide(on, (by, named.request), (verdict, same))
             }
+            Command::Delegate(by, on, lend) => self.delegate(on, by, lend),
+            Command::End(by, on, how) => self.end(on, by, how),
+            Command::Finish(by, on, how, shown) => self.finish(on, (by, shown), how),
+            Command::Issue(_, on, _) => self.issue(on, named.issued.as_ref().unwrap()),
             Command::Lose(on) => Ok(self.lose(on)),
             Command::Report(by, on, _, outcome) => self.report(on, named.nth, by, outcome),
             Command::Require(by, on, shown) => self.require(on, by, shown),
+            Command::Resolve(by, on, word) => self.resolve(on, by, word),
             Command::Restart | Command::Wait(_) => Ok(Done::with(Answer::Nothing, Vec::new())),
-            Command::Revoke(on) => {
+            Command::Revoke(_) | Command::RevokeTree(_) => {
+                let on = command.on().unwrap();
                 let task = self.views[on.index()].seen.task.as_ref().unwrap();
                 Ok(state(end::revoke(task, &self.now())))
             }
+            Command::RevokeDelegation(by, on, _) => self.revoke_delegation(on, by, named.nth),
+            Command::Spawn(by, cut) => self.spawn(by, cut),
+            Command::Spend(by, half) => self.spend(by, half),
             Command::Start(by, on, may_act) => self.start(on, by, may_act),
             Command::Sweep(on) => {
                 let swept = end::sweep(&self.views[on.index()].rows, &self.now());
                 Ok(Done::with(Answer::Nothing, vec![swept.writes]))
             }
-        };
-        done.unwrap_or_else(|reason| Done::with(reason.into(), Vec::new()))
+            Command::Takeover(by, on) => self.take_over(on, by),
+            Command::Wide(wide) => self.wide(wide),
+        }
     }
 
     fn start(&self, on: On, by: Hand, holder_may_act: bool) -> Result<Done, Reason> {
@@ -176,9 +200,8 @@ impl Moment<'_> {
             StepAsked::Issue { claims, .. } => {
                 let retry = claims.operation.name() == "retry";
                 Done {
-                    answer: Answer::Token { retry },
-                    writes: vec![issued.writes],
                     token: Some(*claims),
+                    ..Done::with(Answer::Token { retry }, vec![issued.writes])
                 }
             }
             StepAsked::Repeat(state) => Done::with(Answer::Outcome(state), vec![issued.writes]),
@@ -194,6 +217,7 @@ impl Moment<'_> {
         };
         let call = ToolCall {
             arguments,
+            tool: token.claims.tool.clone().unwrap(),
             ..called(1)
         };
         if with == With::OtherKey {
@@ -202,6 +226,9 @@ impl Moment<'_> {
         let step = token.claims.step.unwrap();
         let rows = self.rows(on, step, Some(token.claims.fence));
         let held = self.audience(&token, by)?;
+        if rows.revocations.voids(&token.claims) {
+            return Err(Reason::TokenVoid);
+        }
         let context = (&permit(), &self.now());
         let checked = check::step(&rows, &held, &token, &call.into(), context)?;
         let answer = match checked.effect {
@@ -265,7 +292,7 @@ impl Moment<'_> {
 
     fn ask(&self, on: On, (by, path): (Hand, Path), want: Want) -> Result<Done, Reason> {
         let task = self.known(on)?;
-        let held = Held::<AsOwnerPrincipalDue>::check(task, self.hands.of(by))?;
+        let held = Held::<AsOwnerPrincipalDue>::for_act(task, want.act(), self.hands.of(by))?;
         let ask = AskOwner {
             jti: Jti([u8::try_from(task.fence.0).unwrap(); 16]),
             certificate: Digest([8; 32]),
@@ -285,7 +312,8 @@ impl Moment<'_> {
             ..self.views[on.index()].seen.clone()
         };
         let mut writes = vec![issued.writes];
-        let answer = match self.ask_server(&between, &token, want, path) {
+        let caller = self.admit(path.caller());
+        let answer = match caller.and_then(|()| self.ask_server(&between, &token, want, path)) {
             Ok(checked) => {
                 writes.push(checked.writes);
                 checked.effect
@@ -304,14 +332,13 @@ impl Moment<'_> {
         path: Path,
     ) -> Result<Transition<Answer>, Reason> {
         let task = rows.known(&self.now())?;
-        let (caller, principal) = match path {
-            Path::AtAnother => (Hand::Tool, PRINCIPAL),
-            Path::OtherPrincipal => (Hand::Server, Digest([1; 32])),
-            Path::Right => (Hand::Server, PRINCIPAL),
+        let principal = match path {
+            Path::AtAnother | Path::Right => Some(PRINCIPAL).filter(|_| self.store.setting.user),
+            Path::OtherPrincipal => Some(Digest([1; 32])),
         };
-        let server = Held::<AsServer>::check(task, self.hands.of(caller))?;
-        let workload = id("assistant");
-        let owner = Held::<AsOwner>::with_principal(task, Some(&workload), Some(principal))?;
+        let server = Held::<AsServer>::check(task, self.hands.of(path.caller()))?;
+        let workload = Some(&token.claims.actor);
+        let owner = Held::<AsOwner>::for_act(task, want.act(), workload, principal)?;
         let (roles, token, now) = ((&server, &owner), Some(token), self.now());
         let checked = match want {
             Want::Cancel => check::cancel(rows, roles, token, &permit(), &now)?,
@@ -355,7 +382,14 @@ fn state(transition: Transition<handfast::domain::task::TaskState>) -> Done {
 
 /// The call with these arguments, which are a number.
 pub(super) fn called(arguments: u8) -> ToolCall {
+    let first = call(0);
+    let tool = if arguments == SERVERS {
+        "move".to_owned()
+    } else {
+        first.tool
+    };
     ToolCall {
+        tool,
         arguments: handfast::canonical::sha256(arguments.to_string().as_bytes()),
         ..call(0)
     }

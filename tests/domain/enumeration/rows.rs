@@ -2,59 +2,36 @@
 //! equal states are equal numbers.
 
 use super::alphabet::On;
-use crate::fixture::{START, task};
+use super::families::{Families, Fan};
+use super::history::lifetime;
+use super::kept::Kept;
+use super::real::called;
+use super::spawning::part;
+use super::steps::SERVERS;
+use super::wider::Setting;
+use crate::fixture::{START, grant, task};
 use handfast::domain::approval::{Account, Approval};
 use handfast::domain::claims::TokenClaims;
+use handfast::domain::grant::{ArgumentConstraint, Grant, Permission};
 use handfast::domain::id::{Digest, Epoch, Fence, StepNumber, TaskId};
 use handfast::domain::limits::Limits;
 use handfast::domain::lineage::{Lineage, Writes};
+use handfast::domain::revocation::Revocations;
+use handfast::domain::role::Owner;
 use handfast::domain::step::{Step, TokenRecord};
 use handfast::domain::task::{Task, TaskState};
 use handfast::domain::time::Time;
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::hash::Hash;
-
-/// Values, each kept once. Equality decides; the mark only narrows the search.
-#[derive(Debug)]
-struct Kept<T, M> {
-    values: Vec<T>,
-    by_mark: HashMap<M, Vec<u32>>,
-}
-
-impl<T: Eq, M: Eq + Hash> Kept<T, M> {
-    fn new() -> Self {
-        Self {
-            values: Vec::new(),
-            by_mark: HashMap::new(),
-        }
-    }
-
-    fn keep(&mut self, value: T, mark: M) -> u32 {
-        let alike = self.by_mark.entry(mark).or_default();
-        for number in alike.iter() {
-            if self.values[*number as usize] == value {
-                return *number;
-            }
-        }
-        let number = u32::try_from(self.values.len()).unwrap();
-        self.values.push(value);
-        alike.push(number);
-        number
-    }
-
-    fn value(&self, number: u32) -> &T {
-        &self.values[number as usize]
-    }
-}
+use std::sync::Arc;
 
 /// The state of a task as its line makes it, and when it ended.
 type End = (TaskState, Option<Time>);
 
 /// A task's row, its parent's, and when they are looked at.
-type LineMark = (u32, Option<u32>, Time);
+type LineMark = (u32, Option<u32>, u32, Time);
 
-type TaskMark = (u64, u32, u8, u32, Option<u64>, u64);
+type TaskMark = (u64, u32, u8, (u32, usize, usize), Option<u64>, u64);
 type StepMark = (u32, u64, u8);
 
 type ApprovalMark = ([u8; 12], Time, Option<Fence>);
@@ -65,11 +42,14 @@ pub(super) struct Store {
     tasks: Kept<Task, TaskMark>,
     steps: Kept<Step, StepMark>,
     records: Kept<TokenRecord, (u64, bool)>,
-    tokens: Kept<TokenClaims, (u64, u64)>,
+    pub(super) tokens: Kept<TokenClaims, (u64, u64)>,
     approvals: Kept<Approval, ApprovalMark>,
     accounts: Kept<Account, (u32, Time)>,
+    pub(super) families: Families,
+    revocations: Kept<Arc<Revocations>, (u64, u64)>,
     ends: RefCell<HashMap<LineMark, End>>,
     pub(super) limits: Limits,
+    pub(super) setting: Setting,
 }
 
 /// Everything that the ledger holds at one moment, the tokens that were handed out, and the time.
@@ -77,7 +57,7 @@ pub(super) struct Store {
 pub(super) struct World {
     pub(super) time: Time,
     pub(super) epoch: Epoch,
-    tasks: [u32; 3],
+    tasks: [Option<u32>; 3],
     steps: Vec<(On, u32)>,
     records: Vec<(On, u32)>,
     /// Of each step the newest request for consent.
@@ -86,6 +66,8 @@ pub(super) struct World {
     account: Option<u32>,
     /// Every step token, in the order of issue within its task.
     tokens: [Vec<u32>; 3],
+    revocations: u32,
+    pub(super) fan: Fan,
 }
 
 impl World {
@@ -113,26 +95,72 @@ pub(super) struct View {
     pub(super) seen: Lineage,
 }
 
-fn id(on: On) -> TaskId {
+pub(super) fn id(on: On) -> TaskId {
     TaskId([40 + u8::try_from(on.index()).unwrap(); 16])
 }
 
-fn first_row(on: On) -> Task {
+pub(super) fn name(on: On) -> Digest {
+    Digest([60 + u8::try_from(on.index()).unwrap(); 32])
+}
+
+/// The task that the n-th child grant is for; the first is the child, unless that is there already.
+pub(super) fn child_id(setting: Setting, nth: usize) -> TaskId {
+    if nth == 0 && !setting.child {
+        return id(On::Child);
+    }
+    TaskId([80 + u8::try_from(nth).unwrap(); 16])
+}
+
+fn first_row(on: On, setting: Setting) -> Task {
     let parent = on.parent().map(id);
+    let first = task();
+    let servers = called(SERVERS);
+    let (asked, own) = match on {
+        On::Root if !setting.user => {
+            let mut asked = grant();
+            asked.permissions.push(part());
+            let asked = Grant {
+                depth_left: 1,
+                children_left: setting.children,
+                uses_left: setting.uses,
+                ..asked
+            };
+            let permissions = vec![Permission {
+                audience: servers.audience,
+                tool: servers.tool,
+                arguments: ArgumentConstraint::Any,
+            }];
+            let own = Grant {
+                permissions,
+                ..Grant::default()
+            };
+            (asked, own)
+        }
+        _ => (first.asked.clone(), first.own.clone()),
+    };
     Task {
         id: id(on),
         txn: parent.unwrap_or(id(on)),
         parent,
-        name: Digest([60 + u8::try_from(on.index()).unwrap(); 32]),
-        deadline: Time(START.0 + super::history::deadline(on)),
+        name: name(on),
+        deadline: Time(START.0 + lifetime(on)),
         claimed_at: None,
-        ..task()
+        owner: Owner {
+            principal: first.owner.principal.filter(|_| setting.user),
+            ..first.owner.clone()
+        },
+        asked,
+        own,
+        ..first
     }
 }
 
 impl Store {
-    pub(super) fn new(limits: Limits) -> Self {
+    pub(super) fn new(limits: Limits, setting: Setting) -> Self {
         Self {
+            families: Families::new(),
+            revocations: Kept::new(),
+            setting,
             tasks: Kept::new(),
             steps: Kept::new(),
             records: Kept::new(),
@@ -144,12 +172,18 @@ impl Store {
         }
     }
 
-    /// Two tasks and a child of the first, all just made.
+    /// Two tasks and, unless it has to be spawned, a child of the first, all just made.
     pub(super) fn first_world(&mut self) -> World {
+        let setting = self.setting;
         World {
+            revocations: self.revocations.keep(Arc::default(), (0, 0)),
+            fan: Fan::default(),
             time: START,
             epoch: Epoch(1),
-            tasks: On::ALL.map(|on| self.keep_task(first_row(on))),
+            tasks: On::ALL.map(|on| {
+                let there = on != On::Child || setting.child;
+                there.then(|| self.keep_task(first_row(on, setting)))
+            }),
             steps: Vec::new(),
             records: Vec::new(),
             approvals: Vec::new(),
@@ -164,7 +198,7 @@ impl Store {
             task.fence.0,
             task.last_step.0 << 8 | task.legs.0,
             pending.map_or(99, |step| step.state as u8),
-            task.owner_tokens,
+            (task.owner_tokens, task.delegations.len(), task.barred.len()),
             task.ended_at.map(|at| at.0),
             task.leg.as_ref().map_or(0, |leg| leg.fence.0) << 8 | u64::from(task.id.0[0]),
         );
@@ -172,7 +206,17 @@ impl Store {
     }
 
     pub(super) fn task(&self, world: &World, on: On) -> &Task {
-        self.tasks.value(world.tasks[on.index()])
+        self.found(world, on).unwrap()
+    }
+
+    /// The task, if it was made.
+    pub(super) fn found(&self, world: &World, on: On) -> Option<&Task> {
+        let row = world.tasks[on.index()];
+        row.map(|row| self.tasks.value(row))
+    }
+
+    pub(super) fn revocations(&self, world: &World) -> Arc<Revocations> {
+        Arc::clone(self.revocations.value(world.revocations))
     }
 
     pub(super) fn token(&self, world: &World, on: On, nth: usize) -> &TokenClaims {
@@ -207,7 +251,7 @@ impl Store {
             .map(|number| self.accounts.value(number).clone());
         let open = account.iter().flat_map(|account| &account.open);
         let owing = open.filter_map(|id| {
-            let mut tasks = On::ALL.into_iter().map(|on| self.task(world, on));
+            let mut tasks = On::ALL.into_iter().filter_map(|on| self.found(world, on));
             tasks.find(|task| task.id == id.task).cloned()
         });
         let owing = owing.collect();
@@ -215,12 +259,13 @@ impl Store {
     }
 
     pub(super) fn view(&self, world: &World, on: On) -> View {
-        let task = self.task(world, on).clone();
+        let task = self.found(world, on).cloned();
         let parent = on.parent().map(|parent| self.task(world, parent).clone());
         let rows = Lineage {
-            id: Some(task.id),
-            task: Some(task),
+            id: Some(id(on)),
+            task,
             ancestors: parent.into_iter().collect(),
+            revocations: self.revocations(world),
             ..Lineage::default()
         };
         let seen = rows.as_of(world.time).into_owned();
@@ -230,7 +275,8 @@ impl Store {
     /// How the task is as its whole line makes it. Asked for each task after each command, so remembered.
     pub(super) fn end(&self, world: &World, on: On) -> End {
         let row = |on: On| world.tasks[on.index()];
-        let key = (row(on), on.parent().map(row), world.time);
+        let parent = on.parent().and_then(row);
+        let key = (row(on).unwrap(), parent, world.revocations, world.time);
         *self.ends.borrow_mut().entry(key).or_insert_with(|| {
             let task = self.view(world, on).seen.task.unwrap();
             (task.state_at(world.time), task.ended_by(world.time))
@@ -242,8 +288,15 @@ impl Store {
         let mut next = world.clone();
         if let Some(task) = writes.task {
             assert_eq!(task.id, id(on), "rows of another task");
-            next.tasks[on.index()] = self.keep_task(task);
+            next.tasks[on.index()] = Some(self.keep_task(task));
         }
+        if let Some(revocations) = writes.revocations {
+            let mark = (revocations.sequence, revocations.epochs.0);
+            next.revocations = self.revocations.keep(revocations, mark);
+        }
+        let (children, spawned) = (writes.children, writes.spawned);
+        self.families
+            .apply(&mut next.fan, (children, spawned), writes.terms);
         for step in writes.steps {
             let number = step.number;
             let mark = (number.0, step.fence.0, step.state as u8);

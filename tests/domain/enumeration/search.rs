@@ -3,11 +3,13 @@
 use super::alphabet::{Command, On, Token};
 use super::consents::{DECIDE_BY, PAUSE, USE_WITHIN};
 use super::diagram::Changes;
+use super::flaw::Flaw;
 use super::history::{Happened, History};
 use super::invariants::{Deed, broken};
-use super::oracle::{Flaw, Oracle, Prediction};
+use super::oracle::{Oracle, Prediction};
 use super::real::{Done, Hands, Moment, Named};
 use super::rows::{Store, World};
+use super::wider::Setting;
 use handfast::domain::id::{Epoch, StepNumber};
 use handfast::domain::limits::Limits;
 use std::collections::HashMap;
@@ -62,6 +64,7 @@ pub(super) struct Search<'a> {
     draws: Option<On>,
     changes: Changes,
     hands: Hands,
+    setting: Setting,
     store: Store,
     /// Every state that was met, and the first history that led to it.
     seen: HashMap<(World, Oracle), History>,
@@ -70,6 +73,17 @@ pub(super) struct Search<'a> {
 
 impl<'a> Search<'a> {
     pub(super) fn new(alphabet: &'a [Command], flaw: Option<Flaw>) -> Self {
+        Self::of(Setting::PLAIN, alphabet, flaw)
+    }
+
+    /// The same in another small world.
+    pub(super) fn of(setting: Setting, alphabet: &'a [Command], flaw: Option<Flaw>) -> Self {
+        let limits = Limits {
+            decide_by: Duration::from_millis(DECIDE_BY),
+            use_within: Duration::from_millis(USE_WITHIN),
+            approval_pause: Duration::from_millis(PAUSE),
+            ..Limits::default()
+        };
         Self {
             alphabet,
             flaw,
@@ -77,12 +91,8 @@ impl<'a> Search<'a> {
             draws: None,
             changes: Changes::default(),
             hands: Hands::new(),
-            store: Store::new(Limits {
-                decide_by: Duration::from_millis(DECIDE_BY),
-                use_within: Duration::from_millis(USE_WITHIN),
-                approval_pause: Duration::from_millis(PAUSE),
-                ..Limits::default()
-            }),
+            setting,
+            store: Store::new(limits, setting),
             seen: HashMap::new(),
             covered: Covered::default(),
         }
@@ -158,7 +168,7 @@ impl<'a> Search<'a> {
 
     fn first(&mut self) -> Node {
         let world = self.store.first_world();
-        let history = History::default();
+        let history = History::first(self.setting);
         let oracle = Oracle::of(&history, self.flaw);
         self.seen
             .insert((world.clone(), oracle.clone()), history.clone());
@@ -244,13 +254,19 @@ impl<'a> Search<'a> {
             Command::Restart => world.epoch = Epoch(world.epoch.0 + 1),
             Command::Wait(wait) => world.time = world.time.after(Duration::from_millis(wait.ms())),
             _ => {
-                let on = command.on().unwrap();
+                let on = command.on().unwrap_or(On::Root);
                 for writes in &done.writes {
                     world = self.store.apply(&world, on, writes.clone());
                 }
                 if let Some(claims) = &done.token {
                     self.store.hand_out(&mut world, on, claims.clone());
                 }
+                if let (Some(by), Some(claims)) = (done.asker, &done.created) {
+                    self.store.hand_out_create(&mut world, by, claims.clone());
+                }
+                // Where the running epoch was revoked a new one begins before anything else is decided.
+                let Epoch(revoked) = self.store.revocations(&world).epochs;
+                world.epoch = world.epoch.max(Epoch(revoked + 1));
             }
         }
         world
@@ -279,6 +295,7 @@ impl Oracle {
                 | Command::Report(_, on, Token::Newest, _) => count(on) - 1,
                 Command::Check(_, on, Token::Older, _)
                 | Command::Report(_, on, Token::Older, _) => count(on) - 2,
+                Command::RevokeDelegation(_, on, nth) => self.nth(on, nth).unwrap(),
                 _ => 0,
             };
         let issued = match command {

@@ -3,10 +3,17 @@
 use super::alphabet::{Hand, On, Which, With};
 use super::answer::{Answer, Expected};
 use super::consents::is_sensitive;
+use super::flaw::Flaw;
 use super::history::{Happened, Issued, TokenFacts};
-use super::oracle::{Flaw, Oracle, Prediction, name, performs, refused, unknown, unless};
+use super::oracle::{Oracle, Prediction, name, refused, unknown, unless};
 use handfast::domain::decide::report::Outcome;
+use handfast::domain::delegation::Act;
 use handfast::domain::step::StepState;
+
+/// Arguments of a call that the server added of its own.
+pub(super) const SERVERS: u8 = 9;
+/// Arguments of a call that a limited delegation does not lend.
+const UNLENT: u8 = 8;
 
 impl Oracle {
     /// The step that is asked for.
@@ -14,7 +21,11 @@ impl Oracle {
         let tokens = &self.task(on).tokens;
         let last = tokens.iter().map(|token| token.issued.step).max();
         let step = match which {
-            Which::Next | Which::Sensitive | Which::SensitiveOther => last.unwrap_or_default() + 1,
+            Which::Next
+            | Which::Sensitive
+            | Which::SensitiveOther
+            | Which::Servers
+            | Which::Unlent => last.unwrap_or_default() + 1,
             Which::Gap => last.unwrap_or_default() + 2,
             Which::Again | Which::Altered | Which::Anew => last?,
             Which::Earlier => last?.checked_sub(1).filter(|step| *step > 0)?,
@@ -34,6 +45,8 @@ impl Oracle {
                 }
                 Which::Sensitive => 2,
                 Which::SensitiveOther => 3,
+                Which::Servers => SERVERS,
+                Which::Unlent => UNLENT,
                 Which::Again | Which::Anew | Which::Earlier | Which::Gap | Which::Next => arguments,
             },
             request: match which {
@@ -41,28 +54,34 @@ impl Oracle {
                 Which::Altered | Which::Anew | Which::Earlier => request + 1,
                 Which::Sensitive => 70,
                 Which::SensitiveOther => 80,
+                Which::Servers => 90,
+                Which::Unlent => 100,
             },
         })
     }
 
     pub(super) fn issue(&self, on: On, ask: Issued, flaw: Option<Flaw>) -> Prediction {
         let task = self.task(on);
-        if !performs(ask.by, flaw) || task.forgotten {
+        if self.strength(on, ask.by, Act::Perform, flaw).is_none() || task.forgotten {
             return unknown();
         }
         if let Some((_, how)) = task.end {
             return refused(name(how));
         }
-        match task.leg {
-            Some((holder, suspended)) if holder == ask.by => {
-                if suspended {
+        let lent = match task.leg {
+            Some(leg) if leg.holder == ask.by => {
+                if leg.suspended {
                     return refused("reattach_first");
                 }
+                leg.lent
             }
             Some(_) | None => return refused("no_leg"),
-        }
+        };
         let tokens = &task.tokens;
         let mut objections = Vec::new();
+        if !self.lends(on, lent, &ask) && flaw != Some(Flaw::AllIsLent) {
+            objections.push("grant");
+        }
         let last = tokens.iter().map(|token| token.issued.step).max();
         if ask.step > last.unwrap_or_default() + 1 {
             objections.push("step_out_of_order");
@@ -97,6 +116,9 @@ impl Oracle {
         if waits && flaw != Some(Flaw::WaitingStepsOn) {
             objections.push("input_required");
         }
+        if before.is_none() && task.uses_left == Some(0) {
+            objections.push("budget");
+        }
         let answer = Answer::Token { retry };
         let happened = vec![Happened::Issued(on, ask)];
         unless(objections, answer, happened)
@@ -122,6 +144,10 @@ impl Oracle {
         }
         if token.epoch_over {
             objections.push("token_invalid");
+        }
+        // Also of a used one: whoever got it is heard no more.
+        if token.epoch_revoked || self.is_revoked(token.issued.by, None) {
+            objections.push("token_void");
         }
         if self.now >= token.expires && flaw != Some(Flaw::ExpiryIgnored) {
             objections.push("token_expired");
