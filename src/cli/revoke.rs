@@ -77,7 +77,7 @@ pub(super) struct How {
     #[arg(long, required_unless_present = "dry_run", default_value = "")]
     why: String,
     /// Waits until every enforcement point concerned has stopped, at most so many seconds, and prints a
-    /// receipt. Exit status 2: it is in force, and somebody has not acknowledged.
+    /// receipt. Exit status 2: it is in force, and somebody has not acknowledged, or nobody knows.
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "5")]
     wait: Option<u64>,
     #[command(flatten)]
@@ -114,7 +114,7 @@ pub(super) async fn revoke(verb: Revoke, output: &mut Output) -> Result<ExitCode
         Some(seconds) if done.sequence > 0 => {
             Some(wait(&mut operator, done.sequence, seconds).await?)
         }
-        Some(_) => Some(Vec::new()),
+        Some(_) => return Ok(unknown(&done, output)),
         None => None,
     };
     Ok(revoked(&done, receipt.as_deref(), output))
@@ -152,6 +152,20 @@ fn would_stop(stops: &v1::WouldStop, decision_id: &str, output: &mut Output) {
         "reachable": stops.reachable, "task_ids": stops.task_ids, "decision_id": decision_id,
     });
     output.answer(&json, &lines);
+}
+
+/// It was in force before, so long ago or in another run that nobody remembers who stopped.
+fn unknown(done: &v1::RevokeResponse, output: &mut Output) -> ExitCode {
+    let lines = [
+        format!("was in force before; decision {}", done.decision_id),
+        "who stopped for it is not remembered: `handfast task list` shows what is live".to_owned(),
+    ];
+    let json = json!({
+        "state": state(done.state), "decision_id": done.decision_id, "sequence": done.sequence,
+        "receipt": Value::Null,
+    });
+    output.answer(&json, &lines);
+    ExitCode::from(SOMEBODY_SILENT)
 }
 
 /// Asks for the receipt until nobody is silent any more, or the time is over.

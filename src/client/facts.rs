@@ -74,6 +74,8 @@ pub struct TaskFacts {
     pub owner: Option<String>,
     /// SPIFFE ID of the server.
     pub server: String,
+    /// The tasks that it descends from, nearest first.
+    pub ancestors: Vec<String>,
     /// How strongly the owner is identified.
     pub assurance: Assurance,
 }
@@ -149,6 +151,7 @@ impl TaskFacts {
             state: TaskState::read(wire.state)?,
             owner: Some(wire.owner).filter(|owner| !owner.is_empty()),
             server: wire.server,
+            ancestors: wire.ancestors,
             assurance: Assurance::read(&wire.assurance)?,
             task_id: wire.task_id,
         })

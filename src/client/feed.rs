@@ -93,8 +93,15 @@ struct Watch {
 /// What an effect rests on.
 #[derive(Clone, Debug)]
 struct About {
-    task_id: String,
+    /// Its task, and those that the task descends from.
+    tasks: Vec<String>,
     parties: Vec<String>,
+}
+
+impl About {
+    fn task_id(&self) -> &str {
+        self.tasks.first().map_or("", String::as_str)
+    }
 }
 
 /// What ended.
@@ -252,7 +259,11 @@ impl Shared {
         let task = fresh.task();
         let parties = [fresh.performer(), fresh.subject(), &task.server];
         let about = About {
-            task_id: task.task_id.clone(),
+            tasks: [&task.task_id]
+                .into_iter()
+                .chain(&task.ancestors)
+                .cloned()
+                .collect(),
             parties: parties
                 .into_iter()
                 .chain(task.owner.as_deref())
@@ -297,6 +308,12 @@ impl Shared {
         }
     }
 
+    /// The place where to resume is no good any more.
+    fn lost(&self) {
+        self.silent();
+        self.lock().after = None;
+    }
+
     fn silent(&self) {
         self.current.send_replace(false);
         let state = self.lock();
@@ -324,12 +341,12 @@ impl Ended {
     /// Whether an effect rests on what ended. In doubt it does.
     fn covers(&self, about: &About) -> bool {
         match self {
-            Self::Task(task_id) => about.task_id == *task_id,
+            Self::Task(task_id) => about.tasks.contains(task_id),
             Self::Scope(Scope::SpiffeId(id)) => about.parties.contains(id),
             Self::Scope(Scope::Epoch(_)) => true,
             // A task's ID begins with the time at which it was asked for, which is before it was created.
             Self::Scope(Scope::BeforeMs(before)) => {
-                let asked_for = about.task_id.get(..12);
+                let asked_for = about.task_id().get(..12);
                 let asked_for = asked_for.and_then(|digits| u64::from_str_radix(digits, 16).ok());
                 asked_for.is_none_or(|at| at < *before)
             }

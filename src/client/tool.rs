@@ -197,6 +197,7 @@ mod tests {
                 state: TaskState::Working,
                 owner: None,
                 server: String::new(),
+                ancestors: Vec::new(),
                 assurance: Assurance::Process,
             },
             step: proto::StepFacts::default(),

@@ -34,6 +34,8 @@ pub enum Reason {
     CallerRow(Mismatch),
     /// The epoch was revoked, and its successor has no key yet.
     EpochRevoked,
+    /// A feed is resumed where the ledger knows of nothing, or keeps nothing any more.
+    FeedGap,
     /// The call is outside both grants of the task.
     Grant,
     /// The handle is already the name of another task, or has too little randomness.
@@ -144,6 +146,7 @@ impl Reason {
             Self::CallerRow(_) => "workload_row",
             Self::Certificate => "wrong_key",
             Self::EpochRevoked => "epoch_revoked",
+            Self::FeedGap => "feed_gap",
             Self::Fence => "fence",
             Self::Grant => "grant",
             Self::Handle => "handle",
@@ -211,6 +214,7 @@ impl Reason {
             | Self::ApprovalLapsed
             | Self::ApprovalPause { .. }
             | Self::EpochRevoked
+            | Self::FeedGap
             | Self::Fence
             | Self::Held { .. }
             | Self::InputRequired

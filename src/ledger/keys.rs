@@ -3,7 +3,7 @@
 //! One table, because every further one costs a commit tens of microseconds. Rows of a task sort by
 //! its time-ordered identifier, so that new ones land at the end of the tree.
 
-use crate::domain::id::{ApprovalId, Digest, Fence, RecordNumber, StepNumber, TaskId};
+use crate::domain::id::{ApprovalId, Digest, Fence, RecordNumber, SpiffeId, StepNumber, TaskId};
 use crate::domain::role::Owner;
 use crate::domain::time::Time;
 
@@ -13,6 +13,8 @@ pub(super) const SCHEMA: &[u8] = b"\x00schema";
 pub(super) const EPOCH: &[u8] = b"\x00epoch";
 /// What is revoked.
 pub(super) const REVOCATIONS: &[u8] = b"\x00revocations";
+/// The newest ending that is kept no longer, by its record.
+pub(super) const ENDINGS_FORGOTTEN: &[u8] = b"\x00endings_forgotten";
 /// The end of the audit chain.
 pub(super) const HEAD: &[u8] = b"\x00head";
 
@@ -30,6 +32,7 @@ const LIVE: u8 = 11;
 const LIVE_OF: u8 = 12;
 const ENDED: u8 = 13;
 const ENDING: u8 = 14;
+const AUDIENCE: u8 = 15;
 const APPROVAL: u8 = 20;
 const OPEN_APPROVAL: u8 = 21;
 const ACCOUNT: u8 = 22;
@@ -204,10 +207,9 @@ pub(super) fn endings_after(number: RecordNumber) -> (Vec<u8>, Vec<u8>) {
     (from, vec![ENDING.saturating_add(1)])
 }
 
-/// Every token record of a task.
-pub(super) fn records_of(id: TaskId) -> (Vec<u8>, Vec<u8>) {
-    // One byte longer than a key of this kind.
-    (key(RECORD, &[&id.0]), key(RECORD, &[&id.0, &[0xff; 9]]))
+/// Says that a step's token of this task was issued for this audience.
+pub(super) fn audience(id: TaskId, audience: &SpiffeId) -> Vec<u8> {
+    key(AUDIENCE, &[&id.0, audience.to_string().as_bytes()])
 }
 
 /// Every entry of a task that ended at this time or before.
@@ -216,11 +218,20 @@ pub(super) fn ended_by(at: Time) -> (Vec<u8>, Vec<u8>) {
     (vec![ENDED], key(ENDED, &[&after.to_be_bytes()]))
 }
 
-/// The ranges that hold a task's steps, token records, requests, names and approvals.
-pub(super) fn belongings(id: TaskId) -> [(Vec<u8>, Vec<u8>); 6] {
-    // One byte longer than the longest key of its kind, so nothing of the task sorts after it.
-    [STEP, RECORD, REQUEST_OF, NAME_OF, APPROVAL, OPEN_APPROVAL]
-        .map(|kind| (key(kind, &[&id.0]), key(kind, &[&id.0, &[0xff_u8; 33]])))
+/// The ranges that hold a task's steps, token records and their audiences, requests, names and approvals.
+pub(super) fn belongings(id: TaskId) -> [(Vec<u8>, Vec<u8>); 7] {
+    // One byte longer than the longest key of its kind, or greater than any letter of a SPIFFE ID, so nothing of the
+    // task sorts after it.
+    [
+        STEP,
+        RECORD,
+        AUDIENCE,
+        REQUEST_OF,
+        NAME_OF,
+        APPROVAL,
+        OPEN_APPROVAL,
+    ]
+    .map(|kind| (key(kind, &[&id.0]), key(kind, &[&id.0, &[0xff_u8; 33]])))
 }
 
 /// The record number in the key of an audit record, or of an ending.

@@ -8,6 +8,7 @@
 mod chain;
 mod config;
 mod failure;
+mod feed;
 mod keys;
 mod open;
 mod overlay;
@@ -30,10 +31,9 @@ use crate::domain::event::{ChainedEvent, Event};
 use crate::domain::id::{ApprovalId, RecordNumber, SpiffeId, TaskId};
 use crate::domain::lineage::{Lineage, Load};
 use crate::domain::revocation::{Ending, Revocations};
-use crate::domain::step::TokenRecord;
 use crate::domain::task::Task;
 use crate::domain::time::Time;
-use crate::service::ports::ledger::{Applied, TaskPage, Work};
+use crate::service::ports::ledger::{Applied, KeptEndings, TaskPage, Work};
 use crate::service::ports::{BoxFuture, Ledger, LedgerError};
 use redb::{Database, ReadableDatabase};
 use rows::{Row, RowError};
@@ -252,12 +252,12 @@ impl Ledger for RedbLedger {
         })
     }
 
-    fn newest_record(&self) -> RecordNumber {
-        self.newest()
-    }
-
     fn revocations(&self) -> Arc<Revocations> {
         self.shared.revocations()
+    }
+
+    fn kept_endings(&self) -> BoxFuture<'_, Result<KeptEndings, LedgerError>> {
+        Box::pin(async move { self.read(feed::kept) })
     }
 
     fn endings(
@@ -265,23 +265,7 @@ impl Ledger for RedbLedger {
         after: RecordNumber,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<(RecordNumber, Ending)>, LedgerError>> {
-        Box::pin(async move {
-            self.read(|table| {
-                let (from, to) = keys::endings_after(after);
-                let rows = table.range(from.as_slice()..to.as_slice())?.take(limit);
-                rows.map(|entry| {
-                    let (key, row) = entry?;
-                    let number = keys::audit_number(key.value());
-                    let number = number.ok_or_else(|| ReadError::Corrupt("ending".to_owned()))?;
-                    let ending = Ending::decode(row.value());
-                    Ok((
-                        number,
-                        ending.map_err(|error| ReadError::row("ending", &error))?,
-                    ))
-                })
-                .collect()
-            })
-        })
+        Box::pin(async move { self.read(|table| feed::endings(table, after, limit)) })
     }
 
     fn is_audience<'a>(
@@ -289,20 +273,7 @@ impl Ledger for RedbLedger {
         task: TaskId,
         id: &'a SpiffeId,
     ) -> BoxFuture<'a, Result<bool, LedgerError>> {
-        Box::pin(async move {
-            self.read(|table| {
-                let (from, to) = keys::records_of(task);
-                for entry in table.range(from.as_slice()..to.as_slice())?.rev() {
-                    let (_, row) = entry?;
-                    let record = TokenRecord::decode(row.value());
-                    let record = record.map_err(|error| ReadError::row("token record", &error))?;
-                    if record.audience == *id {
-                        return Ok(true);
-                    }
-                }
-                Ok(false)
-            })
-        })
+        Box::pin(async move { self.read(|table| feed::is_audience(table, task, id)) })
     }
 
     fn tasks(
@@ -362,6 +333,18 @@ impl Ledger for RedbLedger {
         limit: usize,
     ) -> BoxFuture<'_, Result<usize, LedgerError>> {
         self.order(|reply| Order::ForgetTerms {
+            before,
+            limit,
+            reply,
+        })
+    }
+
+    fn forget_endings(
+        &self,
+        before: Time,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<usize, LedgerError>> {
+        self.order(|reply| Order::ForgetEndings {
             before,
             limit,
             reply,

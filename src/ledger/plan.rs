@@ -25,14 +25,14 @@ pub(super) struct Change {
     pub value: Option<Vec<u8>>,
 }
 
-fn put(key: Vec<u8>, value: Vec<u8>) -> Change {
+pub(super) fn put(key: Vec<u8>, value: Vec<u8>) -> Change {
     Change {
         key,
         value: Some(value),
     }
 }
 
-fn remove(key: Vec<u8>) -> Change {
+pub(super) fn remove(key: Vec<u8>) -> Change {
     Change { key, value: None }
 }
 
@@ -101,6 +101,7 @@ pub(super) fn of_writes(
     }
     for record in records {
         changes.push(put_record(own()?, record)?);
+        super::feed::follow_audience(table, record, &mut changes)?;
     }
     if let Some(approval) = approval {
         changes.push(put_approval(own()?, approval)?);

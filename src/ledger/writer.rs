@@ -10,7 +10,7 @@ use super::rows::Row as _;
 use super::shared::Shared;
 use super::space::Room;
 use super::store::{self, Head, TABLE, Trouble};
-use super::{keys, open};
+use super::{feed, keys, open};
 use crate::domain::event::Event;
 use crate::domain::id::TaskId;
 use crate::domain::revocation::Revocations;
@@ -36,6 +36,12 @@ pub(super) enum Order {
         task: TaskId,
         event: Box<Event>,
         reply: Reply<()>,
+    },
+    /// Remove the oldest endings.
+    ForgetEndings {
+        before: Time,
+        limit: usize,
+        reply: Reply<usize>,
     },
     /// Remove unused create terms.
     ForgetTerms {
@@ -238,6 +244,11 @@ impl Batch<'_> {
                 limit,
                 reply,
             } => answer(reply, self.forget_terms(before, limit)),
+            Order::ForgetEndings {
+                before,
+                limit,
+                reply,
+            } => answer(reply, self.forget_endings(before, limit)),
             // Left over from before a batch that took every note.
             Order::Wake => (Box::new(|_durable| ()), Ok(())),
             Order::Work { work, reply } => answer(reply, self.work(*work)),
@@ -249,7 +260,9 @@ impl Batch<'_> {
         let never = || LedgerError::Failed("not carried out".to_owned());
         match order {
             Order::Flush { reply } | Order::Forget { reply, .. } => settle(reply, Err(never())),
-            Order::ForgetTerms { reply, .. } => settle(reply, Err(never())),
+            Order::ForgetEndings { reply, .. } | Order::ForgetTerms { reply, .. } => {
+                settle(reply, Err(never()))
+            }
             Order::Wake => Box::new(|_durable| ()),
             Order::Work { reply, .. } => settle(reply, Err(never())),
         }
@@ -264,6 +277,12 @@ impl Batch<'_> {
 
     fn forget_terms(&mut self, before: Time, limit: usize) -> Result<usize, Trouble> {
         let (changes, count) = plan::of_forget_terms(&self.table, before, limit)?;
+        self.write(&changes)?;
+        Ok(count)
+    }
+
+    fn forget_endings(&mut self, before: Time, limit: usize) -> Result<usize, Trouble> {
+        let (changes, count) = feed::of_forget_endings(&self.table, before, limit)?;
         self.write(&changes)?;
         Ok(count)
     }

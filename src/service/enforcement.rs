@@ -11,7 +11,7 @@ use crate::domain::denial::Reason;
 use crate::domain::evidence::{Assurance, Evidence};
 use crate::domain::grant::{Authority, SeenCall};
 use crate::domain::id::{Jti, SpiffeId, TaskId, Thumbprint};
-use crate::domain::lineage::{Load, Locator, Transition};
+use crate::domain::lineage::{Lineage, Load, Locator, Transition};
 use crate::domain::policy::{Action, CallFacts};
 use crate::domain::role::{AsAudience, AsOwner, AsServer, Held};
 use crate::domain::step::{Step, StepState};
@@ -72,6 +72,8 @@ pub struct TaskView {
     pub owner: Option<SpiffeId>,
     /// The server.
     pub server: SpiffeId,
+    /// The tasks that it descends from, nearest first.
+    pub ancestors: Vec<TaskId>,
     /// How strongly the owner is identified.
     pub assurance: Assurance,
 }
@@ -209,7 +211,7 @@ impl Continuation {
                 OwnerOperation::Update => check::update(scene.lineage, roles, token, &permit, now)?,
             };
             let after = transition.writes.task.as_ref().unwrap_or(task);
-            let view = view(after, scene.now.time);
+            let view = view((after, scene.lineage), scene.now.time);
             Ok(Transition {
                 effect: (transition.effect, view),
                 writes: transition.writes,
@@ -307,7 +309,7 @@ impl Continuation {
                 &call,
                 (&permit, &scene.now),
             )?;
-            let view = view(task, scene.now.time);
+            let view = view((task, scene.lineage), scene.now.time);
             Ok(Transition {
                 effect: (checked.effect, view),
                 writes: checked.writes,
@@ -336,7 +338,7 @@ fn answered(
     }
 }
 
-fn view(task: &Task, now: Time) -> TaskView {
+fn view((task, line): (&Task, &Lineage), now: Time) -> TaskView {
     TaskView {
         id: task.id,
         state: task.state_at(now),
@@ -346,6 +348,7 @@ fn view(task: &Task, now: Time) -> TaskView {
             .as_ref()
             .map(|role| role.spiffe_id.clone()),
         server: task.server.spiffe_id.clone(),
+        ancestors: line.ancestors.iter().map(|task| task.id).collect(),
         assurance: match task.owner.workload {
             Some(_) => Assurance::Process,
             None => Assurance::Principal,

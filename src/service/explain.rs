@@ -33,6 +33,9 @@ pub(super) fn explain(reason: &Reason, task: Option<&Task>, evidence: &Evidence)
         Reason::Certificate => "wrong key on this connection: the token is bound to another \
             certificate"
             .to_owned(),
+        Reason::FeedGap => {
+            "what ended since is forgotten, or this ledger (restored?) has not come so far".into()
+        }
         Reason::Fence => "a leg is up and another fence than its last start's was presented".into(),
         Reason::Grant => "neither the owner's grant nor the server's own permits this".to_owned(),
         Reason::Handle => "the handle is the name of another task, or is fixed already".to_owned(),

@@ -29,6 +29,8 @@ pub enum FeedEvent {
     Heartbeat {
         /// Where to resume.
         sequence: RecordNumber,
+        /// There is more to tell.
+        behind: bool,
     },
     /// The first event.
     Opened {
@@ -39,6 +41,17 @@ pub enum FeedEvent {
         /// How often a heartbeat comes.
         heartbeat: Duration,
     },
+}
+
+impl FeedEvent {
+    /// Where to resume after this.
+    pub(super) fn sequence(&self) -> RecordNumber {
+        match self {
+            Self::Ended { sequence, .. }
+            | Self::Heartbeat { sequence, .. }
+            | Self::Opened { sequence, .. } => *sequence,
+        }
+    }
 }
 
 /// Who has subscribed: nobody else may acknowledge for it.
@@ -100,11 +113,13 @@ struct Subscription {
     subscriber: Subscriber,
     user: Option<u32>,
     ids: Vec<SpiffeId>,
+    told: RecordNumber,
     acknowledged: RecordNumber,
 }
 
 #[derive(Debug)]
 struct Awaited {
+    ended: Ended,
     committed: Duration,
     points: BTreeMap<u64, Point>,
 }
@@ -134,6 +149,15 @@ pub(super) struct Subscribed {
     feed: Arc<Feed>,
     pub(super) number: u64,
     pub(super) ended: watch::Receiver<()>,
+}
+
+impl Subscribed {
+    /// What is about to be told, and may be acknowledged from now on.
+    pub(super) fn told(&self, sequence: RecordNumber) {
+        if let Some(open) = self.feed.lock().open.get_mut(&self.number) {
+            open.told = open.told.max(sequence);
+        }
+    }
 }
 
 impl Drop for Subscribed {
@@ -199,6 +223,7 @@ impl Feed {
             subscriber: Subscriber::of(peer),
             user,
             ids,
+            told: RecordNumber(0),
             acknowledged: RecordNumber(0),
         };
         table.open.insert(number, subscription);
@@ -223,6 +248,8 @@ impl Feed {
         let Some(own) = own.filter(|open| open.subscriber == *subscriber) else {
             return false;
         };
+        // Nobody stops what it was not told of.
+        let sequence = sequence.min(own.told);
         own.acknowledged = own.acknowledged.max(sequence);
         let reached = |(awaited, _): &&mut (RecordNumber, Awaited)| *awaited <= sequence;
         for (_, awaited) in table.receipts.iter_mut().filter(reached) {
@@ -244,7 +271,12 @@ impl Feed {
     }
 
     /// Awaits the acknowledgement of these subscriptions from now on; some may have come already.
-    pub(super) fn expect(&self, sequence: RecordNumber, committed: Duration, concerned: &[u64]) {
+    pub(super) fn expect(
+        &self,
+        (sequence, ended): (RecordNumber, Ended),
+        committed: Duration,
+        concerned: &[u64],
+    ) {
         let now = self.clock.monotonic();
         let mut table = self.lock();
         let mut points = BTreeMap::new();
@@ -272,8 +304,20 @@ impl Feed {
         if table.receipts.len() >= RECEIPTS {
             table.receipts.pop_front();
         }
-        let awaited = Awaited { committed, points };
+        let awaited = Awaited {
+            ended,
+            committed,
+            points,
+        };
         table.receipts.push_back((sequence, awaited));
+    }
+
+    /// The newest revocation that ended exactly this, while its receipt is remembered.
+    pub(super) fn awaited(&self, ended: &Ended) -> Option<RecordNumber> {
+        let table = self.lock();
+        let mut receipts = table.receipts.iter().rev();
+        let found = receipts.find(|(_, awaited)| awaited.ended == *ended);
+        found.map(|(sequence, _)| *sequence)
     }
 
     /// Who has stopped so far; `None` for a revocation that is not remembered.

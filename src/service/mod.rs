@@ -10,6 +10,7 @@ mod consent;
 mod enforcement;
 mod explain;
 mod feed;
+mod follow;
 mod handover;
 mod leases;
 mod legs;

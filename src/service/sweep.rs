@@ -279,6 +279,8 @@ impl Continuation {
         let Some(by) = now.before(self.settings.limits.retention) else {
             return Ok(());
         };
+        // Of what ended before, nothing is kept that anybody could still have to stop.
+        while self.ports.ledger.forget_endings(by, PAGE).await? == PAGE {}
         loop {
             let old = self.ports.ledger.ended_tasks(by, PAGE).await?;
             for task in &old {

@@ -43,6 +43,8 @@ mod principals;
 #[cfg(test)]
 mod races;
 #[cfg(test)]
+mod receipts;
+#[cfg(test)]
 mod remote;
 #[cfg(test)]
 mod revocations;

@@ -18,6 +18,8 @@ mod contract;
 #[cfg(feature = "failpoints")]
 mod crash_points;
 #[cfg(test)]
+mod endings;
+#[cfg(test)]
 mod file;
 #[cfg(test)]
 mod kill;
@@ -67,6 +69,10 @@ mod redb {
             a_request_and_its_owners_account_come_back,
             the_list_of_open_requests_follows_what_tasks_wait_for,
             two_tasks_of_one_owner_do_not_both_take_the_last_place,
+        );
+        on_a_fresh_file!(endings:
+            old_endings_are_forgotten_and_it_is_known_up_to_where,
+            the_audiences_of_steps_are_known_by_task,
         );
         on_a_fresh_file!(owners:
             an_owners_live_tasks_are_counted,

@@ -9,6 +9,7 @@ use proto::revoked_scope::Scope;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+use tonic_types::StatusExt as _;
 
 /// The pause before a feed that broke off is opened again.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -32,9 +33,19 @@ pub(super) async fn read(mut client: EnforcementClient<Stub>, shared: Arc<Shared
     loop {
         if let Err(error) = follow(&mut client, &shared).await {
             tracing::debug!(%error, "the feed of revocations broke off");
+            if is_gap(&error) {
+                // What ended meanwhile is not to be learned any more: nothing that runs may go on.
+                shared.lost();
+            }
         }
         tokio::time::sleep(PAUSE).await;
     }
+}
+
+/// Whether the agent keeps nothing from there on where the feed would resume.
+fn is_gap(error: &tonic::Status) -> bool {
+    let info = error.get_details_error_info();
+    info.is_some_and(|info| info.reason == "feed_gap")
 }
 
 /// Follows one stream to its end, or until it is silent.
@@ -60,8 +71,12 @@ async fn follow(
                 shared.heard(sequence);
                 continue;
             }
-            Some(Event::Heartbeat(_)) => {
-                shared.caught_up(sequence);
+            Some(Event::Heartbeat(heartbeat)) => {
+                if heartbeat.behind {
+                    shared.heard(sequence);
+                } else {
+                    shared.caught_up(sequence);
+                }
                 continue;
             }
             Some(Event::Task(task)) => Ended::Task(task.task_id),

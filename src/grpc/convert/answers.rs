@@ -235,6 +235,7 @@ fn task_facts(task: &TaskView) -> v1::TaskFacts {
             .map(ToString::to_string)
             .unwrap_or_default(),
         server: task.server.to_string(),
+        ancestors: task.ancestors.iter().map(ToString::to_string).collect(),
         assurance: assurance(task.assurance).to_owned(),
     }
 }

@@ -77,8 +77,9 @@ pub(in crate::grpc) fn revocation_event(event: FeedEvent, now: Time) -> v1::Revo
             };
             (Event::Opened(opened), sequence, now)
         }
-        FeedEvent::Heartbeat { sequence } => {
-            (Event::Heartbeat(v1::RevocationHeartbeat {}), sequence, now)
+        FeedEvent::Heartbeat { sequence, behind } => {
+            let heartbeat = v1::RevocationHeartbeat { behind };
+            (Event::Heartbeat(heartbeat), sequence, now)
         }
         FeedEvent::Ended { sequence, ending } => {
             let Ending { at, ended } = ending;

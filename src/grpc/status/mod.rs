@@ -188,6 +188,7 @@ fn denied(reason: &Reason) -> Told {
         | Reason::CallerRow(_)
         | Reason::Certificate
         | Reason::EpochRevoked
+        | Reason::FeedGap
         | Reason::Fence
         | Reason::Grant
         | Reason::Handle
@@ -256,6 +257,9 @@ fn sentence(reason: &Reason) -> Cow<'static, str> {
         Reason::CallerRow(_) => "the calling process does not meet its `[[workload]]` row",
         Reason::Certificate => "the token is bound to another key than this connection's",
         Reason::EpochRevoked => "the epoch was revoked: ask again in a moment",
+        Reason::FeedGap => {
+            "the agent cannot tell what ended since: stop everything, subscribe from now on"
+        }
         Reason::Fence => "the fence is not that of the last start",
         Reason::Grant => "neither the owner's grant nor the server's own permits this call",
         Reason::Handle => "the handle cannot be the name of this task",

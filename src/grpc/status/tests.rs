@@ -40,7 +40,8 @@ fn next(reason: &Reason) -> Option<Reason> {
         },
         Reason::Narrowing { .. } => Reason::NoLeg,
         Reason::NoLeg => Reason::EpochRevoked,
-        Reason::EpochRevoked => Reason::Fence,
+        Reason::EpochRevoked => Reason::FeedGap,
+        Reason::FeedGap => Reason::Fence,
         Reason::Fence => Reason::NotHeld(NotHeld::NoRole),
         Reason::NotHeld(NotHeld::NoRole) => {
             Reason::NotHeld(NotHeld::Evidence(Mismatch::Executable))

@@ -104,6 +104,15 @@ pub struct TaskPage {
     pub next: Option<TaskId>,
 }
 
+/// Which endings a ledger keeps, by their audit records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeptEndings {
+    /// Those after this one.
+    pub after: RecordNumber,
+    /// Up to this one: the newest durable record. A later number may yet be given to another record.
+    pub newest: RecordNumber,
+}
+
 /// Tasks, legs, steps, token records and the audit chain, each commit in one transaction.
 pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// Reads the rows of one decision. An absent task costs the same reads as a present one.
@@ -134,11 +143,14 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<ChainedEvent>, LedgerError>>;
 
-    /// The number of the newest audit record, durable or not.
-    fn newest_record(&self) -> RecordNumber;
-
     /// What is revoked, as of the last commit.
     fn revocations(&self) -> Arc<Revocations>;
+
+    /// Which endings are kept.
+    ///
+    /// # Errors
+    /// See [`LedgerError`].
+    fn kept_endings(&self) -> BoxFuture<'_, Result<KeptEndings, LedgerError>>;
 
     /// What the commits after this audit record ended, by their records, at most `limit`.
     ///
@@ -150,7 +162,7 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<(RecordNumber, Ending)>, LedgerError>>;
 
-    /// Whether a token of this task was ever issued for this audience.
+    /// Whether a step's token of this task was ever issued for this audience.
     ///
     /// # Errors
     /// See [`LedgerError`].
@@ -213,6 +225,16 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// See [`LedgerError`].
     fn forget_terms(&self, before: Time, limit: usize)
     -> BoxFuture<'_, Result<usize, LedgerError>>;
+
+    /// Removes the oldest endings as far as they are from before `before`, at most `limit`; says how many.
+    ///
+    /// # Errors
+    /// See [`LedgerError`].
+    fn forget_endings(
+        &self,
+        before: Time,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<usize, LedgerError>>;
 }
 
 /// A value that was durable before it was made. Only [`decide`] makes one.

@@ -1,0 +1,199 @@
+//! The feed that tells enforcement points of endings, as the ledger keeps them, and takes their acknowledgements.
+
+use super::feed::{FeedEvent, Subscriber};
+use super::ports::ledger::Decision;
+use super::ports::{AttestedWorkload, Freshness, LedgerError, Peer};
+use super::watch::WatchStream;
+use super::{Continuation, Failure};
+use crate::domain::denial::Reason;
+use crate::domain::evidence::Assurance;
+use crate::domain::id::{RecordNumber, SpiffeId};
+use crate::domain::lineage::{Load, Locator, Transition};
+use crate::domain::revocation::Ended;
+use crate::domain::role::{AsAudience, Held, NotHeld};
+use std::sync::Arc;
+
+const WATCH: &str = "Enforcement.WatchRevocations";
+
+/// Endings read at a time.
+const PAGE: usize = 256;
+
+/// How many heartbeats an event may wait for a subscriber that does not read.
+const UNREAD_MAX: u32 = 3;
+
+/// Some endings in the order of their commits.
+struct Page {
+    /// Those that concern the subscriber.
+    news: Vec<FeedEvent>,
+    /// The last one of all; `None` where there is none.
+    last: Option<RecordNumber>,
+}
+
+impl Continuation {
+    pub(super) async fn await_points(
+        &self,
+        sequence: RecordNumber,
+        committed: std::time::Duration,
+        ended: Ended,
+    ) -> Result<(), LedgerError> {
+        let mut concerned = Vec::new();
+        for (number, ids) in self.feed.subscriptions() {
+            if self.concerns(&ids, &ended).await? {
+                concerned.push(number);
+            }
+        }
+        self.feed.expect((sequence, ended), committed, &concerned);
+        Ok(())
+    }
+
+    /// Whether somebody with these IDs may hear of this: of a task it serves or was asked for, of one that others
+    /// descend from, which may be anybody's, else of all.
+    async fn concerns(&self, ids: &[SpiffeId], ended: &Ended) -> Result<bool, LedgerError> {
+        let Ended::Task(task, _) = ended else {
+            return Ok(true);
+        };
+        let ledger = &self.ports.ledger;
+        let rows = ledger.load(Load::of(Locator::Task(*task))).await?;
+        let Some(row) = rows.task else {
+            return Ok(false);
+        };
+        if row.spawned > 0 || ids.contains(&row.server.spiffe_id) {
+            return Ok(true);
+        }
+        for id in ids {
+            if ledger.is_audience(*task, id).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Tells an enforcement point of everything that ends work of its own, from the record after `after` on
+    /// or from now on, and that it is there, every heartbeat.
+    ///
+    /// # Errors
+    /// See [`Failure`]: who is no workload, or shows another evidence than its row demands, hears nothing.
+    pub async fn watch_revocations(
+        &self,
+        peer: &Peer,
+        after: Option<RecordNumber>,
+    ) -> Result<WatchStream<FeedEvent>, Failure> {
+        let caller = self.attest(peer, Freshness::Recent).await?;
+        let ids = self.point(&caller).await?;
+        let kept = self.ports.ledger.kept_endings().await?;
+        let after = after.unwrap_or(kept.newest);
+        if !(kept.after..=kept.newest).contains(&after) {
+            return Err(self.refuse_early(WATCH, caller.evidence(), Reason::FeedGap));
+        }
+        let open = self.feed.subscribe(peer, ids).map_err(Failure::Busy)?;
+        let (this, peer) = (self.clone(), peer.clone());
+        let heartbeat = self.settings.revocation_heartbeat;
+        let queue = self.settings.revocation_notices_max.saturating_add(1);
+        Ok(WatchStream::fed(queue, None, move |sender| async move {
+            // Kept for the last word to somebody who does not read.
+            let Ok(last) = sender.clone().reserve_owned().await else {
+                return;
+            };
+            let patience = heartbeat.saturating_mul(UNREAD_MAX);
+            // Noted first: whoever is told may acknowledge at once.
+            let say = async |event: FeedEvent| {
+                open.told(event.sequence());
+                sender.send_timeout(Ok(event), patience).await.is_ok()
+            };
+            let mut ended = open.ended.clone();
+            let mut said = say(FeedEvent::Opened {
+                subscription: open.number,
+                sequence: after,
+                heartbeat,
+            })
+            .await;
+            let mut after = after;
+            while said {
+                ended.borrow_and_update();
+                let page = match this.endings_after(&peer, after).await {
+                    Ok(page) => page,
+                    Err(failure) => {
+                        last.send(Err(failure));
+                        return;
+                    }
+                };
+                for event in page.news {
+                    said = said && say(event).await;
+                }
+                let behind = page.last.is_some();
+                after = page.last.unwrap_or(after);
+                let sequence = after;
+                said = said && say(FeedEvent::Heartbeat { sequence, behind }).await;
+                if behind {
+                    // Reading on without a pause must not keep others waiting.
+                    tokio::task::yield_now().await;
+                } else {
+                    tokio::select! {
+                        changed = ended.changed() => drop(changed),
+                        () = tokio::time::sleep(heartbeat) => {}
+                    }
+                }
+            }
+            last.send(Err(Failure::Busy("limits.revocation_notices")));
+        }))
+    }
+
+    /// The next endings, as far as this subscriber may hear of them.
+    async fn endings_after(&self, peer: &Peer, after: RecordNumber) -> Result<Page, Failure> {
+        let caller = self.attest(peer, Freshness::Recent).await?;
+        let ids = self.point(&caller).await?;
+        let endings = self.ports.ledger.endings(after, PAGE).await?;
+        let last = endings.last().map(|(sequence, _)| *sequence);
+        let mut news = Vec::new();
+        for (sequence, ending) in endings {
+            if self.concerns(&ids, &ending.ended).await? {
+                news.push(FeedEvent::Ended { sequence, ending });
+            }
+        }
+        Ok(Page { news, last })
+    }
+
+    /// The IDs as which a caller is an enforcement point: its own, with the evidence that their rows demand.
+    async fn point(&self, caller: &AttestedWorkload) -> Result<Vec<SpiffeId>, Failure> {
+        let settings = Arc::clone(&self.settings);
+        let judge = self.judge(WATCH, caller.evidence(), move |scene| {
+            let mut ids = Vec::new();
+            let mut refused = NotHeld::NoRole;
+            for id in &scene.evidence.spiffe_ids {
+                let row = settings.row(id, scene.evidence);
+                let demanded = Assurance::Svid;
+                match Held::<AsAudience>::check(id, row.as_ref(), demanded, scene.evidence) {
+                    Ok(_held) => ids.push(id.clone()),
+                    Err(why) => refused = why,
+                }
+            }
+            if ids.is_empty() {
+                return Err(refused.into());
+            }
+            Ok(Transition::unchanged(ids))
+        });
+        match self.decide(Load::of(Locator::Nothing), judge).await? {
+            Decision::Recorded(ids) => Ok(ids.into_effect()),
+            Decision::Noted(ids) => Ok(ids.into_effect()),
+            Decision::Denied(denied) => Err(self.refuse(denied)),
+        }
+    }
+
+    /// A subscriber has stopped everything that ended up to this record.
+    ///
+    /// # Errors
+    /// [`Reason::Unknown`] for a subscription that is not the caller's own; else see [`Failure`].
+    pub async fn acknowledge_revocations(
+        &self,
+        peer: &Peer,
+        (subscription, sequence): (u64, RecordNumber),
+    ) -> Result<(), Failure> {
+        const ACKNOWLEDGE: &str = "Enforcement.AcknowledgeRevocations";
+        let caller = self.attest(peer, Freshness::Recent).await?;
+        let subscriber = Subscriber::of(peer);
+        if self.feed.acknowledge(&subscriber, subscription, sequence) {
+            return Ok(());
+        }
+        Err(self.refuse_early(ACKNOWLEDGE, caller.evidence(), Reason::Unknown))
+    }
+}
