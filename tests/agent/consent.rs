@@ -1,17 +1,14 @@
 //! A node whose policy wants a person's consent for `export`, an approver, and an identity provider of our own.
 
 use crate::job::{Job, Leg, Task, export, step_op, text};
-use crate::node::{Node, Options, Role, Row};
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use crate::node::{Options, Role, Row};
 use serde_json::{Value, json};
 use std::fs;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-pub(crate) const ISSUER: &str = "https://login.demo.test";
-const AUDIENCE: &str = "approvals";
+#[path = "../support/person.rs"]
+mod person;
+
+pub(crate) use person::{Provider, nonce};
 
 const WANTS_CONSENT: &str = r#"
 @id("export-wants-consent")
@@ -22,10 +19,6 @@ when { resource.name == "export" } unless { context.approved };
 const TABLES: &str = r#"
 [[approver]]
 spiffe_id = "spiffe://demo.test/approver"
-[[person_issuer]]
-issuer = "https://login.demo.test"
-audience = "approvals"
-jwks_path = "{folder}/jwks.json"
 "#;
 
 /// What a node with approvals needs besides.
@@ -33,62 +26,9 @@ pub(crate) fn options() -> Options {
     let mut options = Options::default();
     options.policy.push_str(WANTS_CONSENT);
     options.config.push_str(TABLES);
+    options.config.push_str(person::TABLE);
     options.roles.push(Role::new("approver", 30_010, Row::Uid));
     options
-}
-
-/// An identity provider with one key.
-pub(crate) struct Provider(EcdsaKeyPair);
-
-impl Provider {
-    /// Its keys are where the agent looks for them.
-    pub(crate) fn of(node: &Node) -> Self {
-        let provider = Self::stranger();
-        let point = provider.0.public_key().as_ref();
-        let jwks = json!({ "keys": [{
-            "kty": "EC", "crv": "P-256", "kid": "1", "alg": "ES256", "use": "sig",
-            "x": URL_SAFE_NO_PAD.encode(&point[1..33]), "y": URL_SAFE_NO_PAD.encode(&point[33..]),
-        }] });
-        fs::write(node.path("jwks.json"), jwks.to_string()).unwrap();
-        provider
-    }
-
-    /// A key that nobody knows.
-    pub(crate) fn stranger() -> Self {
-        Self(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap())
-    }
-
-    /// The ID token of a login with this nonce.
-    pub(crate) fn login(&self, subject: &str, nonce: &str) -> String {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "an identity provider has a clock of its own"
-        )]
-        let now = SystemTime::now();
-        let now = now.duration_since(UNIX_EPOCH).unwrap().as_secs();
-        let header = json!({ "alg": "ES256", "kid": "1", "typ": "JWT" });
-        let claims = json!({
-            "iss": ISSUER, "sub": subject, "aud": AUDIENCE, "iat": now,
-            "exp": now.saturating_add(300), "nonce": nonce,
-        });
-        let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-        let signed = format!("{}.{}", part(&header), part(&claims));
-        let signature = self.0.sign(&SystemRandom::new(), signed.as_bytes());
-        format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature.unwrap()))
-    }
-}
-
-/// The `nonce` of a login for this digest.
-pub(crate) fn nonce(digest: &str) -> String {
-    URL_SAFE_NO_PAD.encode(unhex(digest))
-}
-
-pub(crate) fn unhex(text: &str) -> Vec<u8> {
-    let pair = |digits: &[u8]| {
-        let digits = std::str::from_utf8(digits).unwrap();
-        u8::from_str_radix(digits, 16).unwrap()
-    };
-    text.as_bytes().chunks(2).map(pair).collect()
 }
 
 /// A job with an approver.
@@ -105,9 +45,12 @@ impl World {
 
     pub(crate) fn with(options: &Options) -> Self {
         let job = Job::with(options);
+        let provider = Provider::new();
+        // Where the agent looks for them.
+        fs::write(job.node.path("jwks.json"), provider.jwks()).unwrap();
         Self {
             approver: job.node.actor_named("approver"),
-            provider: Provider::of(&job.node),
+            provider,
             job,
         }
     }

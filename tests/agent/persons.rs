@@ -40,7 +40,7 @@ fn only_a_person_of_the_configured_issuer_decides_and_the_first_wins() {
         op["id_token"] = token.into();
         op
     };
-    let forged = Provider::stranger().login("person-1", &nonce(&digest));
+    let forged = Provider::new().login("person-1", &nonce(&digest));
     let other_login = world.provider.login("person-1", &nonce(&"ab".repeat(32)));
     for (token, code) in [
         (forged, "PermissionDenied"),

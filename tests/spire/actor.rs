@@ -66,6 +66,11 @@ impl Actor {
         self.must("hand", json!({ "name": name }))["certificate"].take()
     }
 
+    /// The next notice of a stream, whole.
+    pub(crate) fn event(&mut self) -> Value {
+        self.0.event()["notice"].take()
+    }
+
     /// The kind of the next notice of a `hold` stream, the code of its error, or `ended`.
     ///
     /// `None`: there is none within `wait`.

@@ -5,7 +5,7 @@ use crate::world::{World, number};
 use serde_json::{Value, json};
 
 pub(crate) const SERVER: &str = "spiffe://example.org/server";
-const TOOL: &str = "spiffe://example.org/tool";
+pub(crate) const TOOL: &str = "spiffe://example.org/tool";
 
 /// Owner, server, worker and tool of the tasks of one test.
 pub(crate) struct Cast {
@@ -59,10 +59,7 @@ impl Cast {
             &mut cast.worker,
             &mut cast.tool,
         ] {
-            world.wait_for("an entry", || {
-                let me = actor.must("whoami", json!({}));
-                (me["assurance"] == "process").then_some(())
-            });
+            wait_until_known(world, actor);
         }
         cast
     }
@@ -96,6 +93,14 @@ impl Cast {
         self.register(name, &token).expect("a task")
     }
 
+    /// A task with this grant, and the worker's leg on it.
+    pub(crate) fn leg(&mut self, name: &str, asked: &Value) -> (Task, Leg) {
+        let token = ask_create_with(&mut self.owner, name, asked).expect("a create token");
+        let task = self.register(name, &token).expect("a task");
+        let leg = start(&mut self.worker, &task).expect("a leg");
+        (task, leg)
+    }
+
     /// The tool asks whether the step may take effect; gives `fresh`, `repeat`, `read` or the denial's reason.
     pub(crate) fn check(&mut self, step: &Step) -> Result<Value, No> {
         check_by(&mut self.tool, step)
@@ -124,11 +129,27 @@ impl Cast {
     }
 }
 
+/// Waits until SPIRE knows this process.
+pub(crate) fn wait_until_known(world: &World, actor: &mut Actor) {
+    world.wait_for("an entry", || {
+        let me = actor.must("whoami", json!({}));
+        (me["assurance"] == "process").then_some(())
+    });
+}
+
 /// Somebody asks for a token that lets the server make a task.
 pub(crate) fn ask_create_by(owner: &mut Actor, name: &str) -> Result<Value, No> {
+    ask_create_with(
+        owner,
+        name,
+        &json!([{ "audience": TOOL, "tool": "export" }]),
+    )
+}
+
+/// As [`ask_create_by`], for a task with this grant.
+fn ask_create_with(owner: &mut Actor, name: &str, asked: &Value) -> Result<Value, No> {
     let ask = json!({
-        "hand": "o", "request_id": name, "call": call(SERVER, "report"),
-        "asked": [{ "audience": TOOL, "tool": "export" }],
+        "hand": "o", "request_id": name, "call": call(SERVER, "report"), "asked": asked,
         "performers": ["spiffe://example.org/worker"],
     });
     Ok(owner.ask("issue_create", ask)?["token"].take())
@@ -185,10 +206,20 @@ pub(crate) fn check_by(tool: &mut Actor, step: &Step) -> Result<Value, No> {
 
 /// Somebody reports that the effect happened, as its tool would.
 pub(crate) fn report_by(tool: &mut Actor, task: &str, fresh: &Value) -> Result<Value, No> {
+    report_as(tool, task, fresh, "done")
+}
+
+/// Somebody reports what became of the effect.
+pub(crate) fn report_as(
+    tool: &mut Actor,
+    task: &str,
+    fresh: &Value,
+    outcome: &str,
+) -> Result<Value, No> {
     let step = &fresh["step"];
     let report = json!({
         "task_id": task, "step": step["step"], "fence": step["fence"], "jti": step["jti"],
-        "outcome": "done",
+        "outcome": outcome,
     });
     tool.ask("report", report)
 }

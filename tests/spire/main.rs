@@ -11,10 +11,15 @@ mod node;
 #[cfg(test)]
 mod node_needs;
 #[cfg(test)]
+#[path = "../support/person.rs"]
+mod person;
+#[cfg(test)]
 mod rotation;
 #[cfg(test)]
 #[path = "../support/spire.rs"]
 mod support;
+#[cfg(test)]
+mod twin_rows;
 #[cfg(test)]
 mod twins;
 #[cfg(test)]

@@ -15,11 +15,12 @@ use std::sync::OnceLock;
 pub(crate) const AGENT: u32 = 61_000;
 /// The workloads, by the path of their SPIFFE ID. The number is the group that their registration entry
 /// selects, and the user that their `[[workload]]` row demands: whoever is in the group gets the SVID.
-pub(crate) const ROLES: [(&str, u32); 4] = [
+pub(crate) const ROLES: [(&str, u32); 5] = [
     ("owner", 61_001),
     ("server", 61_002),
     ("worker", 61_003),
     ("tool", 61_004),
+    ("approver", 61_005),
 ];
 /// A user that no row demands.
 pub(crate) const STRANGER: u32 = 61_009;
@@ -42,6 +43,10 @@ pub(crate) struct Setup {
     pub(crate) pinned: &'static [&'static str],
     /// Lines of `[tasks]`, `[spiffe]` and so on, as `table.key = value`.
     pub(crate) settings: &'static [&'static str],
+    /// Tables besides; `{folder}` stands for the agent's folder.
+    pub(crate) tables: String,
+    /// Policies besides those that are shipped.
+    pub(crate) policy: &'static str,
 }
 
 impl Default for Setup {
@@ -52,6 +57,8 @@ impl Default for Setup {
             capabilities: "+sys_ptrace",
             pinned: &[],
             settings: &[],
+            tables: String::new(),
+            policy: "",
         }
     }
 }
@@ -287,7 +294,8 @@ impl World {
         }
         let policy =
             Path::new(env!("CARGO_MANIFEST_DIR")).join("spire-config/policy/default.cedar");
-        fs::copy(policy, self.folder().join("policy.cedar")).expect("policy");
+        let policy = fs::read_to_string(policy).expect("policy") + self.setup.policy;
+        fs::write(self.folder().join("policy.cedar"), policy).expect("policy");
         fs::write(self.config(), self.agent_config()).expect("handfast.toml");
     }
 
@@ -326,7 +334,8 @@ impl World {
             )
             .expect("a string");
         }
-        config
+        let folder = self.folder().display().to_string();
+        config + &self.setup.tables.replace("{folder}", &folder)
     }
 }
 
