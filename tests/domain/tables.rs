@@ -234,11 +234,12 @@ fn the_tables_in_the_docs_are_what_the_rules_decide() {
     let page = format!(
         "# States\n\nWritten by `tests/domain/tables.rs` (`UPDATE_DOCS=1 cargo test --test domain`): \
          each cell is what the rules answered.\nU = \"unknown task\", alike for unknown, foreign and \
-         forgotten.\n\n{}{}{}## Diagrams\n\nDrawn from every sequence of up to five commands on a child \
+         forgotten.\n\n{}{}{}{}## Diagrams\n\nDrawn from every sequence of up to four or five commands \
          (`tests/domain/enumeration`). What ends a leg leads to `[*]`.\n\n{}",
         task_table::task_table(),
         leg_table(),
         step_table(),
+        crate::enumeration::wider_tables(),
         crate::enumeration::changes().print().trim_end()
     ) + "\n";
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/states.md");

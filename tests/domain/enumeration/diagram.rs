@@ -3,26 +3,35 @@
 use super::alphabet::{Command, On, Want};
 use super::answer::Answer;
 use super::invariants::Deed;
-use super::rows::World;
+use super::rows::{Store, World};
+use super::tables::consent;
+use super::wider::Wider;
 use handfast::domain::approval::Verdict;
 use handfast::domain::decide::end::{Ending, LegEnding};
 use handfast::domain::decide::report::Outcome;
+use handfast::domain::id::StepNumber;
 use handfast::domain::lineage::Now;
 use handfast::domain::step::{Purpose, StepState};
-use handfast::domain::task::TaskState;
+use handfast::domain::task::{Task, TaskState};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 /// From where to where, and by what.
 type Edges = BTreeMap<(&'static str, &'static str), BTreeSet<String>>;
 
-/// Every change of state of a task, of its leg, and of its tokens' records.
+/// Every change of state of a task, of its leg, of its tokens' records, and of what was handed over, cut and asked.
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
     tasks: Edges,
     legs: Edges,
     records: Edges,
+    delegations: Edges,
+    grants: Edges,
+    approvals: Edges,
 }
+
+/// The states of several things of a task, each by its number.
+type States = fn(&Seen<'_>) -> BTreeMap<u64, &'static str>;
 
 /// Where something is before it is there.
 const START: &str = "[*]";
@@ -37,24 +46,44 @@ impl Changes {
                 labels.insert(label.clone());
             }
         };
+        let seen = [deed.before, deed.after].map(|world| Seen::of(deed, world, on));
         let task = |world| task_state(deed, world, on);
         edge(|it| &mut it.tasks, task(deed.before), task(deed.after));
-        let leg = |world| leg_state(deed, world, on);
-        edge(|it| &mut it.legs, leg(deed.before), leg(deed.after));
-        let before = record_states(deed, deed.before, on);
-        for (fence, after) in record_states(deed, deed.after, on) {
-            let before = before.get(&fence).copied().unwrap_or(START);
-            edge(|it| &mut it.records, before, after);
+        let [before, after] = seen.each_ref().map(leg_state);
+        edge(|it| &mut it.legs, before, after);
+        let mut all = |states: States, edges: fn(&mut Self) -> &mut Edges| {
+            let [before, after] = seen.each_ref().map(states);
+            for (which, after) in after {
+                let before = before.get(&which).copied().unwrap_or(START);
+                edge(edges, before, after);
+            }
+        };
+        all(record_states, |it| &mut it.records);
+        all(delegation_states, |it| &mut it.delegations);
+        all(grant_states, |it| &mut it.grants);
+        all(approval_states, |it| &mut it.approvals);
+    }
+
+    /// These, with the delegations, child grants and approvals of others.
+    pub(super) fn with(self, handed: Self, fanned: Self, asked: Self) -> Self {
+        Self {
+            delegations: handed.delegations,
+            grants: fanned.grants,
+            approvals: asked.approvals,
+            ..self
         }
     }
 
-    /// The three diagrams.
+    /// The diagrams.
     pub(crate) fn print(&self) -> String {
         let mut text = String::new();
         let parts = [
             ("Task", &self.tasks),
             ("Leg", &self.legs),
             ("Token record of a step", &self.records),
+            ("Delegation", &self.delegations),
+            ("Child grant", &self.grants),
+            ("Approval", &self.approvals),
         ];
         for (title, edges) in parts {
             write!(text, "### {title}\n\n```mermaid\nstateDiagram-v2\n").unwrap();
@@ -71,11 +100,28 @@ impl Changes {
     }
 }
 
-fn now<'a>(deed: &'a Deed<'_>, world: &World) -> Now<'a> {
-    Now {
-        time: world.time,
-        epoch: world.epoch,
-        limits: &deed.store.limits,
+/// A task in a world, as its whole line makes it.
+struct Seen<'a> {
+    store: &'a Store,
+    world: &'a World,
+    on: On,
+    task: Task,
+}
+
+impl<'a> Seen<'a> {
+    fn of(deed: &Deed<'a>, world: &'a World, on: On) -> Self {
+        let task = deed.store.view(world, on).seen.task.unwrap();
+        let store = deed.store;
+        Self {
+            store,
+            world,
+            on,
+            task,
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.task.state_at(self.world.time).is_terminal()
     }
 }
 
@@ -90,29 +136,32 @@ fn task_state(deed: &Deed<'_>, world: &World, on: On) -> &'static str {
     }
 }
 
-fn leg_state(deed: &Deed<'_>, world: &World, on: On) -> &'static str {
-    let task = deed.store.view(world, on).seen.task.unwrap();
-    match &task.leg {
-        _ if task.state_at(world.time).is_terminal() => START,
+fn leg_state(seen: &Seen<'_>) -> &'static str {
+    match &seen.task.leg {
+        _ if seen.is_over() => START,
         None => START,
-        Some(leg) if leg.epoch == world.epoch => "live",
+        Some(leg) if leg.epoch == seen.world.epoch => "live",
         Some(_) => "suspended",
     }
 }
 
 /// The state of each step token's record, by fence.
-fn record_states(deed: &Deed<'_>, world: &World, on: On) -> BTreeMap<u64, &'static str> {
-    let task = deed.store.view(world, on).seen.task.unwrap();
-    let mut at = task.circumstances(&now(deed, world));
-    if task.state_at(world.time).is_terminal() {
+fn record_states(seen: &Seen<'_>) -> BTreeMap<u64, &'static str> {
+    let (task, world, on) = (&seen.task, seen.world, seen.on);
+    let mut at = task.circumstances(&Now {
+        time: world.time,
+        epoch: world.epoch,
+        limits: &seen.store.limits,
+    });
+    if seen.is_over() {
         at.leg = None;
     }
     let mut states = BTreeMap::new();
-    for record in deed.store.records(world, on) {
+    for record in seen.store.records(world, on) {
         let Purpose::Step(number) = record.purpose else {
             continue;
         };
-        let mut steps = task.pending.iter().chain(deed.store.steps(world, on));
+        let mut steps = task.pending.iter().chain(seen.store.steps(world, on));
         let newest = steps.find(|step| step.number == number && step.fence == record.fence);
         let state = match newest.map(|step| step.state_at(&at)) {
             Some(state) => state,
@@ -133,6 +182,35 @@ fn record_states(deed: &Deed<'_>, world: &World, on: On) -> BTreeMap<u64, &'stat
         );
     }
     states
+}
+
+fn delegation_states(seen: &Seen<'_>) -> BTreeMap<u64, &'static str> {
+    let state = |over| if over { "over" } else { "standing" };
+    let all = seen.task.delegations.iter();
+    all.map(|it| (u64::from(it.number.0), state(it.ended_at.is_some())))
+        .collect()
+}
+
+fn grant_states(seen: &Seen<'_>) -> BTreeMap<u64, &'static str> {
+    let all = seen.store.grants(seen.world);
+    let all = all.filter(|grant| grant.parent == seen.task.id);
+    let states = all.map(|grant| match grant.spent_at {
+        Some(_) => "spent",
+        None if seen.is_over() => "dead",
+        None => "cut",
+    });
+    (0..).zip(states).collect()
+}
+
+fn approval_states(seen: &Seen<'_>) -> BTreeMap<u64, &'static str> {
+    let all = (1..=9).map(StepNumber);
+    let all = all.filter_map(|step| seen.store.approval(seen.world, seen.on, step));
+    all.map(|row| {
+        let number = u64::from(row.id.step.0) << 8 | u64::from(row.id.serial[0]);
+        let state = row.state_at(seen.world.time, seen.store.limits.use_within);
+        (number, consent(state))
+    })
+    .collect()
 }
 
 /// What a command is called in a diagram of a task.
@@ -171,10 +249,13 @@ fn label(deed: &Deed<'_>, of: On) -> String {
         Command::Sweep(_) => "sweep",
         Command::Takeover(..) => "Takeover",
         Command::Wait(_) => "time passes",
-        Command::Wide(_) => "Revoke, wider",
+        Command::Wide(Wider::Before) => "Revoke before",
+        Command::Wide(Wider::Epoch) => "Revoke epoch",
+        Command::Wide(Wider::Id(_)) => "Revoke SPIFFE ID",
+        Command::Wide(Wider::Lift(_)) => "Lift",
     };
     match deed.command.on() {
-        Some(on) if on != of => "parent ends".to_owned(),
+        Some(on) if of.parent() == Some(on) => "parent ends".to_owned(),
         Some(_) | None => name.to_owned(),
     }
 }

@@ -209,6 +209,7 @@ pub(super) fn fanning() -> Vec<Command> {
         Command::Wait(Wait::Expiry),
         Restart,
         Revoke(root),
+        Command::Takeover(Hand::Owner, root),
         Wide(Wider::Id(Hand::Worker)),
         Start(Hand::Worker, root, true),
         Start(Hand::Worker, On::Child, true),
@@ -269,6 +270,14 @@ pub(super) fn drawn() -> Vec<Command> {
     all.extend(right_hands(on));
     all.push(End(Hand::Worker, on, LegEnding::Task(Ending::Failed)));
     all.push(Finish(Hand::Server, on, Ending::Failed, Shown::Current));
+    all.extend([
+        Command::Takeover(Hand::Owner, on),
+        Command::Resolve(Hand::Owner, on, Word::Done),
+        Command::Resolve(Hand::Owner, on, Word::NotDone),
+        Command::Wide(Wider::Id(Hand::Owner)),
+        Command::Wide(Wider::Id(Hand::Worker)),
+        Command::Wide(Wider::Epoch),
+    ]);
     all.retain(|command| {
         !matches!(
             command,

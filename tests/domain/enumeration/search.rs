@@ -1,6 +1,7 @@
 //! Breadth first over every sequence of commands, each state of both sides expanded once.
 
 use super::alphabet::{Command, On, Token};
+use super::answer::Answer;
 use super::consents::{DECIDE_BY, PAUSE, USE_WITHIN};
 use super::diagram::Changes;
 use super::flaw::Flaw;
@@ -72,12 +73,7 @@ pub(super) struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    pub(super) fn new(alphabet: &'a [Command], flaw: Option<Flaw>) -> Self {
-        Self::of(Setting::PLAIN, alphabet, flaw)
-    }
-
-    /// The same in another small world.
-    pub(super) fn of(setting: Setting, alphabet: &'a [Command], flaw: Option<Flaw>) -> Self {
+    pub(super) fn new(setting: Setting, alphabet: &'a [Command], flaw: Option<Flaw>) -> Self {
         let limits = Limits {
             decide_by: Duration::from_millis(DECIDE_BY),
             use_within: Duration::from_millis(USE_WITHIN),
@@ -229,13 +225,26 @@ impl<'a> Search<'a> {
         Ok(next)
     }
 
-    fn decide(&self, node: &Node) -> Vec<(Command, Prediction, Done)> {
-        let moment = Moment {
+    /// One answer, which is the one that the oracle expects.
+    fn answer(&self, node: &Node, command: Command) -> Option<(Done, Vec<Happened>)> {
+        let (expected, happened) = node.oracle.predict(command, None)?;
+        let named = node.oracle.named(command);
+        let done = self.moment(node).perform(command, &named);
+        assert!(expected.admits(done.answer), "{command:?}: {done:?}");
+        Some((done, happened))
+    }
+
+    fn moment<'b>(&'b self, node: &'b Node) -> Moment<'b> {
+        Moment {
             store: &self.store,
             world: &node.world,
             hands: &self.hands,
             views: On::ALL.map(|on| self.store.view(&node.world, on)),
-        };
+        }
+    }
+
+    fn decide(&self, node: &Node) -> Vec<(Command, Prediction, Done)> {
+        let moment = self.moment(node);
         let mut decided = Vec::new();
         for command in self.alphabet {
             let Some(prediction) = node.oracle.predict(*command, self.flaw) else {
@@ -271,6 +280,41 @@ impl<'a> Search<'a> {
         }
         world
     }
+}
+
+/// A command after others.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Next {
+    pub(super) command: Command,
+    pub(super) answer: Answer,
+    /// Whether it changes a row.
+    pub(super) changed: bool,
+    /// Whether its task had ended before.
+    pub(super) ended: bool,
+}
+
+/// What the rules answer to a command after these. `None` where it names something that never was.
+pub(super) fn after(setting: Setting, before: &[Command], command: Command) -> Option<Next> {
+    let mut search = Search::new(setting, &[], None);
+    let mut node = search.first();
+    for command in before {
+        let (done, happened) = search.answer(&node, *command)?;
+        let history = continued(&node.history, *command, happened);
+        node = Node {
+            world: search.after(&node.world, *command, &done),
+            oracle: Oracle::of(&history, None),
+            history,
+            path: Vec::new(),
+        };
+    }
+    let (done, _) = search.answer(&node, command)?;
+    let on = command.on().unwrap_or(On::Root);
+    Some(Next {
+        command,
+        answer: done.answer,
+        changed: search.after(&node.world, command, &done) != node.world,
+        ended: node.oracle.task(on).end.is_some(),
+    })
 }
 
 /// A history with one more command.
