@@ -2,6 +2,7 @@
 
 use crate::Error;
 use crate::figure::{Figure, Size, count, quantile, rounded};
+use handfast::domain::barred::Takeovers;
 use handfast::domain::decide::step::{self, AskStep};
 use handfast::domain::denial::Reason;
 use handfast::domain::evidence::{Assurance, Evidence, ProcessKey, Required};
@@ -121,6 +122,7 @@ fn task(worker: &SpiffeId) -> Result<Task, Error> {
         id: TaskId([5; 16]),
         txn: TaskId([5; 16]),
         parent: None,
+        spawned_by: None,
         subject: None,
         created_at: NOW,
         owner: Owner {
@@ -130,7 +132,7 @@ fn task(worker: &SpiffeId) -> Result<Task, Error> {
         server: role(&id("reports")?, 20),
         performers: vec![role(worker, 30)],
         delegations: Vec::new(),
-        barred: Vec::new(),
+        takeovers: Takeovers::default(),
         call: call("reports", "build")?,
         asked: Grant {
             permissions: vec![permission],

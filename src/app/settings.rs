@@ -20,6 +20,7 @@ pub(super) fn of(config: &Config) -> Settings {
                 (row.spiffe_id.clone(), required)
             })
             .collect(),
+        releases: config.releases(),
         approvers: config
             .approvers
             .iter()

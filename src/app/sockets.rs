@@ -143,6 +143,8 @@ fn api(parts: &Parts) -> Arc<Api> {
             handle_bytes: limits.handle_bytes,
             inputs: limits.inputs,
             input_key_bytes: limits.input_key_bytes,
+            grant_pairs: limits.grant_pairs,
+            message_bytes: limits.message_bytes,
             constraint_members: limits.constraint_members,
             constraint_values: limits.constraint_values,
             principal_bytes: limits.principal_bytes,

@@ -90,6 +90,7 @@ async fn list(approver: &Approver, output: &mut Output) -> Result<ExitCode, Comp
 
 async fn show(approver: &Approver, id: String, output: &mut Output) -> Result<ExitCode, Complaint> {
     let approval = approver.get(id).await.map_err(|error| refused(&error))?;
+    let nonces = nonces(&approval);
     let lines = [
         format!("approval     {}", approval.id),
         format!("state        {}", approval.state.name()),
@@ -101,20 +102,30 @@ async fn show(approver: &Approver, id: String, output: &mut Output) -> Result<Ex
         format!("task         {} step {}", approval.task_id, approval.step),
         format!("decide by    {} ms", approval.decide_by_ms),
         format!("digest       {}", Hex(&approval.digest)),
-        format!("login nonce  {}", approval.nonce()),
+        format!("nonce        {} (of a login that approves)", nonces.0),
+        format!("             {} (of a login that refuses)", nonces.1),
     ];
     output.answer(&in_json(&approval), &lines);
     Ok(ExitCode::SUCCESS)
 }
 
+/// What a login has to carry that approves, and one that refuses.
+fn nonces(approval: &Approval) -> (String, String) {
+    (
+        approval.nonce(Verdict::Approve),
+        approval.nonce(Verdict::Refuse),
+    )
+}
+
 fn in_json(approval: &Approval) -> Value {
+    let nonces = nonces(approval);
     json!({
         "approval_id": approval.id, "state": approval.state.name(), "tool": approval.tool,
         "audience": approval.audience, "text": approval.text, "performer": approval.performer,
         "owner": approval.owner, "server": approval.server, "task_id": approval.task_id,
         "step": approval.step, "opened_at_ms": approval.opened_at_ms,
         "decide_by_ms": approval.decide_by_ms, "use_by_ms": approval.use_by_ms,
-        "digest": Hex(&approval.digest).to_string(), "nonce": approval.nonce(),
+        "digest": Hex(&approval.digest).to_string(), "nonce": nonces.0, "refusal_nonce": nonces.1,
     })
 }
 

@@ -163,10 +163,15 @@ impl ApprovalWatch {
 }
 
 impl Approval {
-    /// What the login has to carry as `nonce`: base64url of the digest.
+    /// What the login has to carry as `nonce`: for an approval base64url of the digest, for a refusal the same after
+    /// `refuse.`.
     #[must_use]
-    pub fn nonce(&self) -> String {
-        URL_SAFE_NO_PAD.encode(&self.digest)
+    pub fn nonce(&self, verdict: Verdict) -> String {
+        let digest = URL_SAFE_NO_PAD.encode(&self.digest);
+        match verdict {
+            Verdict::Approve => digest,
+            Verdict::Refuse => format!("refuse.{digest}"),
+        }
     }
 
     fn read(wire: proto::Approval) -> Result<Self, ClientError> {

@@ -155,13 +155,19 @@ impl Handover {
         Ok(())
     }
 
-    /// Ends the live leg; its process cannot start again. Says which leg it was.
+    /// Ends the live leg; its process cannot start again. Says which leg it was. A random request ID is made where
+    /// none is given; give the same one to repeat a request whose reply was lost.
     ///
     /// # Errors
     /// See [`ClientError`]: `no_leg` where there is none.
-    pub async fn take_over(&self, task: TaskName) -> Result<u32, ClientError> {
+    pub async fn take_over(
+        &self,
+        task: TaskName,
+        request_id: Option<RequestId>,
+    ) -> Result<u32, ClientError> {
         let request = proto::TakeoverRequest {
             task: Some(task.into_proto()),
+            request_id: RequestId::or_random(request_id)?,
         };
         Ok(self.0.clone().takeover(request).await?.into_inner().leg)
     }

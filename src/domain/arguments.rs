@@ -5,6 +5,7 @@
 
 use super::id::Digest;
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 
 /// A finite number. Minus zero is zero, as in RFC 8785 §3.2.2.3.
 #[derive(Clone, Copy, Debug)]
@@ -77,6 +78,33 @@ enum Seen {
     Object(Vec<(String, Argument)>),
     /// The arguments are not an object.
     Other,
+}
+
+/// Arguments behind digests, as shown by whoever names the digests.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Witnesses(BTreeMap<Digest, Arguments>);
+
+impl Witnesses {
+    /// Adds what is shown.
+    pub fn show(&mut self, arguments: Arguments) {
+        self.0.insert(arguments.digest, arguments);
+    }
+
+    /// The arguments behind this digest, if they are shown.
+    #[must_use]
+    pub fn of(&self, digest: Digest) -> Option<&Arguments> {
+        self.0.get(&digest)
+    }
+}
+
+impl FromIterator<Arguments> for Witnesses {
+    fn from_iter<I: IntoIterator<Item = Arguments>>(shown: I) -> Self {
+        let mut witnesses = Self::default();
+        shown
+            .into_iter()
+            .for_each(|arguments| witnesses.show(arguments));
+        witnesses
+    }
 }
 
 /// A call's arguments: their digest, and what is known of their members.

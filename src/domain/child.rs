@@ -27,6 +27,8 @@ pub struct ChildGrant {
     pub call: Permission,
     /// What the task's steps may be permitted at most. Its end is the task's too.
     pub asked: Grant,
+    /// Who made it.
+    pub maker: SpiffeId,
     /// The leg that made it.
     pub leg: LegNumber,
     /// That leg's fence.

@@ -75,6 +75,8 @@ pub struct Delegation {
     pub ended_at: Option<Time>,
     /// Keyed digest of the request that made it, for repeats.
     pub request: Digest,
+    /// SHA-256 of what was asked: a repeat must ask for the same.
+    pub asked: Digest,
 }
 
 impl Delegation {
@@ -112,6 +114,13 @@ impl Task {
                     .as_ref()
                     .is_none_or(|lent| lent.iter().any(|permission| permission.admits(call)))
             })
+    }
+
+    /// Whether the leg's delegation lends only a part of what the owner granted.
+    pub(super) fn lent_a_part(&self) -> bool {
+        let number = self.leg.as_ref().and_then(|leg| leg.delegation);
+        let delegation = number.and_then(|number| self.delegation(number));
+        delegation.is_some_and(|it| it.permissions.is_some())
     }
 
     /// The delegations that stand for this act.

@@ -2,6 +2,7 @@
 
 use super::approval::{Account, Approval};
 use super::child::{ChildGrant, Spawned};
+use super::evidence::ProcessKey;
 use super::grant::{Grant, ToolCall};
 use super::id::{
     Digest, Epoch, Fence, Jti, NameHash, PrincipalHash, SpiffeId, StepNumber, TaskId, Thumbprint,
@@ -9,7 +10,7 @@ use super::id::{
 use super::revocation::{Ending, Revocations};
 use super::role::Role;
 use super::step::{Step, TokenRecord};
-use super::task::{Task, TaskState};
+use super::task::{Leg, Task, TaskState};
 use super::time::Time;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -116,7 +117,8 @@ pub struct Lineage {
 impl Lineage {
     /// The rows as their whole line and what is revoked make them: a task whose ancestor has ended, or is
     /// missing, is cancelled from that moment on, whatever its own row says (a dead ancestor is a dead child);
-    /// so is one that is revoked. A leg of a revoked ID is gone; a delegation that has run out is over, with the
+    /// so is one that is revoked. A leg of a revoked ID, or of a process
+    /// from which an ancestor was taken over, is gone; a delegation that has run out is over, with the
     /// leg under it.
     ///
     /// Every decision is made on this view, so ending a tree, or everything of a workload, writes one row.
@@ -125,7 +127,7 @@ impl Lineage {
         let dead_since = self.dead_since(now);
         let Some(task) = self.task.as_ref().filter(|task| {
             dead_since.is_some()
-                || self.leg_is_revoked(task)
+                || self.leg_is_lost(task)
                 || task.delegations_ran_out(now, &self.revocations)
         }) else {
             return Cow::Borrowed(self);
@@ -136,7 +138,7 @@ impl Lineage {
             task.ended_at = Some(dead_since);
             task.leg = None;
         }
-        if self.leg_is_revoked(&task) {
+        if self.leg_is_lost(&task) {
             task.leg = None;
         }
         task.end_delegations(now, &self.revocations);
@@ -146,9 +148,31 @@ impl Lineage {
         })
     }
 
-    fn leg_is_revoked(&self, task: &Task) -> bool {
+    /// The task and those that it descends from, nearest first.
+    pub fn line(&self) -> impl Iterator<Item = &Task> {
+        self.task.iter().chain(&self.ancestors)
+    }
+
+    /// The root of the line, as far as it exists.
+    #[must_use]
+    pub fn root(&self) -> Option<&Task> {
+        self.line().last()
+    }
+
+    /// Whether a process lost a leg of the line to a takeover.
+    #[must_use]
+    pub fn bars(&self, process: &ProcessKey) -> bool {
+        self.line().any(|task| task.takeovers.bar(process))
+    }
+
+    /// Whether a leg is over by a revocation, or by a takeover further up.
+    fn leg_is_lost(&self, task: &Task) -> bool {
         let leg = task.leg.as_ref();
-        leg.is_some_and(|leg| self.revocations.ends_leg(leg))
+        let barred = |leg: &Leg| {
+            let mut up = self.ancestors.iter();
+            up.any(|ancestor| ancestor.takeovers.bar(&leg.holder))
+        };
+        leg.is_some_and(|leg| self.revocations.ends_leg(leg) || barred(leg))
     }
 
     /// Since when a task is dead by its line, or revoked, unless it had ended by itself before.
@@ -184,10 +208,16 @@ impl Lineage {
         ended.or(broken)
     }
 
-    /// Whether a child grant can still be spent: not once its line is dead or its own end has come.
+    /// Whether a child grant can still be spent: not once its line is dead, its own end has come, its maker or
+    /// spender was revoked after it was made, or the leg that made it was taken over.
     #[must_use]
     pub fn child_is_alive(&self, child: &ChildGrant, now: Time) -> bool {
-        !now.reached(child.ends_at()) && self.line_dead_since(Some(child.parent), now).is_none()
+        let mut up = self.ancestors.iter();
+        let parent = up.find(|task| task.id == child.parent);
+        !now.reached(child.ends_at())
+            && self.line_dead_since(Some(child.parent), now).is_none()
+            && !self.revocations.ends_child(child)
+            && !parent.is_some_and(|parent| parent.takeovers.ended(child.leg))
     }
 }
 

@@ -6,6 +6,7 @@
 
 pub mod approval;
 pub mod arguments;
+pub mod barred;
 pub mod child;
 pub mod claims;
 pub mod decide;

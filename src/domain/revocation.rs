@@ -4,7 +4,8 @@
 //! a revocation in the order of its commits, so whatever was committed before carries no later time.
 
 use super::approval::Decision;
-use super::claims::TokenClaims;
+use super::child::ChildGrant;
+use super::claims::{Operation, TokenClaims};
 use super::delegation::Delegation;
 use super::denial::Reason;
 use super::id::{Epoch, SpiffeId, TaskId};
@@ -103,8 +104,8 @@ impl Revocations {
     pub fn ended_since(&self, task: &Task) -> Option<Time> {
         let owner = task.owner.workload.as_ref();
         let roles = owner.into_iter().chain([&task.server]);
-        roles
-            .filter_map(|role| self.voided(&role.spiffe_id, task.created_at))
+        let ids = roles.map(|role| &role.spiffe_id).chain(&task.spawned_by);
+        ids.filter_map(|id| self.voided(id, task.created_at))
             .chain(self.cut_off(task.created_at))
             .min()
     }
@@ -120,6 +121,14 @@ impl Revocations {
     #[must_use]
     pub fn ended_delegation_since(&self, delegation: &Delegation) -> Option<Time> {
         self.voided(&delegation.to.spiffe_id, delegation.made_at)
+    }
+
+    /// Whether a child grant is dead by who made it or may spend it, and when it was made.
+    #[must_use]
+    pub fn ends_child(&self, child: &ChildGrant) -> bool {
+        let mut ids = [&child.maker, &child.spender.spiffe_id].into_iter();
+        ids.any(|id| self.voided(id, child.made_at).is_some())
+            || self.cut_off(child.made_at).is_some()
     }
 
     /// Whether a create token that was issued on these terms is void.
@@ -140,10 +149,16 @@ impl Revocations {
     }
 
     /// Whether a token is void by who got it, or by the epoch that signed it. When it was issued is judged by
-    /// the rows behind it: a token states whole seconds.
+    /// the rows behind it; a token to read has none, and states whole seconds: it may be void by one too many.
     #[must_use]
     pub fn voids(&self, claims: &TokenClaims) -> bool {
-        self.denies(&claims.actor) || claims.epoch <= self.epochs
+        let early = || {
+            self.voided(&claims.actor, claims.issued_at)
+                .or_else(|| self.cut_off(claims.issued_at))
+        };
+        self.denies(&claims.actor)
+            || claims.epoch <= self.epochs
+            || (claims.operation == Operation::Query && early().is_some())
     }
 
     /// Revokes more. `None` where nothing changes: it is revoked already, or the scope is a task's own row.
@@ -253,14 +268,12 @@ pub fn revoke(
     // Nothing that a lifted ID made is left after the longest life of a task and its retention.
     let readable = limits.deadline_max.saturating_add(limits.retention);
     let oldest = Time(now.time.0.saturating_sub(Time(0).after(readable).0));
-    let Some(next) = rows
-        .revocations
-        .with(scope, now.time, limits.revoked_ids_max)?
-    else {
+    let kept = (*rows.revocations).clone().without_lifted_before(oldest);
+    let Some(next) = kept.with(scope, now.time, limits.revoked_ids_max)? else {
         return Ok(Writes::default());
     };
     Ok(Writes {
-        revocations: Some(Arc::new(next.without_lifted_before(oldest))),
+        revocations: Some(Arc::new(next)),
         ending: Some(Ending {
             at: now.time,
             ended: Ended::Scope(scope.clone()),

@@ -343,27 +343,33 @@ impl Held<AsApprover> {
     }
 
     /// The same about one request: it is nobody's judge who may be a party. The approver's process must provably
-    /// be another hand than the task's owner, server and performers, and than the process that asked: another
-    /// SPIFFE ID, another process, and another user or another cgroup.
+    /// be another hand than the owner, server, performers and delegates of the task and of every task that it
+    /// descends from (`line`), and than the process that asked: another SPIFFE ID, another process, and another
+    /// user or another cgroup.
     ///
     /// # Errors
     /// [`NotHeld`]: also [`NotHeld::NotApart`].
-    pub fn apart(
-        task: &Task,
+    pub fn apart<'a>(
+        line: impl Iterator<Item = &'a Task>,
         asked_by: &CallerFacts,
         roles: &[Role],
         evidence: &Evidence,
     ) -> Result<Self, NotHeld> {
         let held = Self::check(roles, evidence)?;
-        let parties = task.owner.workload.iter().chain([&task.server]);
-        let delegates = task.delegations.iter().map(|it| &it.to);
-        let mut parties = parties.chain(&task.performers).chain(delegates);
+        let mut parties = line.flat_map(parties);
         if parties.all(|party| is_apart(party, evidence)) && is_another(asked_by, evidence) {
             Ok(held)
         } else {
             Err(NotHeld::NotApart)
         }
     }
+}
+
+/// Whoever has a role in a task.
+fn parties(task: &Task) -> impl Iterator<Item = &Role> {
+    let owner_and_server = task.owner.workload.iter().chain([&task.server]);
+    let delegates = task.delegations.iter().map(|it| &it.to);
+    owner_and_server.chain(&task.performers).chain(delegates)
 }
 
 /// Whether no process that fills this role can be the one of this evidence. What cannot be told counts as no.

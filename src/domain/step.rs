@@ -64,6 +64,13 @@ pub struct Circumstances {
 }
 
 impl Step {
+    /// Whether a used token's effect may still begin, whoever has lost sight of it.
+    #[must_use]
+    pub fn may_begin(&self, at: &Circumstances) -> bool {
+        let over = |by: Time| at.now.reached(by.after(at.grace));
+        self.ever_used && self.act_by.is_some_and(|by| !over(by))
+    }
+
     /// The state now: an unused token dies with its time, its leg or its epoch; a used one becomes
     /// unknown after its epoch or `act_by` and grace. Judged at every touch, so nothing needs a sweep.
     #[must_use]

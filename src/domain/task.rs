@@ -1,5 +1,6 @@
 //! A task, its leg, and the step that is not settled: everything in one ledger row.
 
+use super::barred::Takeovers;
 use super::claims::Subject;
 use super::delegation::Delegation;
 use super::evidence::ProcessKey;
@@ -46,6 +47,8 @@ pub struct Task {
     pub txn: TaskId,
     /// The task that it was spawned from; `None` for a root.
     pub parent: Option<TaskId>,
+    /// Who spawned it; `None` for a root.
+    pub spawned_by: Option<SpiffeId>,
     /// On whose authority steps under `asked` act, where it is not the owner's: a child's owner spends a
     /// grant that it did not give.
     pub subject: Option<SpiffeId>,
@@ -59,8 +62,8 @@ pub struct Task {
     pub performers: Vec<Role>,
     /// What its owner handed over, and to whom, in the order of their numbers.
     pub delegations: Vec<Delegation>,
-    /// Processes that lost their leg to a takeover: they start no other.
-    pub barred: Vec<ProcessKey>,
+    /// What was taken over: those processes start no other leg.
+    pub takeovers: Takeovers,
     /// The call that created it, copied from the create token (invariant 8).
     pub call: ToolCall,
     /// What the owner asked for; steps under it have `sub` = owner.

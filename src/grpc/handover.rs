@@ -37,8 +37,9 @@ impl Api {
         request: Request<v1::TakeoverRequest>,
     ) -> Result<v1::TakeoverResponse, Failure> {
         let (peer, message) = caller(request)?;
-        let task = self.forms.take_over(message)?;
-        let (leg, decision_id) = self.continuation.take_over(&peer, &task).await?;
+        let (task, request_id) = self.forms.take_over(message)?;
+        let taken = self.continuation.take_over(&peer, &task, &request_id);
+        let (leg, decision_id) = taken.await?;
         Ok(v1::TakeoverResponse {
             leg: leg.0,
             decision_id,

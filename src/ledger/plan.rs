@@ -108,7 +108,11 @@ pub(super) fn of_writes(
     }
     if let Some(account) = account {
         changes.push(put_account(
-            task.as_ref().or(lineage.task.as_ref()),
+            lineage
+                .ancestors
+                .last()
+                .or(task.as_ref())
+                .or(lineage.task.as_ref()),
             account,
         )?);
     }

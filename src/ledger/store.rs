@@ -126,11 +126,6 @@ pub(super) fn lineage(
     };
     let at = id.unwrap_or(keys::ABSENT);
     let task: Option<Task> = read(table, &keys::task(at), "task")?;
-    let account = task.as_ref().filter(|_| load.account);
-    let account: Option<Account> = account
-        .map(|task| read(table, &keys::account(&task.owner), "account"))
-        .transpose()?
-        .flatten();
     let terms: Option<CreateTerms> = read(table, &keys::terms(at), "create terms")?;
     let owner_tasks = load.tasks_of.map(|NewOwner { principal }| {
         let workload = terms.as_ref().map(|terms| terms.owner.clone());
@@ -146,10 +141,18 @@ pub(super) fn lineage(
         Some(task) => task.parent,
         None => child.as_ref().map(|child| child.parent),
     };
+    let ancestors = ancestors(table, parent)?;
+    // What a tree asks of people is its root's owner's to answer for.
+    let root = ancestors.last().or(task.as_ref());
+    let account: Option<Account> = root
+        .filter(|_| load.account && task.is_some())
+        .map(|root| read(table, &keys::account(&root.owner), "account"))
+        .transpose()?
+        .flatten();
     Ok(Lineage {
         id,
         owner_tasks: owner_tasks.transpose()?.flatten().unwrap_or_default(),
-        ancestors: ancestors(table, parent)?,
+        ancestors,
         task,
         child,
         spawned: load

@@ -8,6 +8,7 @@
 use super::open::initialise;
 use super::space::Space;
 use super::{LedgerConfig, OnFailure, RedbLedger};
+use crate::domain::barred::Takeovers;
 use crate::domain::event::{CallerFacts, Event, Verdict};
 use crate::domain::evidence::Required;
 use crate::domain::grant::{Grant, ToolCall};
@@ -185,6 +186,7 @@ fn task(number: u8) -> Task {
         id: TaskId([number; 16]),
         txn: TaskId([number; 16]),
         parent: None,
+        spawned_by: None,
         subject: None,
         created_at: Time(1),
         owner: Owner {
@@ -194,7 +196,7 @@ fn task(number: u8) -> Task {
         server,
         performers: Vec::new(),
         delegations: Vec::new(),
-        barred: Vec::new(),
+        takeovers: Takeovers::default(),
         call: ToolCall {
             audience: id,
             tool: "build".to_owned(),

@@ -8,6 +8,7 @@ mod keys;
 #[cfg(test)]
 mod tests;
 
+use crate::domain::approval::Verdict;
 use crate::domain::id::Digest;
 use crate::domain::time::Time;
 use crate::service::ports::{BoxFuture, PersonError, Persons, VerifiedPerson};
@@ -82,7 +83,7 @@ impl Persons for IdTokens {
     fn verify<'a>(
         &'a self,
         id_token: &'a str,
-        digest: Digest,
+        (digest, verdict): (Digest, Verdict),
         now: Time,
     ) -> BoxFuture<'a, Result<VerifiedPerson, PersonError>> {
         Box::pin(async move {
@@ -98,9 +99,18 @@ impl Persons for IdTokens {
                 .map_err(|error| PersonError::Unavailable(error.to_string()))?
                 .map_err(PersonError::Unavailable)?;
             unverified
-                .verify(&keys, &issuer.audience, (digest, now))
+                .verify(&keys, &issuer.audience, (&nonce(digest, verdict), now))
                 .map_err(PersonError::Refused)
         })
+    }
+}
+
+/// What a login for this verdict carries: a refusal is not to be brought as an approval.
+fn nonce(digest: Digest, verdict: Verdict) -> String {
+    let digest = URL_SAFE_NO_PAD.encode(digest.0);
+    match verdict {
+        Verdict::Approved => digest,
+        Verdict::Refused => format!("refuse.{digest}"),
     }
 }
 
@@ -129,6 +139,7 @@ struct Claims {
     aud: OneOrMany,
     exp: u64,
     iat: u64,
+    nbf: Option<u64>,
     nonce: Option<String>,
     azp: Option<String>,
 }
@@ -165,7 +176,7 @@ impl<'a> Unverified<'a> {
         self,
         keys: &KeySet,
         audience: &str,
-        (digest, now): (Digest, Time),
+        (due, now): (&str, Time),
     ) -> Result<VerifiedPerson, &'static str> {
         let Header {
             alg,
@@ -186,6 +197,7 @@ impl<'a> Unverified<'a> {
             aud,
             exp,
             iat,
+            nbf,
             nonce,
             azp,
         } = self.claims;
@@ -206,8 +218,11 @@ impl<'a> Unverified<'a> {
         if Time(iat.saturating_mul(1000)) > now.after(AHEAD_MAX) {
             return Err("id_token_issued_later");
         }
+        if nbf.is_some_and(|from| Time(from.saturating_mul(1000)) > now.after(AHEAD_MAX)) {
+            return Err("id_token_not_yet");
+        }
         // The login was for this very decision, and for no other.
-        if nonce.as_deref() != Some(URL_SAFE_NO_PAD.encode(digest.0).as_str()) {
+        if nonce.as_deref() != Some(due) {
             return Err("id_token_nonce");
         }
         if sub.is_empty() {

@@ -1,6 +1,7 @@
 //! ID tokens made here with a key of our own, and everything that can be wrong with one.
 
 use super::{IdTokens, Issuer};
+use crate::domain::approval::Verdict;
 use crate::domain::id::Digest;
 use crate::domain::time::Time;
 use crate::service::ports::{PersonError, Persons};
@@ -58,7 +59,10 @@ impl World {
     }
 
     async fn verdict(&self, token: &str) -> Result<(String, String), PersonError> {
-        let person = self.tokens.verify(token, DIGEST, NOW).await?;
+        let person = self
+            .tokens
+            .verify(token, (DIGEST, Verdict::Approved), NOW)
+            .await?;
         Ok((person.issuer, person.subject))
     }
 }
@@ -197,6 +201,20 @@ async fn claims_of_anything_but_this_very_login_are_refused() {
             with(claims(), "nonce", json!(encode(&other.0))),
             "id_token_nonce",
         ),
+        (
+            header(),
+            with(
+                claims(),
+                "nonce",
+                json!(format!("refuse.{}", encode(&DIGEST.0))),
+            ),
+            "id_token_nonce",
+        ),
+        (
+            header(),
+            with(claims(), "nbf", json!(seconds(31))),
+            "id_token_not_yet",
+        ),
         (header(), without(claims(), "sub"), "id_token_claims"),
         (
             header(),
@@ -258,4 +276,22 @@ async fn keys_that_cannot_be_read_decide_nothing() {
     std::fs::remove_file(&path).unwrap();
     let verdict = world.verdict(&token).await;
     assert!(matches!(verdict, Err(PersonError::Unavailable(_))));
+}
+
+#[tokio::test]
+async fn a_login_for_a_refusal_is_good_for_that_alone() {
+    let world = World::new();
+    let refusal = format!("refuse.{}", encode(&DIGEST.0));
+    let token = world.sign(
+        &header(),
+        &with(claims(), "nonce", json!(refusal)).to_string(),
+    );
+    let no = (DIGEST, Verdict::Refused);
+    assert!(world.tokens.verify(&token, no, NOW).await.is_ok());
+    let approval = world.sign(&header(), &claims().to_string());
+    let refused = world.tokens.verify(&approval, no, NOW).await;
+    assert!(matches!(
+        refused,
+        Err(PersonError::Refused("id_token_nonce"))
+    ));
 }

@@ -193,7 +193,8 @@ impl Continuation {
             let row = lineage.approval.as_ref().filter(|row| row.id == id);
             let row = row.ok_or(Reason::Unknown)?;
             let roles = settings.approver_roles();
-            let held = Held::<AsApprover>::apart(task, &row.asked_by, &roles, scene.evidence)?;
+            let held =
+                Held::<AsApprover>::apart(lineage.line(), &row.asked_by, &roles, scene.evidence)?;
             let approver = held.spiffe_id.as_ref().ok_or(Reason::Unknown)?;
             scene.permit_approve((approver, scene.evidence), row, None)?;
             let state = row.state_at(now.time, now.limits.use_within);
@@ -253,7 +254,10 @@ impl Continuation {
         let caller = self.attest(peer, Freshness::Now).await?;
         let evidence = caller.evidence();
         let token = ask.id_token.expose_secret();
-        let verified = self.ports.persons.verify(token, ask.digest, self.now()?);
+        let verified = self
+            .ports
+            .persons
+            .verify(token, (ask.digest, ask.verdict), self.now()?);
         // Whoever is no approver hears of that first, whatever the token is.
         let person = match verified.await {
             Ok(person) => Ok(person),
@@ -276,11 +280,12 @@ impl Continuation {
         } = ask;
         let judge = self.judge(DECIDE, evidence, move |scene| {
             let lineage = scene.lineage;
-            let task = lineage.known(&scene.now)?;
+            lineage.known(&scene.now)?;
             let row = lineage.approval.as_ref().filter(|row| row.id == id);
             let row = row.ok_or(Reason::Unknown)?;
             let roles = settings.approver_roles();
-            let held = Held::<AsApprover>::apart(task, &row.asked_by, &roles, scene.evidence)?;
+            let held =
+                Held::<AsApprover>::apart(lineage.line(), &row.asked_by, &roles, scene.evidence)?;
             let approver = held.spiffe_id.as_ref().ok_or(Reason::Unknown)?;
             scene.fact("approval", &id);
             scene.fact("approval_s256", &Hex(&digest.0));

@@ -51,10 +51,11 @@ impl Scene<'_> {
 
     /// What policy sees of a person.
     pub(super) fn person(&self, issuer: &str, person: PrincipalHash) -> PersonFacts {
-        let task = self.lineage.task.as_ref();
+        // Whoever a tree is for judges nothing in it, however deep.
+        let mut line = self.lineage.line();
         PersonFacts {
             issuer: issuer.to_owned(),
-            is_owner: task.is_some_and(|task| task.owner.principal == Some(person)),
+            is_owner: line.any(|task| task.owner.principal == Some(person)),
         }
     }
 
@@ -73,9 +74,10 @@ impl Scene<'_> {
         }
         let mut roles = settings.approver_roles();
         roles.retain(|role| role.spiffe_id == decision.approver);
-        let evidence = remembered(&decision.brought_by, decision.at);
-        let task = self.lineage.task.as_ref()?;
-        Held::<AsApprover>::apart(task, performing, &roles, &evidence).ok()?;
+        let mut evidence = remembered(&decision.brought_by, decision.at);
+        evidence.releases = settings.releases.of(evidence.executable);
+        let line = self.lineage.line();
+        Held::<AsApprover>::apart(line, performing, &roles, &evidence).ok()?;
         let person = self.person(&decision.issuer, decision.person);
         let approver = (&decision.approver, &evidence);
         self.permit_approve(approver, row, Some(person.clone()))

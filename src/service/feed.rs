@@ -6,7 +6,6 @@ use super::ports::{Clock, Peer};
 use crate::domain::evidence::ProcessKey;
 use crate::domain::id::{RecordNumber, SpiffeId};
 use crate::domain::revocation::{Ended, Ending};
-use crate::domain::task::TaskState;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -193,9 +192,8 @@ impl Feed {
     /// Something ended, durably.
     pub(super) fn wake(&self, ended: &Ended) {
         self.ended.send_replace(());
-        match ended {
-            Ended::Scope(_) | Ended::Task(_, TaskState::Cancelled) => self.wide.notify_one(),
-            Ended::Task(..) => {}
+        if matches!(ended, Ended::Scope(_)) {
+            self.wide.notify_one();
         }
     }
 

@@ -4,10 +4,11 @@
 use super::leases::HoldKind;
 use super::ports::{Freshness, Peer};
 use super::{Continuation, Failure, Vouched};
+use crate::domain::arguments::Witnesses;
 use crate::domain::decide::handover::{self, AskDelegate, Word};
 use crate::domain::delegation::{Act, Delegation};
 use crate::domain::grant::Permission;
-use crate::domain::id::{DelegationNumber, LegNumber, SpiffeId, StepNumber, TaskId};
+use crate::domain::id::{DelegationNumber, Digest, Hex, LegNumber, SpiffeId, StepNumber, TaskId};
 use crate::domain::lineage::{Load, Locator, Transition};
 use crate::domain::policy::Action;
 use crate::domain::role::{AsOwnerPrincipalDue, Held};
@@ -45,6 +46,10 @@ pub struct DelegateAsk {
     pub not_after: Option<Time>,
     /// Names the request for repeats.
     pub request_id: Vec<u8>,
+    /// SHA-256 of what is asked.
+    pub asked: Digest,
+    /// Arguments behind the digests in the permissions.
+    pub witnesses: Witnesses,
 }
 
 /// A rule about a task that its owner, or a delegate, named.
@@ -74,6 +79,8 @@ impl Continuation {
             permissions: ask.permissions,
             not_after: ask.not_after,
             request: self.request_digest(evidence, DELEGATE, &ask.request_id)?,
+            asked: ask.asked,
+            witnesses: ask.witnesses,
         };
         let judge = self.judge(DELEGATE, evidence, move |scene| {
             let task = scene.lineage.known(&scene.now)?;
@@ -82,7 +89,14 @@ impl Continuation {
             let acts: Vec<&str> = ask.acts.iter().map(|act| act.name()).collect();
             scene.fact("acts", &acts.join(" "));
             let permit = scene.permit(Action::Delegate, held.spiffe_id.as_ref())?;
-            handover::delegate(task, &held, &ask, &permit, &scene.now)
+            scene.fact("asked_s256", &Hex(&ask.asked.0));
+            let made = handover::delegate(task, &held, &ask, &permit, &scene.now)?;
+            scene.fact("delegation", &made.effect.number.0);
+            scene.fact("not_after_ms", &made.effect.not_after.0);
+            if let Some(from) = made.effect.from {
+                scene.fact("from", &from.0);
+            }
+            Ok(made)
         });
         self.answer(self.named(named), judge).await
     }
@@ -125,13 +139,15 @@ impl Continuation {
         &self,
         peer: &Peer,
         named: &NamedTask,
+        request_id: &[u8],
     ) -> Result<(LegNumber, String), Failure> {
         let caller = self.attest(peer, Freshness::Now).await?;
+        let request = self.request_digest(caller.evidence(), TAKE_OVER, request_id)?;
         let judge = self.judge(TAKE_OVER, caller.evidence(), move |scene| {
             let task = scene.lineage.known(&scene.now)?;
             let held = Held::<AsOwnerPrincipalDue>::for_act(task, Act::Takeover, scene.evidence)?;
             let permit = scene.permit(Action::TakeOver, held.spiffe_id.as_ref())?;
-            let taken = handover::take_over(task, &held, &permit, &scene.now)?;
+            let taken = handover::take_over(task, &held, request, &permit, &scene.now)?;
             scene.fact("leg", &taken.effect.0);
             Ok(about(task.id, taken))
         });

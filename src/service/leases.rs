@@ -50,8 +50,8 @@ struct Lease {
     peer: Arc<LocalPeer>,
     /// Suspended since the agent restarted, until its process takes it up again.
     suspended: bool,
-    /// Whether its task has ancestors, with which it may die.
-    descends: bool,
+    /// The tasks that its task descends from, with which it may die.
+    ancestors: Vec<TaskId>,
     active: Duration,
     holds: HashMap<u64, mpsc::Sender<HoldKind>>,
     deadline_told: bool,
@@ -78,8 +78,8 @@ pub(super) struct Up {
     pub(super) peer: Arc<LocalPeer>,
     /// Whether it still has to be taken up after a restart of the agent.
     pub(super) suspended: bool,
-    /// Whether its task has ancestors, with which it may die.
-    pub(super) descends: bool,
+    /// The tasks that its task descends from, with which it may die.
+    pub(super) ancestors: Vec<TaskId>,
     /// What waits for the process to exit.
     pub(super) watch: AbortOnDrop,
 }
@@ -183,14 +183,14 @@ impl Leases {
             leg,
             peer,
             suspended,
-            descends,
+            ancestors,
             watch,
         } = up;
         let lease = Lease {
             leg,
             peer,
             suspended,
-            descends,
+            ancestors,
             active: self.clock.monotonic(),
             holds: HashMap::new(),
             deadline_told: false,
@@ -305,8 +305,37 @@ impl Leases {
     /// The tasks of all legs that may die with an ancestor.
     pub(super) fn descending(&self) -> Vec<TaskId> {
         let table = self.lock();
-        let leases = table.leases.iter().filter(|(_, lease)| lease.descends);
+        let descends = |(_, lease): &(&TaskId, &Lease)| !lease.ancestors.is_empty();
+        let leases = table.leases.iter().filter(descends);
         leases.map(|(task, _)| *task).collect()
+    }
+
+    /// The tasks of all legs that die with this one.
+    pub(super) fn below(&self, ancestor: TaskId) -> Vec<TaskId> {
+        let table = self.lock();
+        let leases = table.leases.iter();
+        let below = leases.filter(|(_, lease)| lease.ancestors.contains(&ancestor));
+        below.map(|(task, _)| *task).collect()
+    }
+
+    /// Where the lease of this task is, if its leg is up.
+    pub(super) fn state(&self, task: TaskId) -> Option<LeaseState> {
+        let now = self.clock.monotonic();
+        let table = self.lock();
+        table
+            .leases
+            .get(&task)
+            .map(|lease| self.state_of(lease, now))
+    }
+
+    fn state_of(&self, lease: &Lease, now: Duration) -> LeaseState {
+        if lease.suspended {
+            LeaseState::Suspended
+        } else if self.is_idle(lease, now) {
+            LeaseState::Idle
+        } else {
+            LeaseState::Live
+        }
     }
 
     /// Tells every stream.
@@ -336,14 +365,8 @@ impl Leases {
             .leases
             .iter()
             .map(|(task, lease)| {
-                let state = if lease.suspended {
-                    LeaseState::Suspended
-                } else if self.is_idle(lease, now) {
-                    LeaseState::Idle
-                } else {
-                    LeaseState::Live
-                };
-                (*task, lease.leg, Arc::clone(&lease.peer), state)
+                let peer = Arc::clone(&lease.peer);
+                (*task, lease.leg, peer, self.state_of(lease, now))
             })
             .collect()
     }

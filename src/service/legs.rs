@@ -9,7 +9,7 @@ use crate::domain::decide::leg::{self, AskStart, Started};
 use crate::domain::decide::step;
 use crate::domain::denial::Reason;
 use crate::domain::id::{LegNumber, TaskId};
-use crate::domain::lineage::{Load, Locator, Transition};
+use crate::domain::lineage::{Lineage, Load, Locator, Transition};
 use crate::domain::policy::Action;
 use crate::domain::role::{AsPerformer, Held};
 use crate::domain::task::TaskState;
@@ -87,23 +87,23 @@ impl Continuation {
                     .as_ref()
                     .is_some_and(|leg| leases.may_act(task.id, leg, scene.now.epoch)),
             };
-            let started = leg::start(task, &held, &ask, &permit, &scene.now)?;
+            let started = leg::start(scene.lineage, &held, &ask, &permit, &scene.now)?;
             scene.fact("leg", &started.effect.leg.0);
             scene.fact("fence", &started.effect.fence.0);
             scene.fact("reattached", &started.effect.reattached);
             Ok(Transition {
-                effect: (started.effect, task.parent.is_some()),
+                effect: (started.effect, ancestors(scene.lineage)),
                 writes: started.writes,
             })
         });
         match self.decide(Load::of(Locator::Task(task)), judge).await? {
             Decision::Recorded(recorded) => {
                 let decision_id = self.decision_id(recorded.number());
-                let (started, descends) = recorded.into_effect();
+                let (started, ancestors) = recorded.into_effect();
                 let peer = caller.local().cloned().ok_or_else(|| {
                     Failure::Internal("a leg was started without a process".to_owned())
                 })?;
-                self.up((task, descends), started.leg, peer, false);
+                self.up((task, ancestors), started.leg, peer, false);
                 Ok(LegStarted {
                     task,
                     started,
@@ -180,4 +180,9 @@ impl Continuation {
         }
         Ok(answer)
     }
+}
+
+/// The tasks that a task descends from.
+pub(super) fn ancestors(lineage: &Lineage) -> Vec<TaskId> {
+    lineage.ancestors.iter().map(|task| task.id).collect()
 }

@@ -3,6 +3,7 @@
 use super::Continuation;
 use super::leases::HoldKind;
 use super::ports::LedgerError;
+use super::sweep::SETTLED_AT_ONCE;
 use crate::domain::id::TaskId;
 use crate::domain::lineage::{Lineage, Load, Locator};
 use crate::domain::task::Task;
@@ -12,10 +13,24 @@ impl Continuation {
     /// A task has ended: its leg with it, and the legs of its descendants, whose holders are told.
     pub(super) fn fell(&self, task: TaskId, kind: HoldKind) {
         self.leases.end(task, kind);
-        if !self.leases.descending().is_empty() {
+        let below = self.leases.below(task);
+        if !below.is_empty() {
             let this = self.clone();
-            tokio::spawn(async move { this.sweep_lines().await });
+            tokio::spawn(async move { this.expire_all(below).await });
         }
+    }
+
+    /// Writes down the ends of several tasks, as many at a time as share a commit well.
+    pub(super) async fn expire_all(&self, tasks: Vec<TaskId>) {
+        let mut expiring = tokio::task::JoinSet::new();
+        for task in tasks {
+            if expiring.len() >= SETTLED_AT_ONCE {
+                expiring.join_next().await;
+            }
+            let this = self.clone();
+            expiring.spawn(async move { Box::pin(this.expire(task)).await });
+        }
+        while expiring.join_next().await.is_some() {}
     }
 
     /// Ends the legs whose line is dead. Every call on them is refused anyway; here their holders hear of it.
@@ -23,7 +38,9 @@ impl Continuation {
         let Some(now) = self.ports.clock.now() else {
             return;
         };
+        let mut dead = Vec::new();
         for task in self.leases.descending() {
+            tokio::task::yield_now().await;
             let rows = self.ports.ledger.load(Load::of(Locator::Task(task))).await;
             let ended = rows.ok().is_some_and(|rows| {
                 let seen = rows.as_of(now);
@@ -31,9 +48,10 @@ impl Continuation {
                 task.is_some_and(|task| task.state_at(now).is_terminal())
             });
             if ended {
-                self.expire(task).await;
+                dead.push(task);
             }
         }
+        self.expire_all(dead).await;
     }
 
     /// A task as its whole line, and what is revoked, make it.

@@ -4,10 +4,10 @@ use super::leases::LeaseState;
 use super::ports::{LedgerError, LocalPeer};
 use super::sweep::agent_evidence;
 use super::{Continuation, Failure};
-use crate::domain::delegation::Act;
+use crate::domain::delegation::{Act, Delegation};
 use crate::domain::event::{CallerFacts, ChainedEvent, Event, Verdict};
 use crate::domain::evidence::Evidence;
-use crate::domain::id::{RecordNumber, StepNumber, TaskId};
+use crate::domain::id::{DelegationNumber, RecordNumber, StepNumber, TaskId};
 use crate::domain::input::Input;
 use crate::domain::lineage::{Load, Locator, Now};
 use crate::domain::step::StepState;
@@ -147,17 +147,11 @@ impl Continuation {
             limits: &self.settings.limits,
         };
         let state = task.state_at(now.time);
-        let lease = self
-            .leases
-            .all()
-            .into_iter()
-            .find(|(id, ..)| *id == task.id);
+        let lease = self.leases.state(task.id);
         let held_by = task.leg.as_ref().map_or_else(String::new, |leg| {
             let suffix = match &lease {
-                Some((_, _, _, LeaseState::Suspended)) => {
-                    " (suspended: waits for it to start again)"
-                }
-                Some((_, _, _, LeaseState::Idle | LeaseState::Live)) | None => "",
+                Some(LeaseState::Suspended) => " (suspended: waits for it to start again)",
+                Some(LeaseState::Idle | LeaseState::Live) | None => "",
             };
             format!("{} pid {}{suffix}", leg.performer, leg.holder.pid)
         });
@@ -225,15 +219,30 @@ fn requirements(task: &Task) -> Vec<String> {
     for role in &task.performers {
         lines.push(format!("performer {}: {}", role.spiffe_id, role.required));
     }
-    for it in &task.delegations {
-        let acts: Vec<&str> = it.acts.iter().map(|act| act.name()).collect();
-        let over = if it.ended_at.is_some() { " (over)" } else { "" };
-        lines.push(format!(
-            "delegate {} for {}: {}{over}",
-            it.to.spiffe_id,
-            acts.join(" "),
-            it.to.required
-        ));
-    }
+    lines.extend(task.delegations.iter().map(delegation));
     lines
+}
+
+/// A delegation as it was granted, in words.
+fn delegation(it: &Delegation) -> String {
+    let acts: Vec<&str> = it.acts.iter().map(|act| act.name()).collect();
+    let lent = match &it.permissions {
+        _ if !it.acts.contains(&Act::Perform) => String::new(),
+        None => ", lent all of the owner's grant".to_owned(),
+        Some(part) => format!(", lent {} pairs of audience and tool", part.len()),
+    };
+    let from = it.from.map_or_else(
+        || "the owner".to_owned(),
+        |DelegationNumber(number)| format!("delegation {number}"),
+    );
+    let user = it.principal.map_or("", |_| ", for a user");
+    let over = if it.ended_at.is_some() { " (over)" } else { "" };
+    format!(
+        "delegate {} for {}: {}{lent}{user}; delegation {} by {from} until {} ms{over}",
+        it.to.spiffe_id,
+        acts.join(" "),
+        it.to.required,
+        it.number.0,
+        it.not_after.0,
+    )
 }

@@ -4,7 +4,7 @@ use super::ports::ledger::{Decision, Recorded};
 use super::ports::{BoundCertificate, Freshness, Peer, SignError};
 use super::scene::Scene;
 use super::{Continuation, Failure};
-use crate::domain::arguments::Arguments;
+use crate::domain::arguments::Witnesses;
 use crate::domain::claims::TokenClaims;
 use crate::domain::decide::create::{self, AskCreate, CreateAsked};
 use crate::domain::decide::owner::{self, AskOwner};
@@ -34,7 +34,7 @@ pub struct CreateAsk {
     /// The child grant to spend.
     pub child: Option<TaskId>,
     /// Arguments behind the digests in `asked`.
-    pub witnesses: Vec<Arguments>,
+    pub witnesses: Witnesses,
     /// Who shall carry it out.
     pub performers: Vec<SpiffeId>,
     /// How long it may live.

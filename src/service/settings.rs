@@ -1,6 +1,6 @@
 //! What the configuration tells the service, as valid values.
 
-use crate::domain::evidence::Required;
+use crate::domain::evidence::{Releases, Required};
 use crate::domain::id::SpiffeId;
 use crate::domain::limits::Limits;
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,6 +37,8 @@ pub struct Settings {
     pub limits: Limits,
     /// What each configured SPIFFE ID must show.
     pub workloads: BTreeMap<SpiffeId, WorkloadRow>,
+    /// The executables that count as one program, by name.
+    pub releases: Releases,
     /// Workloads through which people decide; each has a row above that names a user or a cgroup.
     pub approvers: BTreeSet<SpiffeId>,
     /// A leg without a `Hold` stream and without a step for this long ends.

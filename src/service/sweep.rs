@@ -21,7 +21,7 @@ const PAGE: usize = 256;
 /// Legs whose holders are asked about at a time.
 const REATTEST_AT_ONCE: usize = 16;
 /// Legs that are settled at a time: as many as share a commit well.
-const SETTLED_AT_ONCE: usize = 64;
+pub(super) const SETTLED_AT_ONCE: usize = 64;
 
 /// How often the kernel is asked for a process that a leg names, before the start fails.
 const REOPEN_ATTEMPTS: u32 = 5;
@@ -61,7 +61,7 @@ impl Continuation {
     /// A leg came up: keep its lease and watch its process.
     pub(super) fn up(
         &self,
-        (task, descends): (TaskId, bool),
+        (task, ancestors): (TaskId, Vec<TaskId>),
         leg: LegNumber,
         peer: Arc<LocalPeer>,
         suspended: bool,
@@ -80,7 +80,7 @@ impl Continuation {
                 leg,
                 peer,
                 suspended,
-                descends,
+                ancestors,
                 watch,
             },
         );
@@ -121,11 +121,14 @@ impl Continuation {
         loop {
             let page = self.ports.ledger.live_tasks(after, PAGE).await?;
             for task in page.tasks {
-                let Some(leg) = task.leg else { continue };
+                let Some(leg) = task.leg.clone() else {
+                    continue;
+                };
                 match self.reopen(&leg.holder).await? {
                     Some(peer) => {
-                        let descends = task.parent.is_some();
-                        self.up((task.id, descends), leg.number, peer, true);
+                        let rows = self.rows_of(task.clone()).await?;
+                        let line = super::legs::ancestors(&rows);
+                        self.up((task.id, line), leg.number, peer, true);
                     }
                     None => self.lose(task.id, leg.number, Lost::Exited).await,
                 }
@@ -249,13 +252,14 @@ impl Continuation {
         let mut after = None;
         loop {
             let page = self.ports.ledger.live_tasks(after, PAGE).await?;
+            let mut ended = Vec::new();
             for task in page.tasks {
                 let seen = self.seen(task.clone(), now).await?;
                 let state = seen.state_at(now);
                 if let (Some(leg), None, false) = (&task.leg, &seen.leg, state.is_terminal()) {
                     self.lose(task.id, leg.number, Lost::Revoked).await;
                 } else if state != task.state {
-                    self.expire(task.id).await;
+                    ended.push(task.id);
                 } else if !state.is_terminal()
                     && now
                         .after(self.settings.deadline_notice)
@@ -264,6 +268,7 @@ impl Continuation {
                     self.leases.tell_deadline(task.id);
                 }
             }
+            self.expire_all(ended).await;
             after = match page.next {
                 Some(next) => Some(next),
                 None => break,
@@ -283,9 +288,15 @@ impl Continuation {
         while self.ports.ledger.forget_endings(by, PAGE).await? == PAGE {}
         loop {
             let old = self.ports.ledger.ended_tasks(by, PAGE).await?;
-            for task in &old {
-                let event = self.agent_event("task.forgotten", now, *task);
-                self.ports.ledger.forget(*task, event).await?;
+            // Together, so that they share commits.
+            let mut forgetting = tokio::task::JoinSet::new();
+            for task in old.iter().copied() {
+                let event = self.agent_event("task.forgotten", now, task);
+                let ledger = Arc::clone(&self.ports.ledger);
+                forgetting.spawn(async move { ledger.forget(task, event).await });
+            }
+            while let Some(forgotten) = forgetting.join_next().await {
+                forgotten.map_err(|_panicked| LedgerError::Busy)??;
             }
             if old.len() < PAGE {
                 return Ok(());
@@ -324,7 +335,7 @@ impl Continuation {
         let (Some(written), Some(seen)) = (&rows.task, &rows.as_of(now).task) else {
             return;
         };
-        if seen.state_at(now) != written.state_at(now) {
+        if seen.state_at(now) != written.state_at(now) || seen.state_at(now).is_terminal() {
             self.expire(task).await;
         } else if written.leg.is_some() && seen.leg.is_none() {
             self.lose(task, leg, Lost::Revoked).await;
@@ -335,17 +346,23 @@ impl Continuation {
         let judge = self.judge("task.swept", &agent_evidence(None), |scene| {
             Ok(end::sweep(scene.rows, &scene.now))
         });
-        match self.decide(Load::of(Locator::Task(task)), judge).await {
-            Ok(Decision::Recorded(swept)) => match swept.effect() {
-                TaskState::Cancelled => self.leases.end(task, HoldKind::Cancelled),
-                TaskState::Completed | TaskState::Expired | TaskState::Failed => {
-                    self.leases.end(task, HoldKind::Finished);
-                }
-                // Only what it waited for has lapsed.
-                TaskState::InputRequired | TaskState::Working => {}
-            },
-            Ok(Decision::Denied(_) | Decision::Noted(_)) => {}
-            Err(error) => tracing::warn!(%task, ?error, "a task's end could not be written"),
+        let state = match self.decide(Load::of(Locator::Task(task)), judge).await {
+            Ok(Decision::Recorded(swept)) => swept.into_effect(),
+            // Another commit has written it down.
+            Ok(Decision::Noted(swept)) => swept.into_effect(),
+            Ok(Decision::Denied(_)) => return,
+            Err(error) => {
+                tracing::warn!(%task, ?error, "a task's end could not be written");
+                return;
+            }
+        };
+        match state {
+            TaskState::Cancelled => self.leases.end(task, HoldKind::Cancelled),
+            TaskState::Completed | TaskState::Expired | TaskState::Failed => {
+                self.leases.end(task, HoldKind::Finished);
+            }
+            // Only what it waited for has lapsed.
+            TaskState::InputRequired | TaskState::Working => {}
         }
     }
 

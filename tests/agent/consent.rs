@@ -78,11 +78,25 @@ impl World {
     /// A person's decision about what the approver sees.
     pub(crate) fn decision(&mut self, id: &str, verdict: &str) -> Value {
         let digest = text(&self.seen(id), "digest");
-        let id_token = self.provider.login("person-1", &nonce(&digest));
+        let id_token = self.login(&digest, "person-1", verdict);
         json!({
             "op": "approval_decide", "approval_id": id, "digest": digest, "verdict": verdict,
             "id_token": id_token,
         })
+    }
+
+    /// A person's login for this verdict.
+    pub(crate) fn login(&self, digest: &str, person: &str, verdict: &str) -> String {
+        let refuses = if verdict == "refuse" { "refuse." } else { "" };
+        let nonce = format!("{refuses}{}", nonce(digest));
+        self.provider.login(person, &nonce)
+    }
+
+    /// The decision of somebody else than usual.
+    pub(crate) fn decision_of(&mut self, id: &str, person: &str, verdict: &str) -> Value {
+        let mut op = self.decision(id, verdict);
+        op["id_token"] = self.login(&text(&op, "digest"), person, verdict).into();
+        op
     }
 
     pub(crate) fn decide(&mut self, id: &str, verdict: &str) -> Value {

@@ -80,6 +80,11 @@ impl Fan {
 
     /// A task of the client with this grant, and the worker's leg on it.
     pub(crate) fn root(&mut self, asked: &Value) -> Leg {
+        self.root_for(asked, None)
+    }
+
+    /// The same for a user, of whom the server has seen a token.
+    pub(crate) fn root_for(&mut self, asked: &Value, user: Option<(&str, &str)>) -> Leg {
         let handle = Self::handle();
         let call = crate::job::build();
         let issued = self.job.client.ok(&json!({
@@ -87,16 +92,26 @@ impl Fan {
             "asked": asked, "performers": [WORKER],
         }));
         let peer = self.job.client_certificate();
-        let task = self.register(&text(&issued, "token"), &peer, &call, &handle);
+        let task = self.register((&text(&issued, "token"), &peer), &call, &handle, user);
         self.job.start_leg(&task)
     }
 
     /// The server registers a task with this token.
-    fn register(&mut self, token: &str, peer: &str, call: &Value, handle: &str) -> Task {
-        let created = self.job.server.ok(&json!({
+    fn register(
+        &mut self,
+        (token, peer): (&str, &str),
+        call: &Value,
+        handle: &str,
+        user: Option<(&str, &str)>,
+    ) -> Task {
+        let mut create = json!({
             "op": "create", "token": token, "peer": peer, "call": call, "handle": handle,
             "performers": [WORKER],
-        }));
+        });
+        if let Some((issuer, subject)) = user {
+            create["principal"] = json!({ "issuer": issuer, "subject": subject });
+        }
+        let created = self.job.server.ok(&create);
         Task {
             id: text(&created, "task_id"),
             handle: handle.to_owned(),

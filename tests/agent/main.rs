@@ -31,6 +31,8 @@ mod last_effect;
 #[cfg(test)]
 mod lent;
 #[cfg(test)]
+mod lines;
+#[cfg(test)]
 mod methods;
 #[cfg(test)]
 mod names;

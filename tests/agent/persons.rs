@@ -56,8 +56,11 @@ fn only_a_person_of_the_configured_issuer_decides_and_the_first_wins() {
     assert_eq!(world.approver.ok(&good)["state"], "approved");
     // The same again is the same; another person, or another word, comes too late.
     assert_eq!(world.approver.ok(&good)["state"], "approved");
-    let mut refuse = good.clone();
-    refuse["verdict"] = "refuse".into();
+    // A login that was to approve is not brought as a refusal.
+    let mut misused = good.clone();
+    misused["verdict"] = "refuse".into();
+    assert_eq!(world.approver.err(&misused)["reason"], "person");
+    let refuse = world.decision_of(&text(&good, "approval_id"), "person-1", "refuse");
     assert_eq!(world.approver.err(&refuse)["reason"], "approval_decided");
     let second = world.provider.login("person-2", &nonce(&digest));
     assert_eq!(
@@ -121,8 +124,9 @@ fn of_many_decisions_at_once_the_first_counts() {
     let requests = (0..8).map(|number| {
         let mut op = good.clone();
         let subject = format!("person-{number}");
-        op["id_token"] = world.provider.login(&subject, &nonce(&digest)).into();
-        op["verdict"] = if number % 2 == 0 { "approve" } else { "refuse" }.into();
+        let verdict = if number % 2 == 0 { "approve" } else { "refuse" };
+        op["id_token"] = world.login(&digest, &subject, verdict).into();
+        op["verdict"] = verdict.into();
         op
     });
     let requests: Vec<_> = requests.collect();

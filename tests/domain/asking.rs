@@ -181,9 +181,9 @@ impl Asking {
         let row = self.approval.clone().ok_or(Reason::Unknown)?;
         let rows = self.rows(row.id.step.0);
         let now = self.world.now();
-        let task = rows.known(&now)?;
+        rows.known(&now)?;
         let who = approver();
-        let held = Held::<AsApprover>::apart(task, &row.asked_by, &approver_roles(), &who)?;
+        let held = Held::<AsApprover>::apart(rows.line(), &row.asked_by, &approver_roles(), &who)?;
         let mut ask = AskDecide {
             id: row.id,
             digest: row.digest,

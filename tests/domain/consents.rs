@@ -181,7 +181,7 @@ fn a70_letters_are_shown_and_their_look_alikes_are_not() {
 
 fn verdict(task: &Task, who: &Evidence) -> Result<(), NotHeld> {
     let asked_by = facts(&worker());
-    Held::<AsApprover>::apart(task, &asked_by, &approver_roles(), who).map(drop)
+    Held::<AsApprover>::apart([task].into_iter(), &asked_by, &approver_roles(), who).map(drop)
 }
 
 #[test]
@@ -200,7 +200,7 @@ fn a28_an_approver_is_apart_from_every_party_by_id_process_and_user_or_cgroup() 
         shared.uid = Some(uid);
         let roles = [role("approver", uid)];
         let asked_by = facts(&worker());
-        let held = Held::<AsApprover>::apart(&task, &asked_by, &roles, &shared);
+        let held = Held::<AsApprover>::apart([&task].into_iter(), &asked_by, &roles, &shared);
         assert_eq!(held.map(drop), Err(NotHeld::NotApart), "{uid}");
     }
     // The very process that asked.

@@ -10,6 +10,7 @@ use crate::fixture::{World, call, id, permit, role, task, worker};
 use crate::universe::count;
 use handfast::domain::approval::{ApprovalState, Verdict};
 use handfast::domain::arguments::Arguments;
+use handfast::domain::arguments::Witnesses;
 use handfast::domain::claims::Subject;
 use handfast::domain::decide::create::{self, AskCreate, Basis, CreateAsked, Register};
 use handfast::domain::decide::spawn::{self, AskChild, AskSpawn, Children};
@@ -64,7 +65,7 @@ fn terms(children: u32, depth: u32, uses: Option<u32>) -> ChildTerms {
         children,
         uses,
         risk_ceiling: None,
-        witnesses: Vec::new(),
+        witnesses: Witnesses::default(),
     }
 }
 
@@ -215,7 +216,7 @@ fn child_of(world: &mut World, request: u8) -> World {
         asked: None,
         child: Some((child.id, held)),
         performers: Vec::new(),
-        witnesses: Vec::new(),
+        witnesses: Witnesses::default(),
         lifetime: Duration::MAX,
         jti: Jti([request; 16]),
         certificate: Digest([request; 32]),

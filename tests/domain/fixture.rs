@@ -1,5 +1,6 @@
 //! Plain values for the tests of the rules: two workloads (one a twin), one server, one tool.
 
+use handfast::domain::barred::Takeovers;
 use handfast::domain::claims::{Operation, Subject, TokenClaims};
 use handfast::domain::decide::Presented;
 use handfast::domain::decide::leg::{self, AskStart, Started};
@@ -93,6 +94,7 @@ pub(crate) fn task() -> Task {
         id: TaskId([5; 16]),
         txn: TaskId([5; 16]),
         parent: None,
+        spawned_by: None,
         subject: None,
         created_at: START,
         owner: Owner {
@@ -102,7 +104,7 @@ pub(crate) fn task() -> Task {
         server: role("reports", 20),
         performers: vec![role("worker", 30)],
         delegations: Vec::new(),
-        barred: Vec::new(),
+        takeovers: Takeovers::default(),
         call: ToolCall {
             audience: id("reports"),
             tool: "build".to_owned(),
@@ -223,15 +225,15 @@ impl World {
     }
 
     pub(crate) fn start(&mut self, who: &Evidence) -> Result<Started, Reason> {
-        let task = self.lineage.known(&self.now())?;
-        let held = Held::<AsPerformer>::check(task, who)?;
+        let rows = self.lineage.as_of(self.time).into_owned();
+        let held = Held::<AsPerformer>::check(rows.known(&self.now())?, who)?;
         let ask = AskStart {
             certificate: Digest([u8::try_from(who.process.unwrap().pid % 256).unwrap(); 32]),
             certificate_ends: self.time.after(Duration::from_secs(3600)),
             uid: who.uid,
             holder_may_act: self.holder_may_act,
         };
-        let started = leg::start(task, &held, &ask, &permit(), &self.now())?;
+        let started = leg::start(&rows, &held, &ask, &permit(), &self.now())?;
         Ok(self.apply(started))
     }
 

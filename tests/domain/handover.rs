@@ -1,13 +1,14 @@
 //! A delegation never holds more than its giver has, whatever is asked; and it ends with what it stands on.
 
 use crate::fixture::{START, World, evidence, id, owner, permit, role, task, worker};
+use handfast::domain::arguments::Witnesses;
 use handfast::domain::decide::handover::{self, AskDelegate};
 use handfast::domain::decide::step::StepAsked;
 use handfast::domain::delegation::{Act, Delegation};
 use handfast::domain::denial::Reason;
 use handfast::domain::evidence::Evidence;
 use handfast::domain::grant::{ArgumentConstraint, Permission};
-use handfast::domain::id::{DelegationNumber, Digest};
+use handfast::domain::id::{DelegationNumber, Digest, LegNumber};
 use handfast::domain::role::{AsOwner, AsOwnerPrincipalDue, AsPerformer, Held, NotHeld, Owner};
 use handfast::domain::task::Task;
 use handfast::domain::time::Time;
@@ -18,7 +19,7 @@ use std::collections::BTreeSet;
 
 const DELEGATE: &str = "relief";
 
-fn world() -> World {
+pub(crate) fn world() -> World {
     World::of(Task {
         owner: Owner {
             principal: None,
@@ -44,6 +45,8 @@ fn ask(acts: impl IntoIterator<Item = Act>, request: u8) -> AskDelegate {
         permissions: None,
         not_after: None,
         request: Digest([request; 32]),
+        asked: Digest([request; 32]),
+        witnesses: Witnesses::default(),
     }
 }
 
@@ -95,7 +98,7 @@ fn within(task: &Task, child: &Delegation, parent: Option<&Delegation>) -> bool 
         && child.not_after <= ends
         && lent(task, child)
             .iter()
-            .all(|permission| permission.within(permissions, &[]))
+            .all(|permission| permission.within(permissions, &Witnesses::default()))
 }
 
 proptest! {
@@ -216,7 +219,13 @@ fn an_owner_that_acts_for_a_user_hands_nothing_over_here() {
     let refused = delegate(&mut world, &owner(), &ask([Act::Query], 1));
     assert_eq!(refused, Err(Reason::PrincipalDue));
     let held = Held::<AsOwnerPrincipalDue>::check(world.task(), &owner()).unwrap();
-    let taken = handover::take_over(world.task(), &held, &permit(), &world.now());
+    let taken = handover::take_over(
+        world.task(),
+        &held,
+        Digest([9; 32]),
+        &permit(),
+        &world.now(),
+    );
     assert_eq!(taken.unwrap_err(), Reason::PrincipalDue);
 }
 
@@ -265,7 +274,13 @@ fn a_delegate_that_acts_for_a_user_orders_nothing_here_either() {
     );
     world.start(&worker()).unwrap();
     let held = Held::<AsOwnerPrincipalDue>::for_act(world.task(), Act::Takeover, &relief).unwrap();
-    let taken = handover::take_over(world.task(), &held, &permit(), &world.now());
+    let taken = handover::take_over(
+        world.task(),
+        &held,
+        Digest([9; 32]),
+        &permit(),
+        &world.now(),
+    );
     assert_eq!(taken.unwrap_err(), Reason::PrincipalDue);
     // The same without a user behind it.
     let third = AskDelegate {
@@ -275,22 +290,56 @@ fn a_delegate_that_acts_for_a_user_orders_nothing_here_either() {
     delegate(&mut world, &owner(), &third).unwrap();
     let third = evidence("third", 170, 70);
     let held = Held::<AsOwnerPrincipalDue>::for_act(world.task(), Act::Takeover, &third).unwrap();
-    handover::take_over(world.task(), &held, &permit(), &world.now()).unwrap();
+    handover::take_over(
+        world.task(),
+        &held,
+        Digest([9; 32]),
+        &permit(),
+        &world.now(),
+    )
+    .unwrap();
 }
 
 #[test]
-fn both_sides_of_the_limit_of_takeovers() {
+fn a_repeated_delegation_that_asks_for_something_else_is_refused() {
     let mut world = world();
-    world.limits.takeovers_max = 1;
-    let take = |world: &mut World, pid| {
-        world.start(&evidence("worker", pid, 30)).unwrap();
-        let held = Held::<AsOwnerPrincipalDue>::check(world.task(), &owner()).unwrap();
-        let taken = handover::take_over(world.task(), &held, &permit(), &world.now())?;
-        Ok(world.apply(taken))
+    delegate(&mut world, &owner(), &ask([Act::Query], 1)).unwrap();
+    let other = AskDelegate {
+        asked: Digest([8; 32]),
+        ..ask([Act::Cancel], 1)
     };
-    take(&mut world, 103).unwrap();
-    let refused: Result<_, Reason> = take(&mut world, 104);
-    assert_eq!(refused, Err(Reason::Limit("tasks.takeovers_max")));
+    let refused = delegate(&mut world, &owner(), &other);
+    assert_eq!(refused, Err(Reason::RepeatDiffers));
+    assert_eq!(world.task().delegations.len(), 1);
+}
+
+#[test]
+fn delegates_leave_their_owner_a_place_and_what_is_over_makes_room() {
+    let mut world = world();
+    world.limits.delegations_max = 4;
+    delegate(&mut world, &owner(), &ask([Act::Delegate, Act::Query], 1)).unwrap();
+    let relief = evidence(DELEGATE, 160, 60);
+    let mut made = 0;
+    for request in 2..9 {
+        let on = AskDelegate {
+            to: role("third", 70),
+            ..ask([Act::Query], request)
+        };
+        match delegate(&mut world, &relief, &on) {
+            Ok(_) => made += 1,
+            Err(reason) => assert_eq!(reason, Reason::Limit("tasks.delegations_max")),
+        }
+    }
+    assert_eq!(made, 2);
+    let own = delegate(&mut world, &owner(), &ask([Act::Cancel], 20)).unwrap();
+    assert_eq!(own.number, DelegationNumber(4));
+    // Full: one that is over makes room, and its number is not given again.
+    let held = Held::<AsOwnerPrincipalDue>::check(world.task(), &owner()).unwrap();
+    let revoked = handover::revoke(world.task(), &held, own.number, &permit(), &world.now());
+    world.apply(revoked.unwrap());
+    let next = delegate(&mut world, &owner(), &ask([Act::Cancel], 21)).unwrap();
+    assert_eq!(next.number, DelegationNumber(5));
+    assert!(world.task().delegation(own.number).is_none());
 }
 
 #[test]

@@ -33,6 +33,8 @@ mod skipping;
 #[cfg(test)]
 mod tables;
 #[cfg(test)]
+mod takeovers;
+#[cfg(test)]
 mod task_table;
 #[cfg(test)]
 mod universe;

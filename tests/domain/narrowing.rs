@@ -5,6 +5,7 @@ use crate::universe::{
     ENDS, calls, constraint, documents, family, grant, risks, rule, scalars, terms,
 };
 use handfast::domain::arguments::Argument;
+use handfast::domain::arguments::Witnesses;
 use handfast::domain::grant::Grant;
 use handfast::domain::grant::narrow::{Beyond, ChildTerms};
 use handfast::domain::id::{Epoch, SpiffeId};
@@ -58,8 +59,8 @@ proptest! {
     #[test]
     fn n02_what_lies_within_admits_nothing_more(child in constraint(), parent in constraint()) {
         let documents = documents();
-        for witnesses in [&documents[..], &[]] {
-            if child.within(&parent, witnesses) {
+        for witnesses in [documents.iter().cloned().collect(), Witnesses::default()] {
+            if child.within(&parent, &witnesses) {
                 let beyond = documents.iter().find(|it| child.admits(it) && !parent.admits(it));
                 prop_assert_eq!(beyond, None);
             }
@@ -128,12 +129,12 @@ proptest! {
     #[test]
     fn n10_the_order_is_reflexive(grant in grant()) {
         // A digest under itself needs nobody to show the arguments.
-        prop_assert_eq!(grant.within(&grant, &[]), Ok(()));
+        prop_assert_eq!(grant.within(&grant, &Witnesses::default()), Ok(()));
     }
 
     #[test]
     fn n10_the_order_is_transitive(a in grant(), b in grant(), c in grant()) {
-        let documents = documents();
+        let documents: Witnesses = documents().into_iter().collect();
         let (ab, bc) = (a.within(&b, &documents), b.within(&c, &documents));
         if ab.is_ok() && bc.is_ok() {
             prop_assert_eq!(excess(&a, &c), 0);
@@ -143,7 +144,7 @@ proptest! {
 
     #[test]
     fn n10_what_lies_within_each_other_is_the_same((a, terms) in family(), b in grant()) {
-        let documents = documents();
+        let documents: Witnesses = documents().into_iter().collect();
         let b = narrow(&a, &terms).unwrap_or(b);
         if a.within(&b, &documents).is_ok() && b.within(&a, &documents).is_ok() {
             prop_assert_eq!((excess(&a, &b), excess(&b, &a)), (0, 0));

@@ -4,7 +4,7 @@
 //! tried and not only sampled. `PROPTEST_CASES=1000000` runs the properties as often.
 
 use crate::fixture::{START, id};
-use handfast::domain::arguments::{Argument, Arguments, Number, Scalar};
+use handfast::domain::arguments::{Argument, Arguments, Number, Scalar, Witnesses};
 use handfast::domain::grant::narrow::ChildTerms;
 use handfast::domain::grant::{
     ArgumentConstraint, AudienceAssurance, Grant, MemberRule, MemberRules, Permission, Risk, Rule,
@@ -213,7 +213,11 @@ pub(crate) fn terms() -> impl Strategy<Value = ChildTerms> {
                 children,
                 uses,
                 risk_ceiling,
-                witnesses: if shown { documents() } else { Vec::new() },
+                witnesses: if shown {
+                    documents().into_iter().collect()
+                } else {
+                    Witnesses::default()
+                },
             }
         },
     )

@@ -227,7 +227,15 @@ fn handed_over(to: Caller, operation: &str, handle: String) -> Attempt {
             };
             Box::pin(async move { seen(legs.resolve(request).await) })
         }
-        _ => Box::pin(async move { seen(legs.takeover(v1::TakeoverRequest { task }).await) }),
+        _ => Box::pin(async move {
+            seen(
+                legs.takeover(v1::TakeoverRequest {
+                    task,
+                    request_id: b"take over".to_vec(),
+                })
+                .await,
+            )
+        }),
     }
 }
 

@@ -3,6 +3,7 @@
 mod ledger;
 
 use crate::gate::Gate;
+use handfast::domain::approval::Verdict;
 use handfast::domain::claims::TokenClaims;
 use handfast::domain::evidence::ProcessKey;
 use handfast::domain::grant::ToolCall;
@@ -170,12 +171,12 @@ impl Persons for Recorder<dyn Persons> {
     fn verify<'a>(
         &'a self,
         id_token: &'a str,
-        digest: Digest,
+        decision: (Digest, Verdict),
         now: Time,
     ) -> BoxFuture<'a, Result<VerifiedPerson, PersonError>> {
         let size = id_token.len();
         self.calls.add(format!("persons.verify({size})"));
-        self.port.verify(id_token, digest, now)
+        self.port.verify(id_token, decision, now)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use handfast::client::Hand;
 use handfast::clock::{SystemClock, SystemEntropy};
-use handfast::domain::evidence::{Assurance, Evidence, ProcessKey, Required};
+use handfast::domain::evidence::{Assurance, Evidence, ProcessKey, Releases, Required};
 use handfast::domain::id::SpiffeId;
 use handfast::domain::limits::Limits;
 use handfast::domain::time::Time;
@@ -338,6 +338,7 @@ fn settings() -> Settings {
         (id(name), row)
     };
     Settings {
+        releases: Releases::default(),
         limits: Limits::default(),
         workloads: EVERYBODY.iter().map(row).collect::<BTreeMap<_, _>>(),
         approvers: BTreeSet::new(),

@@ -1,5 +1,6 @@
 //! Rows, events and a ledger file to test with.
 
+use handfast::domain::barred::Takeovers;
 use handfast::domain::event::{CallerFacts, Event, Verdict};
 use handfast::domain::grant::{Authority, Grant, ToolCall};
 use handfast::domain::id::{
@@ -89,6 +90,7 @@ pub(crate) fn task(number: u64) -> Task {
         id: id(number),
         txn: id(number),
         parent: None,
+        spawned_by: None,
         subject: None,
         created_at: Time(1),
         owner: Owner {
@@ -98,7 +100,7 @@ pub(crate) fn task(number: u64) -> Task {
         server: role("server"),
         performers: vec![role("worker")],
         delegations: Vec::new(),
-        barred: Vec::new(),
+        takeovers: Takeovers::default(),
         call: call(),
         asked: Grant::default(),
         own: Grant::default(),

@@ -23,7 +23,7 @@ impl Role for Approver {
         match ask {
             Ask::ShowApproval { id } => match approver.get(id).await {
                 Ok(asked) => Ok(Said::Asked {
-                    nonce: asked.nonce(),
+                    nonce: asked.nonce(Verdict::Approve),
                     text: asked.text,
                 }),
                 Err(error) => harness::denied(error),

@@ -277,10 +277,8 @@ pub fn step(
     let subject = super::step::lends(task, step.authority, call, now)
         .filter(|subject| *subject == token.claims.subject)
         .ok_or(Reason::Grant)?;
-    let ends = task
-        .lent_until()
-        .unwrap_or(task.deadline)
-        .min(task.deadline);
+    let ends = [task.lent_until(), task.grant(step.authority).not_after];
+    let ends = ends.into_iter().flatten().fold(task.deadline, Ord::min);
     let act_by = now.time.after(now.limits.act_by).min(ends);
     let mut burned = step.clone();
     burned.state = StepState::Used;

@@ -95,6 +95,7 @@ pub(super) fn spend(
     task.own = Grant::default();
     task.txn = child.txn;
     task.parent = Some(child.parent);
+    task.spawned_by = Some(child.maker.clone());
     task.subject = Some(child.subject.clone());
     task.deadline = task.deadline.min(child.ends_at());
     Ok(ChildGrant {

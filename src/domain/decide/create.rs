@@ -1,7 +1,8 @@
 //! Asking for a task, and making it.
 
 use super::{Presented, child};
-use crate::domain::arguments::Arguments;
+use crate::domain::arguments::Witnesses;
+use crate::domain::barred::Takeovers;
 use crate::domain::claims::{Operation, Subject, TokenClaims};
 use crate::domain::denial::Reason;
 use crate::domain::grant::{Grant, Permission, SeenCall, ToolCall};
@@ -34,7 +35,7 @@ pub struct AskCreate {
     /// Who shall carry it out; empty leaves it to the server.
     pub performers: Vec<Role>,
     /// Arguments behind the digests in `asked`, as they were shown.
-    pub witnesses: Vec<Arguments>,
+    pub witnesses: Witnesses,
     /// How long it may live.
     pub lifetime: Duration,
     /// The token's `jti`.
@@ -345,6 +346,7 @@ fn new_task(
         id,
         txn: id,
         parent: None,
+        spawned_by: None,
         subject: None,
         created_at: now.time,
         owner: Owner {
@@ -354,7 +356,7 @@ fn new_task(
         server: ask.server.clone(),
         performers,
         delegations: Vec::new(),
-        barred: Vec::new(),
+        takeovers: Takeovers::default(),
         call: terms.map_or_else(|| ask.call.clone(), |terms| terms.call.clone()),
         asked,
         own: ask.own.clone(),

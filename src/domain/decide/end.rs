@@ -61,7 +61,8 @@ pub enum LegEnding {
 ///
 /// # Errors
 /// [`Reason::NoLeg`] or [`Reason::ReattachFirst`]; for `Completed` also [`Reason::StepInFlight`] or
-/// [`Reason::StepUnknown`] while an effect may still be happening or nobody knows.
+/// [`Reason::StepUnknown`] while an effect may still be happening or nobody knows; [`Reason::Grant`] for a delegate
+/// that was lent a part, which can only yield.
 pub fn end(
     task: &Task,
     held: &Held<AsPerformer>,
@@ -91,6 +92,8 @@ pub fn end(
                 effect: task.state_at(now.time),
             })
         }
+        // Whoever was lent a part of the work gives it back; the task is not its to end.
+        LegEnding::Task(_) if task.lent_a_part() => Err(Reason::Grant),
         LegEnding::Task(ending) => {
             if ending == Ending::Completed {
                 match task.pending_at(now) {

@@ -2,6 +2,8 @@
 //! nobody knows about.
 
 use super::report::Outcome;
+use crate::domain::arguments::Witnesses;
+use crate::domain::barred::Barred;
 use crate::domain::delegation::{Act, Delegation};
 use crate::domain::denial::Reason;
 use crate::domain::grant::Permission;
@@ -29,6 +31,10 @@ pub struct AskDelegate {
     pub not_after: Option<Time>,
     /// Keyed digest of the calling process and its `request_id`.
     pub request: Digest,
+    /// SHA-256 of what is asked.
+    pub asked: Digest,
+    /// Arguments behind the digests in the permissions, where the caller has shown them.
+    pub witnesses: Witnesses,
 }
 
 /// Hands over: as the owner, or as a delegate that may hand on. Never more than the giver has.
@@ -46,6 +52,9 @@ pub fn delegate(
     task.runnable(now.time)?;
     principal_is_not_due(task, held)?;
     if let Some(made) = task.delegations.iter().find(|it| it.request == ask.request) {
+        if made.asked != ask.asked {
+            return Err(Reason::RepeatDiffers);
+        }
         return Ok(Transition::unchanged(made.clone()));
     }
     let giver = held.delegation.and_then(|number| task.delegation(number));
@@ -71,16 +80,18 @@ pub fn delegate(
         return Err(Reason::NotNarrower("not_after_ms"));
     }
     let asked = ask.permissions.as_deref().unwrap_or(lent);
-    if !asked.iter().all(|permission| permission.within(lent, &[])) {
+    if !asked
+        .iter()
+        .all(|permission| permission.within(lent, &ask.witnesses))
+    {
         return Err(Reason::NotNarrower("permissions"));
     }
     if asked.len() > now.limits.permissions_max {
         return Err(Reason::Limit("limits.grant_pairs"));
     }
-    if task.delegations.len() >= now.limits.delegations_max {
-        return Err(Reason::Limit("tasks.delegations_max"));
-    }
     let number = task.delegations.last().map_or(0, |it| it.number.0);
+    let mut next = task.clone();
+    make_room(&mut next, held.delegation.is_some(), now)?;
     let made = Delegation {
         number: DelegationNumber(number.saturating_add(1)),
         to: ask.to.clone(),
@@ -93,13 +104,33 @@ pub fn delegate(
         made_at: now.time,
         ended_at: None,
         request: ask.request,
+        asked: ask.asked,
     };
-    let mut next = task.clone();
+    // Whoever hands it over knows of it.
+    next.claimed_at = next.claimed_at.or(Some(now.time));
     next.delegations.push(made.clone());
     Ok(Transition {
         writes: only(next),
         effect: made,
     })
+}
+
+/// Makes room for one more delegation: the oldest that is over is forgotten. Delegates fill no more than half, so
+/// that the owner always has a place for one of its own.
+fn make_room(task: &mut Task, of_delegate: bool, now: &Now<'_>) -> Result<(), Reason> {
+    let most = now.limits.delegations_max;
+    if task.delegations.len() >= most {
+        let on_it = task.leg.as_ref().and_then(|leg| leg.delegation);
+        let mut all = task.delegations.iter();
+        let over = all.position(|it| it.ended_at.is_some() && Some(it.number) != on_it);
+        task.delegations
+            .remove(over.ok_or(Reason::Limit("tasks.delegations_max"))?);
+    }
+    let handed_on = task.delegations.iter().filter(|it| it.from.is_some());
+    if of_delegate && handed_on.count().saturating_mul(2) >= most {
+        return Err(Reason::Limit("tasks.delegations_max"));
+    }
+    Ok(())
 }
 
 /// Takes a delegation back, and with it whatever was made on its strength; the leg that was started under one of
@@ -132,28 +163,33 @@ pub fn revoke(
 }
 
 /// Ends the live leg for the owner. The process that had it cannot start again; any other hand that may carry
-/// the task out can. Its unused token is void, a used one goes on to its `act_by`.
+/// the task out can. Its unused token is void, a used one goes on to its `act_by`; children that it made and nobody
+/// has spent are worth nothing. A repeat takes no other leg.
 ///
 /// # Errors
-/// [`Reason::PrincipalDue`], [`Reason::Terminal`], [`Reason::NoLeg`] where there is none, [`Reason::Limit`] after
-/// too many processes.
+/// [`Reason::PrincipalDue`], [`Reason::Terminal`], [`Reason::NoLeg`] where there is none.
 pub fn take_over(
     task: &Task,
     held: &Held<AsOwnerPrincipalDue>,
+    request: Digest,
     _permit: &Permit,
     now: &Now<'_>,
 ) -> Result<Transition<LegNumber>, Reason> {
     task.runnable(now.time)?;
     principal_is_not_due(task, held)?;
+    if let Some(leg) = task.takeovers.repeated(request) {
+        return Ok(Transition::unchanged(leg));
+    }
     let leg = task.leg.as_ref().ok_or(Reason::NoLeg)?;
     let mut next = task.clone();
     next.leg = None;
-    if !next.barred.contains(&leg.holder) {
-        if next.barred.len() >= now.limits.takeovers_max {
-            return Err(Reason::Limit("tasks.takeovers_max"));
-        }
-        next.barred.push(leg.holder);
-    }
+    let barred = Barred {
+        process: leg.holder,
+        leg: leg.number,
+        request,
+        and_older: false,
+    };
+    next.takeovers.remember(barred, now.limits.takeovers_max);
     Ok(Transition {
         effect: leg.number,
         writes: only(next),
@@ -182,7 +218,8 @@ impl Word {
 ///
 /// # Errors
 /// [`Reason::PrincipalDue`], [`Reason::Unknown`] for a step that never was, [`Reason::NotUnknown`] for one whose
-/// outcome is known or still open, [`Reason::OutcomeDiffers`] where another word was taken before.
+/// outcome is known or still open, also to the word that it did not happen while it may still begin,
+/// [`Reason::OutcomeDiffers`] where another word was taken before.
 pub fn resolve(
     lineage: &Lineage,
     held: &Held<AsOwnerPrincipalDue>,
@@ -197,6 +234,9 @@ pub fn resolve(
     let settled = lineage.step.as_ref().filter(|step| step.number == number);
     let step = pending.or(settled).ok_or(Reason::Unknown)?;
     match step.state_at(&at) {
+        StepState::Unknown if word == Word::NotDone && step.may_begin(&at) => {
+            return Err(Reason::NotUnknown);
+        }
         StepState::Unknown => {}
         state if state == word.outcome().state() => return Ok(Transition::unchanged(state)),
         StepState::Done | StepState::NotDone => return Err(Reason::OutcomeDiffers),

@@ -2,7 +2,7 @@
 
 use crate::domain::denial::Reason;
 use crate::domain::id::{Fence, LegNumber, StepNumber, Thumbprint};
-use crate::domain::lineage::{Now, Transition, Writes};
+use crate::domain::lineage::{Lineage, Now, Transition, Writes};
 use crate::domain::policy::Permit;
 use crate::domain::role::{AsPerformer, Held, NotHeld};
 use crate::domain::step::StepState;
@@ -45,15 +45,16 @@ pub struct Started {
 /// # Errors
 /// [`Reason::Terminal`] to a performer of an ended task, [`Reason::Held`] while another process may act.
 pub fn start(
-    task: &Task,
+    lineage: &Lineage,
     held: &Held<AsPerformer>,
     ask: &AskStart,
     _permit: &Permit,
     now: &Now<'_>,
 ) -> Result<Transition<Started>, Reason> {
+    let task = lineage.known(now)?;
     task.runnable(now.time)?;
     let process = held.process.ok_or(Reason::NotHeld(NotHeld::NotLocal))?;
-    if task.barred.contains(&process) {
+    if lineage.bars(&process) {
         return Err(Reason::TakenOver);
     }
     let performer = held

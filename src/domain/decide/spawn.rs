@@ -164,6 +164,9 @@ fn make(
     if grant.not_after.is_some_and(|end| now.time.reached(end)) {
         return Err(Beyond::NotAfter);
     }
+    if terms.not_after.is_some_and(|end| now.time.reached(end)) {
+        return Err(Beyond::NotAfter);
+    }
     let asked = grant.narrow(terms, parent.deadline, &now.limits.tool_risks)?;
     parent.grant_mut(authority).pay(&asked)?;
     Ok(ChildGrant {
@@ -175,6 +178,7 @@ fn make(
         spender,
         call: terms.call.clone(),
         asked,
+        maker: leg.performer.clone(),
         leg: leg.number,
         fence: leg.fence,
         made_at: now.time,

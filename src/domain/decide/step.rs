@@ -5,6 +5,7 @@ use crate::domain::claims::{Operation, Subject, TokenClaims};
 use crate::domain::denial::Reason;
 use crate::domain::grant::{Authority, SeenCall};
 use crate::domain::id::{ApprovalId, Digest, Fence, Jti, LegNumber, StepNumber};
+use crate::domain::input::Input;
 use crate::domain::lineage::{Lineage, Now, Transition, Writes};
 use crate::domain::policy::{Action, Permit};
 use crate::domain::role::{AsPerformer, Held};
@@ -213,10 +214,15 @@ pub(super) fn issue_until(
         Ready::Token(token) => token,
     };
     let (leg, authority) = (token.leg, token.authority);
-    if task.state_at(now.time) == TaskState::InputRequired {
+    let mut next = task.clone();
+    // What a person is still being asked about this step is of no account: it needs no consent any more.
+    next.wait_on(
+        now.time,
+        |input| !matches!(input, Input::Approval { id, .. } if id.step == ask.number),
+    );
+    if next.state_at(now.time) == TaskState::InputRequired {
         return Err(Reason::InputRequired);
     }
-    let mut next = task.clone();
     let mut writes = Writes::default();
     order::set_aside(&mut next, ask.number, &mut writes, now)?;
     if token.begins {

@@ -1,7 +1,7 @@
 //! Which arguments a permission admits, and when one constraint lies within another (N2).
 
 use super::path;
-use crate::domain::arguments::{Argument, Arguments, Number, Scalar};
+use crate::domain::arguments::{Argument, Arguments, Number, Scalar, Witnesses};
 use crate::domain::id::Digest;
 
 /// Which arguments a permission admits.
@@ -119,7 +119,7 @@ impl ArgumentConstraint {
     /// Never says so wrongly. A digest lies within rules about members only if the arguments behind it are
     /// shown in `witnesses`; rules about members lie within no list of digests.
     #[must_use]
-    pub fn within(&self, parent: &Self, witnesses: &[Arguments]) -> bool {
+    pub fn within(&self, parent: &Self, witnesses: &Witnesses) -> bool {
         match (self, parent) {
             (_, Self::Any) => true,
             (Self::Members(child), Self::Members(parent)) => child.within(parent),
@@ -132,11 +132,9 @@ impl ArgumentConstraint {
         }
     }
 
-    fn admits_shown(&self, digest: Digest, witnesses: &[Arguments]) -> bool {
+    fn admits_shown(&self, digest: Digest, witnesses: &Witnesses) -> bool {
         self.admits(&Arguments::unseen(digest))
-            || witnesses
-                .iter()
-                .any(|shown| shown.digest() == digest && self.admits(shown))
+            || witnesses.of(digest).is_some_and(|shown| self.admits(shown))
     }
 }
 

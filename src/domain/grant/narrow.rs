@@ -5,7 +5,7 @@
 //! children get, so that together they never have more than it had.
 
 use super::{Grant, Permission, Risk, ToolRisks};
-use crate::domain::arguments::Arguments;
+use crate::domain::arguments::Witnesses;
 use crate::domain::time::Time;
 
 /// What a child asks of its parent's grant.
@@ -28,7 +28,7 @@ pub struct ChildTerms {
     /// The highest risk; `None` is the parent's.
     pub risk_ceiling: Option<Risk>,
     /// Arguments behind the digests in the constraints asked for, where the caller has shown them.
-    pub witnesses: Vec<Arguments>,
+    pub witnesses: Witnesses,
 }
 
 /// What was asked beyond the parent's grant.
@@ -82,7 +82,7 @@ fn counts_within(child: Option<u32>, parent: Option<u32>) -> bool {
 impl Permission {
     /// Whether every call that this admits is admitted by one permission of the list.
     #[must_use]
-    pub fn within(&self, parents: &[Self], witnesses: &[Arguments]) -> bool {
+    pub fn within(&self, parents: &[Self], witnesses: &Witnesses) -> bool {
         parents.iter().any(|parent| {
             self.audience == parent.audience
                 && self.tool == parent.tool
@@ -97,7 +97,7 @@ impl Grant {
     ///
     /// # Errors
     /// The first thing that lies beyond.
-    pub fn within(&self, parent: &Self, witnesses: &[Arguments]) -> Result<(), Beyond> {
+    pub fn within(&self, parent: &Self, witnesses: &Witnesses) -> Result<(), Beyond> {
         let covered = |permission: &Permission| permission.within(&parent.permissions, witnesses);
         let rules = [
             (Beyond::Permissions, self.permissions.iter().all(covered)),

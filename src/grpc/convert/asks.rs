@@ -3,6 +3,7 @@
 use super::Forms;
 use super::field::{self, FormError, InField as _, InvalidField, required};
 use crate::canonical;
+use crate::domain::arguments::Witnesses;
 use crate::domain::decide::end::{Ending, LegEnding};
 use crate::domain::decide::report::Outcome;
 use crate::domain::id::{Fence, Jti, LegNumber, SpiffeId, TaskId};
@@ -81,7 +82,7 @@ impl Forms {
         ask: v1::AskCreate,
         (request_id, certificate): (Vec<u8>, Vec<u8>),
     ) -> Formed<CreateAsk> {
-        let mut witnesses = Vec::new();
+        let mut witnesses = Witnesses::default();
         let asked = ask
             .asked
             .map(|asked| self.grant(asked, "asked", &mut witnesses))
@@ -121,7 +122,7 @@ impl Forms {
             (None, Some(_)) => self.request_id(message.request_id),
         };
         let keep = message.keep.map(|keep| {
-            self.permissions(keep.permissions, &mut Vec::new())
+            self.permissions(keep.permissions, &mut Witnesses::default())
                 .map_err(|invalid| invalid.within("keep"))
         });
         Ok(RegisterAsk {
@@ -131,7 +132,11 @@ impl Forms {
             call: self.seen_call(message.call, "call")?.call,
             handle: self.handle(message.handle).field("handle")?,
             keep: keep.transpose()?,
-            own: self.grant(message.own.unwrap_or_default(), "own", &mut Vec::new())?,
+            own: self.grant(
+                message.own.unwrap_or_default(),
+                "own",
+                &mut Witnesses::default(),
+            )?,
             performers: performers(&message.performers)?,
             lifetime: lifetime(message.lifetime_ms),
         })

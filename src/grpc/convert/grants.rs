@@ -2,7 +2,7 @@
 
 use super::Forms;
 use super::field::{self, FormError, InField as _, InvalidField, required};
-use crate::domain::arguments::{Arguments, Number, Scalar};
+use crate::domain::arguments::{Number, Scalar, Witnesses};
 use crate::domain::grant::{
     ArgumentConstraint, AudienceAssurance, Grant, MemberRule, MemberRules, Permission, Risk, Rule,
     SeenCall, ToolCall, is_path,
@@ -43,7 +43,7 @@ impl Forms {
         &self,
         grant: v1::Grant,
         name: &'static str,
-        witnesses: &mut Vec<Arguments>,
+        witnesses: &mut Witnesses,
     ) -> Formed<Grant> {
         let risk = risk(grant.risk_ceiling);
         let risk = risk.map_err(|wrong| wrong.at("risk_ceiling").within(name))?;
@@ -60,11 +60,25 @@ impl Forms {
         })
     }
 
+    /// A message that carries a grant may be no longer than others: the service that takes many of them takes
+    /// longer ones.
+    pub(super) fn grant_fits(&self, message: &impl prost::Message) -> Result<(), FormError> {
+        let bytes_max = self.message_bytes;
+        if message.encoded_len() > bytes_max {
+            return Err(FormError::TooLong { bytes_max });
+        }
+        Ok(())
+    }
+
     pub(super) fn permissions(
         &self,
         permissions: Vec<v1::Permission>,
-        witnesses: &mut Vec<Arguments>,
+        witnesses: &mut Witnesses,
     ) -> Formed<Vec<Permission>> {
+        if permissions.len() > self.grant_pairs {
+            let max = self.grant_pairs;
+            return Err(FormError::TooMany { max }.at("permissions"));
+        }
         let each = |(index, permission)| {
             self.permission(permission, witnesses)
                 .map_err(|invalid| invalid.within(format_args!("permissions[{index}]")))
@@ -75,7 +89,7 @@ impl Forms {
     pub(super) fn permission(
         &self,
         permission: v1::Permission,
-        witnesses: &mut Vec<Arguments>,
+        witnesses: &mut Witnesses,
     ) -> Formed<Permission> {
         let v1::Permission {
             audience,
@@ -92,7 +106,7 @@ impl Forms {
                 (Some(json), true, None) => {
                     let shown = self.arguments(&json).field("arguments")?;
                     let digest = shown.digest();
-                    witnesses.push(shown);
+                    witnesses.show(shown);
                     ArgumentConstraint::Exact(digest)
                 }
                 (None, false, None) => ArgumentConstraint::OneOf(self.any_of(&any_of, witnesses)?),
@@ -106,13 +120,13 @@ impl Forms {
         })
     }
 
-    fn any_of(&self, any_of: &[Vec<u8>], witnesses: &mut Vec<Arguments>) -> Formed<Vec<Digest>> {
+    fn any_of(&self, any_of: &[Vec<u8>], witnesses: &mut Witnesses) -> Formed<Vec<Digest>> {
         self.values_fit(any_of.len()).field("any_of")?;
         let mut digests = Vec::with_capacity(any_of.len());
         for (index, json) in any_of.iter().enumerate() {
             let shown = self.arguments(json).field(format!("any_of[{index}]"))?;
             digests.push(shown.digest());
-            witnesses.push(shown);
+            witnesses.show(shown);
         }
         digests.sort_unstable();
         digests.dedup();

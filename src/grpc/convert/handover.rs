@@ -3,12 +3,15 @@
 use super::Forms;
 use super::field::{self, FormError, InField as _, InvalidField, required};
 use super::{answers, words};
+use crate::canonical;
+use crate::domain::arguments::Witnesses;
 use crate::domain::decide::handover::Word;
 use crate::domain::delegation::{Act, Delegation};
 use crate::domain::id::{DelegationNumber, StepNumber};
 use crate::domain::time::Time;
 use crate::proto::v1;
 use crate::service::{DelegateAsk, NamedTask};
+use prost::Message as _;
 
 type Formed<T> = Result<T, InvalidField>;
 
@@ -18,12 +21,16 @@ impl Forms {
         &self,
         message: v1::DelegateRequest,
     ) -> Formed<(NamedTask, DelegateAsk)> {
+        self.grant_fits(&message).field("permissions")?;
+        // A repeat is told from another request by what it asks for.
+        let asked = canonical::sha256(&message.encode_to_vec());
+        let mut witnesses = Witnesses::default();
         let acts = message.acts.iter().enumerate();
         let acts = acts.map(|(index, number)| {
             act(*number).map_err(|invalid| invalid.at(format!("acts[{index}]")))
         });
         let permissions = message.permissions.map(|keep| {
-            self.permissions(keep.permissions, &mut Vec::new())
+            self.permissions(keep.permissions, &mut witnesses)
                 .map_err(|invalid| invalid.within("permissions"))
         });
         let ask = DelegateAsk {
@@ -33,6 +40,8 @@ impl Forms {
             permissions: permissions.transpose()?,
             not_after: message.not_after_ms.map(Time),
             request_id: self.request_id(message.request_id).field("request_id")?,
+            asked,
+            witnesses,
         };
         Ok((self.named(message.task)?, ask))
     }
@@ -49,8 +58,12 @@ impl Forms {
     }
 
     /// `Legs.Takeover`.
-    pub(in crate::grpc) fn take_over(&self, message: v1::TakeoverRequest) -> Formed<NamedTask> {
-        self.named(message.task)
+    pub(in crate::grpc) fn take_over(
+        &self,
+        message: v1::TakeoverRequest,
+    ) -> Formed<(NamedTask, Vec<u8>)> {
+        let request_id = self.request_id(message.request_id).field("request_id")?;
+        Ok((self.named(message.task)?, request_id))
     }
 
     /// `Legs.Resolve`.
@@ -107,6 +120,7 @@ pub(in crate::grpc) fn delegation(delegation: &Delegation) -> v1::Delegation {
         number: delegation.number.0,
         to: delegation.to.spiffe_id.to_string(),
         acts: delegation.acts.iter().copied().map(act_number).collect(),
+        lends_all: delegation.permissions.is_none(),
         permissions: lent.map(words::permission).collect(),
         not_after_ms: answers::at_ms(delegation.not_after),
         from: delegation.from.map_or(0, |number| number.0),

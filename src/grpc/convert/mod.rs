@@ -61,6 +61,10 @@ pub struct Forms {
     pub audiences: AudienceMap,
     /// `argument_bytes` and `argument_depth` of one call.
     pub arguments: canonical::Limits,
+    /// Pairs of audience and tool in one grant.
+    pub grant_pairs: usize,
+    /// Bytes of one grant, with whatever it comes in.
+    pub message_bytes: usize,
     /// Members that one constraint names.
     pub constraint_members: usize,
     /// Values, or digests of arguments, in one list of a constraint.
@@ -95,6 +99,8 @@ impl Default for Forms {
                 bytes_max: 32 * 1024,
                 depth_max: 32,
             },
+            grant_pairs: 64,
+            message_bytes: 64 * 1024,
             constraint_members: 32,
             constraint_values: 64,
             certificate_bytes: 4096,

@@ -4,6 +4,7 @@ use super::Forms;
 use super::field::{self, FormError, InField as _, InvalidField, required};
 use super::grants;
 use crate::canonical;
+use crate::domain::arguments::Witnesses;
 use crate::domain::grant::narrow::ChildTerms;
 use crate::domain::time::Time;
 use crate::proto::v1;
@@ -39,7 +40,8 @@ impl Forms {
     }
 
     fn child(&self, child: v1::Child) -> Formed<ChildAsk> {
-        let mut witnesses = Vec::new();
+        self.grant_fits(&child).field("asked")?;
+        let mut witnesses = Witnesses::default();
         let call = required(child.call).field("call")?;
         let call = self
             .permission(call, &mut witnesses)

@@ -1,8 +1,9 @@
-//! Stored form of delegations.
+//! Stored form of delegations and takeovers.
 
 use super::{Row, RowError, digest, digest_bytes, digest_if, row, rows, wire, wires};
+use crate::domain::barred::Barred;
 use crate::domain::delegation::{Act, Delegation};
-use crate::domain::id::DelegationNumber;
+use crate::domain::id::{DelegationNumber, LegNumber};
 use crate::domain::time::Time;
 
 impl Row for Delegation {
@@ -20,6 +21,7 @@ impl Row for Delegation {
             made_at,
             ended_at,
             request,
+            asked,
         } = self;
         wire::Delegation {
             number: number.0,
@@ -34,6 +36,7 @@ impl Row for Delegation {
             made_at: made_at.0,
             ended_at: ended_at.map(|time| time.0),
             request: request.0.to_vec(),
+            asked: asked.0.to_vec(),
         }
     }
 
@@ -52,6 +55,35 @@ impl Row for Delegation {
             made_at: Time(wire.made_at),
             ended_at: wire.ended_at.map(Time),
             request: digest(&wire.request, "request")?,
+            asked: digest(&wire.asked, "asked")?,
+        })
+    }
+}
+
+impl Row for Barred {
+    type Wire = wire::Barred;
+
+    fn to_wire(&self) -> Self::Wire {
+        let Self {
+            process,
+            leg,
+            request,
+            and_older,
+        } = self;
+        wire::Barred {
+            process: Some(process.to_wire()),
+            leg: leg.0,
+            request: request.0.to_vec(),
+            and_older: *and_older,
+        }
+    }
+
+    fn from_wire(wire: Self::Wire) -> Result<Self, RowError> {
+        Ok(Self {
+            process: row(wire.process, "process")?,
+            leg: LegNumber(wire.leg),
+            request: digest(&wire.request, "request")?,
+            and_older: wire.and_older,
         })
     }
 }

@@ -4,6 +4,7 @@ use super::{
     Row, RowError, array, digest, digest_bytes, digest_if, row, row_if, rows, spiffe_id, task_id,
     wire, wires,
 };
+use crate::domain::barred::Takeovers;
 use crate::domain::id::{ApprovalId, DelegationNumber, Epoch, Fence, LegNumber, StepNumber};
 use crate::domain::input::Input;
 use crate::domain::role::Owner;
@@ -94,6 +95,7 @@ impl Row for Task {
             id,
             txn,
             parent,
+            spawned_by,
             subject,
             created_at,
             owner: Owner {
@@ -103,7 +105,7 @@ impl Row for Task {
             server,
             performers,
             delegations,
-            barred,
+            takeovers: Takeovers(takeovers),
             call,
             asked,
             own,
@@ -136,7 +138,8 @@ impl Row for Task {
             server: Some(server.to_wire()),
             performers: wires(performers),
             delegations: wires(delegations),
-            barred: wires(barred),
+            takeovers: wires(takeovers),
+            spawned_by: spawned_by.as_ref().map(ToString::to_string),
             call: Some(call.to_wire()),
             asked: Some(asked.to_wire()),
             own: Some(own.to_wire()),
@@ -180,7 +183,11 @@ impl Row for Task {
             server: row(wire.server, "server")?,
             performers: rows(wire.performers)?,
             delegations: rows(wire.delegations)?,
-            barred: rows(wire.barred)?,
+            takeovers: Takeovers(rows(wire.takeovers)?),
+            spawned_by: wire
+                .spawned_by
+                .map(|id| spiffe_id(&id, "spawned_by"))
+                .transpose()?,
             call: row(wire.call, "call")?,
             asked: row(wire.asked, "asked")?,
             own: row(wire.own, "own")?,

@@ -6,6 +6,7 @@ mod events;
 mod grants;
 
 use super::Row;
+use crate::domain::barred::{Barred, Takeovers};
 use crate::domain::child::{ChildGrant, Spawned};
 use crate::domain::event::Event;
 use crate::domain::evidence::{ProcessKey, Required};
@@ -156,6 +157,15 @@ fn leg() -> impl Strategy<Value = Leg> {
     )
 }
 
+fn taken_over(leg: &Leg) -> Barred {
+    Barred {
+        process: leg.holder,
+        leg: leg.number,
+        request: leg.certificate,
+        and_older: leg.number.0 % 2 == 1,
+    }
+}
+
 fn input() -> impl Strategy<Value = Input> {
     let approval = (any::<[u8; 32]>(), time()).prop_map(|(id, until)| Input::Approval {
         id: ApprovalId::from_bytes(&id),
@@ -208,6 +218,7 @@ fn task() -> impl Strategy<Value = Task> {
                 id: TaskId(id),
                 txn: TaskId(txn),
                 parent: parent.map(TaskId),
+                spawned_by: subject.clone(),
                 subject,
                 created_at,
                 owner: Owner {
@@ -217,7 +228,7 @@ fn task() -> impl Strategy<Value = Task> {
                 server,
                 performers,
                 delegations,
-                barred: leg.iter().map(|leg: &Leg| leg.holder).collect(),
+                takeovers: Takeovers(leg.iter().map(taken_over).collect()),
                 call,
                 asked,
                 own,

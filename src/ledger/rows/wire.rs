@@ -9,7 +9,7 @@ mod delegation;
 mod grant;
 
 pub(crate) use approval::{Account, Approval, Decision};
-pub(crate) use delegation::{Delegation, Permissions};
+pub(crate) use delegation::{Barred, Delegation, Permissions};
 pub(crate) use grant::{ChildGrant, Digests, MemberRule, MemberRules, Scalar, Spawned};
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -233,9 +233,11 @@ pub(crate) struct Task {
     #[prost(message, repeated, tag = "30")]
     pub delegations: Vec<Delegation>,
     #[prost(message, repeated, tag = "31")]
-    pub barred: Vec<ProcessKey>,
+    pub takeovers: Vec<Barred>,
     #[prost(uint32, repeated, tag = "32")]
     pub skipped_steps: Vec<u32>,
+    #[prost(string, optional, tag = "33")]
+    pub spawned_by: Option<String>,
 }
 
 /// Either a server's own name, or an approval and its end.

@@ -2,6 +2,7 @@
 
 use super::BoxFuture;
 use super::ledger::{Noted, Recorded};
+use crate::domain::approval::Verdict;
 use crate::domain::claims::TokenClaims;
 use crate::domain::evidence::ProcessKey;
 use crate::domain::grant::ToolCall;
@@ -151,15 +152,15 @@ pub enum PersonError {
 
 /// Verifies people's ID tokens (OIDC Core 1.0 §3.1.3.7).
 pub trait Persons: Send + Sync + std::fmt::Debug {
-    /// Verifies signature, issuer, audience and times, and that the login was for this very digest: the `nonce`
-    /// is its base64url.
+    /// Verifies signature, issuer, audience and times, and that the login was for this very verdict on this very
+    /// digest: the `nonce` of an approval is its base64url, that of a refusal the same after `refuse.`.
     ///
     /// # Errors
     /// See [`PersonError`].
     fn verify<'a>(
         &'a self,
         id_token: &'a str,
-        digest: Digest,
+        decision: (Digest, Verdict),
         now: Time,
     ) -> BoxFuture<'a, Result<VerifiedPerson, PersonError>>;
 }

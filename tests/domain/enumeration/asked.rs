@@ -65,7 +65,7 @@ impl Moment<'_> {
         let row = self.store.approval(self.world, on, step).unwrap();
         let who = self.hands.of(by);
         let roles = [role("approver", 50)];
-        let held = Held::<AsApprover>::apart(task, &row.asked_by, &roles, who)?;
+        let held = Held::<AsApprover>::apart([task].into_iter(), &row.asked_by, &roles, who)?;
         let (account, owing) = self.store.account(self.world);
         let rows = Lineage {
             approval: Some(row.clone()),

@@ -21,7 +21,7 @@ pub(super) struct Request {
     pub(super) arguments: u8,
     pub(super) state: ApprovalState,
     pub(super) verdict: Option<Verdict>,
-    /// A newer request about the step took its place.
+    /// A newer request about the step took its place, or the step went on without consent.
     pub(super) replaced: bool,
     /// Until when it may be decided or, once it is approved, be used.
     pub(super) until: u64,
@@ -65,6 +65,14 @@ impl History {
         let replaced = after.iter().any(|(_, what)| {
             matches!(what, Happened::Requested(task, other, _) if (*task, *other) == (on, step))
         });
+        // The step was issued after all, without consent.
+        let open = after.iter().take_while(|(_, what)| {
+            !matches!(what, Happened::Decided(task, which, _) if (*task, *which) == (on, nth))
+        });
+        let mut open = open.take_while(|(when, _)| *when < (at + DECIDE_BY).min(self.deadline(on)));
+        let withdrawn = open.any(|(_, what)| {
+            matches!(what, Happened::Issued(task, issued) if (*task, issued.step) == (on, step))
+        });
         let until = match decided {
             Some((at, _)) => at + USE_WITHIN,
             None => (at + DECIDE_BY).min(self.deadline(on)),
@@ -81,7 +89,7 @@ impl History {
             arguments,
             state,
             verdict: decided.map(|(_, verdict)| verdict),
-            replaced,
+            replaced: replaced || withdrawn,
             until,
             used_by,
         }
@@ -164,6 +172,7 @@ impl Oracle {
                 && same_request(before, &ask);
             let again = lost || flaw == Some(Flaw::ConsentTwice);
             match request.state {
+                ApprovalState::Open if request.replaced => {}
                 ApprovalState::Open => return (Expected::Only(Answer::Pending), Vec::new()),
                 ApprovalState::Used if !again => {}
                 ApprovalState::Approved | ApprovalState::Used => {
@@ -214,7 +223,7 @@ impl Oracle {
                 (request.state, Vec::new())
             }
             (None, _) => {
-                if request.state != ApprovalState::Open {
+                if request.state != ApprovalState::Open || request.replaced {
                     objections.push("approval_lapsed");
                 }
                 let state = match verdict {

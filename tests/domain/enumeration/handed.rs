@@ -28,6 +28,13 @@ pub(super) struct Lent {
     over: bool,
 }
 
+impl Lent {
+    /// Whether it lends less than all of what its owner granted: whatever a delegate hands on is counted so.
+    pub(super) fn is_a_part(&self) -> bool {
+        self.limited || self.from.is_some()
+    }
+}
+
 /// By what somebody may do something to a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Strength {
@@ -247,6 +254,9 @@ impl Oracle {
         };
         let nth = task.tokens.iter().rposition(|it| it == token).unwrap();
         match token.state {
+            StepState::Unknown if word == Word::NotDone && token.begins_until.is_some() => {
+                refused("not_unknown")
+            }
             StepState::Unknown => {
                 let happened = vec![Happened::Reported(on, nth, outcome)];
                 (Expected::Only(Answer::Outcome(said)), happened)

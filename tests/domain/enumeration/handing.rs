@@ -2,9 +2,11 @@
 
 use super::alphabet::{Hand, On};
 use super::answer::Answer;
-use super::real::{Done, Moment, called};
+use super::real::{Done, Moment};
+use super::steps::called;
 use super::wider::{Lend, Only};
 use crate::fixture::{START, permit, role};
+use handfast::domain::arguments::Witnesses;
 use handfast::domain::decide::handover::{self, AskDelegate, Word};
 use handfast::domain::delegation::Act;
 use handfast::domain::denial::Reason;
@@ -50,6 +52,8 @@ impl Moment<'_> {
             permissions: terms.only.map(only),
             not_after: terms.until.map(|until| Time(START.0 + until)),
             request: Digest(request),
+            asked: Digest(request),
+            witnesses: Witnesses::default(),
         };
         let made = handover::delegate(task, &held, &ask, &permit(), &self.now())?;
         let nth = usize::try_from(made.effect.number.0).unwrap() - 1;
@@ -69,7 +73,10 @@ impl Moment<'_> {
         let task = self.known(on)?;
         let who = self.hands.of(by);
         let held = Held::<AsOwnerPrincipalDue>::for_act(task, Act::Takeover, who)?;
-        let taken = handover::take_over(task, &held, &permit(), &self.now())?;
+        // Each a request of its own; what a repeat gets is another test's.
+        let request = task.leg.as_ref().map_or(0, |leg| leg.number.0);
+        let request = Digest([u8::try_from(request).unwrap(); 32]);
+        let taken = handover::take_over(task, &held, request, &permit(), &self.now())?;
         Ok(Done::with(Answer::TakenOver, vec![taken.writes]))
     }
 

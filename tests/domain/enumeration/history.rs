@@ -103,6 +103,8 @@ pub(super) struct TokenFacts {
     pub(super) epoch_revoked: bool,
     /// When a used one becomes unknown.
     pub(super) settles: Option<u64>,
+    /// Until when its effect may begin, whoever has lost sight of it.
+    pub(super) begins_until: Option<u64>,
 }
 
 /// What the history says of a leg.
@@ -172,7 +174,7 @@ impl History {
             uses_left: self.uses_left(on, flaw),
             end,
             forgotten: end.is_some_and(|(at, _)| self.now >= at + RETENTION),
-            claimed: self.happened(|what| *what == Happened::Claimed(on)),
+            claimed: self.claimed(on),
             leg: self.leg(on, flaw).filter(|_| end.is_none()),
             waits: self.waits(on) && end.is_none(),
             requests: self.requests(on),
@@ -207,6 +209,14 @@ impl History {
         (born + lifetime(on)).min(parent)
     }
 
+    /// Whoever hands a task over knows of it.
+    fn claimed(&self, on: On) -> bool {
+        self.happened(|what| match what {
+            Happened::Claimed(task) | Happened::Delegated(task, ..) => *task == on,
+            _ => false,
+        })
+    }
+
     fn happened(&self, wanted: impl Fn(&Happened) -> bool) -> bool {
         self.events.iter().any(|(_, what)| wanted(what))
     }
@@ -219,7 +229,7 @@ impl History {
             Happened::Ended(task, how) if *task == on => Some((*at, *how)),
             _ => None,
         });
-        let claimed = self.happened(|what| *what == Happened::Claimed(on));
+        let claimed = self.claimed(on);
         let (_, born, _) = self.born(on)?;
         let unclaimed = (!claimed).then_some((born + CLAIM_BY, TaskState::Cancelled));
         let parent = on
@@ -260,7 +270,12 @@ impl History {
                 _ => {}
             }
         }
-        leg.filter(|leg| flaw == Some(Flaw::LegOutlivesLoan) || !self.is_over(on, leg.lent))
+        let up = on
+            .parent()
+            .map(|parent| self.barred(parent))
+            .unwrap_or_default();
+        leg.filter(|leg| !up.contains(&leg.holder))
+            .filter(|leg| flaw == Some(Flaw::LegOutlivesLoan) || !self.is_over(on, leg.lent))
     }
 
     /// Whether the server asked and the owner has not answered since.
@@ -308,6 +323,7 @@ impl History {
                 .any(|(_, what)| *what == Happened::EpochRevoked),
             epoch_over: after.iter().any(|(_, what)| *what == Happened::Restarted),
             settles: settles.filter(|_| state == StepState::Used),
+            begins_until: settles.filter(|at| self.now < *at),
         }
     }
 
@@ -349,6 +365,7 @@ impl History {
             }
             Happened::Started(task, ..) => *task == on && flaw != Some(Flaw::ReattachKeepsTokens),
             Happened::LegOver(task) => *task == on,
+            Happened::Barred(task, hand) => on.parent() == Some(*task) && issued.by == *hand,
             Happened::IdRevoked(id) => issued.by.path() == *id,
             Happened::Restarted => true,
             _ => false,

@@ -209,15 +209,15 @@ fn every_sequence_of_all_commands_on_a_task_that_is_handed_over_is_as_the_oracle
 #[test]
 fn every_sequence_of_handing_over_up_to_six_is_as_the_oracle_says() {
     let covered = covers_in(Setting::HANDED, "handing over", &handing(), 6);
-    let least = covered.sequences >= 67_000_000 && covered.states >= 5_000;
+    let least = covered.sequences >= 67_000_000 && covered.states >= 4_900;
     assert!(least && covered.changes >= 33_000, "{covered:?}");
 }
 
 #[test]
 fn every_sequence_of_handing_on_up_to_six_is_as_the_oracle_says() {
     let covered = covers_in(Setting::HANDED, "handing on", &handing_on(), 6);
-    let least = covered.sequences >= 67_000_000 && covered.states >= 1_500;
-    assert!(least && covered.changes >= 7_000, "{covered:?}");
+    let least = covered.sequences >= 67_000_000 && covered.states >= 1_400;
+    assert!(least && covered.changes >= 6_700, "{covered:?}");
 }
 
 #[test]

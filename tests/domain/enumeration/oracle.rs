@@ -125,7 +125,9 @@ impl Oracle {
         }
         let mut objections = Vec::new();
         objections.extend(task.end.map(|(_, how)| name(how)));
-        if task.barred.contains(&by) && flaw != Some(Flaw::BarredStarts) {
+        let up = on.parent().map(|parent| &self.task(parent).barred);
+        let barred = task.barred.contains(&by) || up.is_some_and(|up| up.contains(&by));
+        if barred && flaw != Some(Flaw::BarredStarts) {
             objections.push("taken_over");
         }
         let kept = task.leg.filter(|leg| leg.holder == by && may_act);
@@ -159,7 +161,10 @@ impl Oracle {
             Some(leg) if leg.holder == by => {}
             Some(_) | None => return refused("no_leg"),
         }
+        let lent = task.leg.and_then(|leg| leg.lent);
+        let part = lent.is_some_and(|nth| task.delegations[nth].is_a_part());
         let ending = match how {
+            LegEnding::Task(_) if part => return refused("grant"),
             LegEnding::Task(ending) => ending,
             LegEnding::Yielded => {
                 let answer = Answer::State(self.running(on));

@@ -5,9 +5,9 @@ use super::answer::Answer;
 use super::consents::is_sensitive;
 use super::history::Issued;
 use super::rows::{Store, View, World};
-use super::steps::SERVERS;
+use super::steps::called;
 use crate::fixture::{
-    PRINCIPAL, call, evidence, owner, permit, present, second_worker, server, tool, twin, worker,
+    PRINCIPAL, evidence, owner, permit, present, second_worker, server, tool, twin, worker,
 };
 use handfast::domain::claims::TokenClaims;
 use handfast::domain::decide::check::{self, OwnerChecked, StepChecked};
@@ -164,7 +164,13 @@ impl Moment<'_> {
             uid: who.uid,
             holder_may_act: task.leg.is_some() && holder_may_act,
         };
-        let started = leg::start(task, &held, &ask, &permit(), &self.now())?;
+        let started = leg::start(
+            &self.views[on.index()].seen,
+            &held,
+            &ask,
+            &permit(),
+            &self.now(),
+        )?;
         let reattached = started.effect.reattached;
         Ok(Done::with(
             Answer::Started { reattached },
@@ -378,19 +384,4 @@ fn fence(task: &Task, shown: Shown) -> Option<Fence> {
 
 fn state(transition: Transition<handfast::domain::task::TaskState>) -> Done {
     Done::with(Answer::State(transition.effect), vec![transition.writes])
-}
-
-/// The call with these arguments, which are a number.
-pub(super) fn called(arguments: u8) -> ToolCall {
-    let first = call(0);
-    let tool = if arguments == SERVERS {
-        "move".to_owned()
-    } else {
-        first.tool
-    };
-    ToolCall {
-        tool,
-        arguments: handfast::canonical::sha256(arguments.to_string().as_bytes()),
-        ..call(0)
-    }
 }

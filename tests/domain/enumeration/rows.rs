@@ -5,9 +5,9 @@ use super::alphabet::On;
 use super::families::{Families, Fan};
 use super::history::lifetime;
 use super::kept::Kept;
-use super::real::called;
 use super::spawning::part;
 use super::steps::SERVERS;
+use super::steps::called;
 use super::wider::Setting;
 use crate::fixture::{START, grant, task};
 use handfast::domain::approval::{Account, Approval};
@@ -198,7 +198,11 @@ impl Store {
             task.fence.0,
             task.last_step.0 << 8 | task.legs.0,
             pending.map_or(99, |step| step.state as u8),
-            (task.owner_tokens, task.delegations.len(), task.barred.len()),
+            (
+                task.owner_tokens,
+                task.delegations.len(),
+                task.takeovers.0.len(),
+            ),
             task.ended_at.map(|at| at.0),
             task.leg.as_ref().map_or(0, |leg| leg.fence.0) << 8 | u64::from(task.id.0[0]),
         );

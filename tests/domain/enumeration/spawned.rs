@@ -20,6 +20,9 @@ pub(super) struct Fan {
     askers: Vec<Hand>,
     /// The newest of these tokens.
     token: Option<CreateToken>,
+    /// The first grant is worth nothing: its maker was revoked or lost that leg to a takeover, or everything before
+    /// was revoked.
+    void: bool,
 }
 
 /// What the history says of a create token.
@@ -49,6 +52,7 @@ impl History {
             grants,
             askers,
             token: self.asked_children().last().map(|it| self.create_token(it)),
+            void: self.first_grant_is_void(),
         }
     }
 
@@ -69,6 +73,28 @@ impl History {
             epoch_over: after.clone().any(|(_, what)| *what == Happened::Restarted),
             void: self.was_revoked_since(by.path(), place) || after.any(cut),
         }
+    }
+
+    fn first_grant_is_void(&self) -> bool {
+        let mut all = self.events.iter().enumerate();
+        let spawned = all.find_map(|(place, (at, what))| match what {
+            Happened::Spawned(by, cut) if !cut.uses().is_empty() => Some((place, *at, *by)),
+            _ => None,
+        });
+        let Some((place, at, by)) = spawned else {
+            return false;
+        };
+        let after = &self.events[place..];
+        let cut = after
+            .iter()
+            .any(|(when, what)| *what == Happened::CutOff && at < *when);
+        // The very leg that made it ended by a takeover.
+        let over = after
+            .iter()
+            .position(|(_, what)| *what == Happened::LegOver(On::Root));
+        let next = over.and_then(|place| after.get(place + 1));
+        let taken = next.is_some_and(|(_, what)| *what == Happened::Barred(On::Root, by));
+        cut || taken || self.was_revoked_since(by.path(), place)
     }
 
     /// The steps that each child grant allows, in the order in which they were cut.
@@ -183,7 +209,7 @@ impl Oracle {
     /// Why nothing comes of a grant any more.
     fn dead_line(&self, flaw: Option<Flaw>) -> Option<&'static str> {
         let dead = self.task(On::Root).end.is_some() && flaw != Some(Flaw::DeadLineIsSpent);
-        dead.then_some("cancelled")
+        (dead || self.fan.void).then_some("cancelled")
     }
 
     fn ask_child(&self, by: Hand, flaw: Option<Flaw>) -> Prediction {

@@ -8,6 +8,7 @@ use super::rows::{child_id, name};
 use super::wider::{Cut, Half};
 use crate::fixture::{call, id, permit, present, role};
 use handfast::domain::arguments::Arguments;
+use handfast::domain::arguments::Witnesses;
 use handfast::domain::claims::TokenClaims;
 use handfast::domain::decide::create::{self, AskCreate, Basis, CreateAsked, Register};
 use handfast::domain::decide::spawn::{self, AskChild, AskSpawn};
@@ -52,7 +53,7 @@ fn terms(cut: Cut, uses: Option<u32>) -> ChildTerms {
         children: 0,
         uses,
         risk_ceiling: None,
-        witnesses: Vec::new(),
+        witnesses: Witnesses::default(),
     }
 }
 
@@ -154,7 +155,7 @@ impl Moment<'_> {
             asked: None,
             child: Some((grant.id, held)),
             performers: Vec::new(),
-            witnesses: Vec::new(),
+            witnesses: Witnesses::default(),
             lifetime: Duration::from_millis(lifetime(On::Child)),
             jti: Jti([serial; 16]),
             certificate: Digest([8; 32]),

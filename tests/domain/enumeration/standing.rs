@@ -118,14 +118,15 @@ fn barred_for_good(deed: &Deed<'_>) -> bool {
         let mut after = tasks(deed, deed.after);
         let after = after.find(|after| after.id == before.id).unwrap();
         before
-            .barred
+            .takeovers
+            .0
             .iter()
-            .all(|process| after.barred.contains(process))
+            .all(|barred| after.takeovers.bar(&barred.process))
     });
     let mut after = tasks(deed, deed.after);
     kept && after.all(|task| {
         let holder = task.leg.as_ref().map(|leg| leg.holder);
-        holder.is_none_or(|holder| !task.barred.contains(&holder))
+        holder.is_none_or(|holder| !task.takeovers.bar(&holder))
     })
 }
 

@@ -6,8 +6,10 @@ use super::consents::is_sensitive;
 use super::flaw::Flaw;
 use super::history::{Happened, Issued, TokenFacts};
 use super::oracle::{Oracle, Prediction, name, refused, unknown, unless};
+use crate::fixture::call;
 use handfast::domain::decide::report::Outcome;
 use handfast::domain::delegation::Act;
+use handfast::domain::grant::ToolCall;
 use handfast::domain::step::StepState;
 
 /// Arguments of a call that the server added of its own.
@@ -112,7 +114,8 @@ impl Oracle {
             }
             return self.consent(on, (ask, retry), flaw);
         }
-        let waits = task.waits || self.waits_for_person(on, None);
+        // What a person is still asked about this very step is of no account: it needs no consent.
+        let waits = task.waits || self.waits_for_person(on, Some(ask.step));
         if waits && flaw != Some(Flaw::WaitingStepsOn) {
             objections.push("input_required");
         }
@@ -213,4 +216,19 @@ fn busy(tokens: &[TokenFacts], step: u32) -> impl Iterator<Item = &'static str> 
         StepState::Unknown => Some("step_unknown"),
         StepState::Done | StepState::NotDone | StepState::Void => None,
     })
+}
+
+/// The call with these arguments, which are a number.
+pub(super) fn called(arguments: u8) -> ToolCall {
+    let first = call(0);
+    let tool = if arguments == SERVERS {
+        "move".to_owned()
+    } else {
+        first.tool
+    };
+    ToolCall {
+        tool,
+        arguments: handfast::canonical::sha256(arguments.to_string().as_bytes()),
+        ..call(0)
+    }
 }

@@ -8,6 +8,7 @@ use handfast::proto::v1::{
     Act, AskName, DelegateRequest, Keep, ResolveRequest, RevokeDelegationRequest, TakeoverRequest,
 };
 use serde_json::{Value, json};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 impl Actor {
     pub(crate) async fn hand_over(&self, op: &Value) -> Result<Value, Failure> {
@@ -44,7 +45,8 @@ impl Actor {
                 Ok(json!({ "decision_id": reply.decision_id }))
             }
             "take_over" => {
-                let ask = request(TakeoverRequest { task }, op)?;
+                let request_id = own_request_id(op);
+                let ask = request(TakeoverRequest { task, request_id }, op)?;
                 let reply = legs.takeover(ask).await?.into_inner();
                 Ok(json!({ "leg": reply.leg, "decision_id": reply.decision_id }))
             }
@@ -59,6 +61,15 @@ impl Actor {
                 Ok(json!({ "state": state, "decision_id": reply.decision_id }))
             }
         }
+    }
+}
+
+/// The request's name, or one that no other has.
+fn own_request_id(op: &Value) -> Vec<u8> {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    match op.get("request_id").and_then(Value::as_str) {
+        Some(given) => given.as_bytes().to_vec(),
+        None => NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes().to_vec(),
     }
 }
 

@@ -20,10 +20,10 @@ pub(super) fn delegation() -> impl Strategy<Value = Delegation> {
         acts,
         permissions,
         times,
-        digest(),
+        (digest(), digest()),
     )
         .prop_map(
-            |((number, from), to, principal, acts, permissions, times, request)| {
+            |((number, from), to, principal, acts, permissions, times, (request, asked))| {
                 let (not_after, made_at, ended_at) = times;
                 Delegation {
                     number: DelegationNumber(number),
@@ -36,6 +36,7 @@ pub(super) fn delegation() -> impl Strategy<Value = Delegation> {
                     made_at,
                     ended_at,
                     request,
+                    asked,
                 }
             },
         )

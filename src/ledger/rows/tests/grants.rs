@@ -95,11 +95,11 @@ pub(super) fn authority() -> impl Strategy<Value = Authority> {
 
 pub(super) fn child() -> impl Strategy<Value = ChildGrant> {
     let ids = any::<([u8; 16], [u8; 16], [u8; 16], u32, u64)>();
-    let who = (authority(), spiffe_id(), role());
+    let who = (authority(), spiffe_id(), role(), spiffe_id());
     let what = (permission(), grant());
     (ids, who, what, time(), of(time())).prop_map(|(ids, who, what, made_at, spent_at)| {
         let (id, parent, txn, leg, fence) = ids;
-        let (authority, subject, spender) = who;
+        let (authority, subject, spender, maker) = who;
         let (call, asked) = what;
         ChildGrant {
             id: TaskId(id),
@@ -110,6 +110,7 @@ pub(super) fn child() -> impl Strategy<Value = ChildGrant> {
             spender,
             call,
             asked,
+            maker,
             leg: LegNumber(leg),
             fence: Fence(fence),
             made_at,

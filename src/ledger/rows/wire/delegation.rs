@@ -1,6 +1,6 @@
-//! The stored form of delegations.
+//! The stored form of delegations and takeovers.
 
-use super::{Permission, Role};
+use super::{Permission, ProcessKey, Role};
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Delegation {
@@ -26,6 +26,20 @@ pub(crate) struct Delegation {
     pub ended_at: Option<u64>,
     #[prost(bytes = "vec", tag = "10")]
     pub request: Vec<u8>,
+    #[prost(bytes = "vec", tag = "11")]
+    pub asked: Vec<u8>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Barred {
+    #[prost(message, optional, tag = "1")]
+    pub process: Option<ProcessKey>,
+    #[prost(uint32, tag = "2")]
+    pub leg: u32,
+    #[prost(bytes = "vec", tag = "3")]
+    pub request: Vec<u8>,
+    #[prost(bool, tag = "4")]
+    pub and_older: bool,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

@@ -72,6 +72,8 @@ pub(crate) struct ChildGrant {
     pub made_at: u64,
     #[prost(uint64, optional, tag = "12")]
     pub spent_at: Option<u64>,
+    #[prost(string, tag = "13")]
+    pub maker: String,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
