@@ -210,6 +210,8 @@ pub(super) fn fanning() -> Vec<Command> {
         Restart,
         Revoke(root),
         Command::Takeover(Hand::Owner, root),
+        // The owner of the first task, and of no child.
+        Wide(Wider::Id(Hand::Owner)),
         Wide(Wider::Id(Hand::Worker)),
         Start(Hand::Worker, root, true),
         Start(Hand::Worker, On::Child, true),

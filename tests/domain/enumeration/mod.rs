@@ -52,6 +52,13 @@
 //! a restart; an outcome overridden; two steps in flight; a step past an unknown one, or while the task waits;
 //! other arguments after a use; completion past an unknown step; `Finish` without the fence; evidence or
 //! principal ignored; a late claim; the last clock instead of the first; a task that is never forgotten.
+//!
+//! Of those on handing over, fanning out and revoking: whoever lost a leg to a takeover starts again; a lent leg has
+//! children, or calls what was not lent or what the server added, or outlives its delegation; a delegation that
+//! never runs out, outlives its giver's or its delegate's ID, or exceeds its giver's acts or end; one that a
+//! stranger to it takes back; children, or their steps, that are not taken from their parent; a grant spent twice,
+//! in a dead line, or by a void token; a leg that outlives its ID; a cut through time, or an ancestor's
+//! revocation, ignored; a lift that revives.
 #![expect(
     clippy::arithmetic_side_effects,
     clippy::as_conversions,
@@ -223,8 +230,8 @@ fn every_sequence_of_handing_on_up_to_six_is_as_the_oracle_says() {
 #[test]
 fn every_sequence_of_fanning_out_up_to_six_is_as_the_oracle_says() {
     let covered = covers_in(Setting::FANNED, "fanning out", &fanning(), 6);
-    let least = covered.sequences >= 154_000_000 && covered.states >= 3_100;
-    assert!(least && covered.changes >= 20_000, "{covered:?}");
+    let least = covered.sequences >= 199_000_000 && covered.states >= 3_900;
+    assert!(least && covered.changes >= 26_000, "{covered:?}");
 }
 
 #[test]
