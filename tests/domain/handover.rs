@@ -8,7 +8,7 @@ use handfast::domain::delegation::{Act, Delegation};
 use handfast::domain::denial::Reason;
 use handfast::domain::evidence::Evidence;
 use handfast::domain::grant::{ArgumentConstraint, Permission};
-use handfast::domain::id::{DelegationNumber, Digest, LegNumber};
+use handfast::domain::id::{DelegationNumber, Digest};
 use handfast::domain::role::{AsOwner, AsOwnerPrincipalDue, AsPerformer, Held, NotHeld, Owner};
 use handfast::domain::task::Task;
 use handfast::domain::time::Time;
