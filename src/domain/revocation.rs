@@ -47,6 +47,8 @@ impl Scope {
 /// A SPIFFE ID that was revoked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RevokedId {
+    /// When it was first revoked: what it had made by then is dead since then, whatever comes after.
+    pub since: Time,
     /// Until when what it made is dead: the revocation, or its end once it is lifted.
     pub at: Time,
     /// Whether the ID may act again. What died stays dead.
@@ -62,13 +64,16 @@ pub struct Cut {
     pub at: Time,
 }
 
+/// The most cuts that are kept.
+pub const CUTS_MAX: usize = 64;
+
 /// Everything that is revoked by more than a task's own row.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Revocations {
     /// Raised by every change: a commit stands on it like on a row.
     pub sequence: u64,
-    /// The latest cut through time.
-    pub cut: Option<Cut>,
+    /// Cuts through time, each reaching further than the one before it; at most [`CUTS_MAX`].
+    pub cuts: Vec<Cut>,
     /// The last epoch whose tokens are void; zero for none.
     pub epochs: Epoch,
     /// Revoked SPIFFE IDs, and lifted ones for as long as something that died by them may be read.
@@ -91,12 +96,16 @@ impl Revocations {
     /// Since when something that this ID made at this time is dead.
     fn voided(&self, id: &SpiffeId, made_at: Time) -> Option<Time> {
         let revoked = self.ids.get(id)?;
+        if made_at <= revoked.since {
+            return Some(revoked.since);
+        }
         (!revoked.lifted || made_at <= revoked.at).then_some(revoked.at)
     }
 
     fn cut_off(&self, made_at: Time) -> Option<Time> {
-        let cut = self.cut?;
-        (made_at < cut.before).then_some(cut.at)
+        // The first that reaches so far: an end does not move with the next.
+        let mut cuts = self.cuts.iter();
+        cuts.find(|cut| made_at < cut.before).map(|cut| cut.at)
     }
 
     /// Since when a task is dead, whatever its own row says.
@@ -169,8 +178,12 @@ impl Revocations {
         let mut next = self.clone();
         match scope {
             Scope::Before(before) => {
-                if self.cut.is_none_or(|cut| cut.before < *before) {
-                    next.cut = Some(Cut {
+                if self.cuts.last().is_none_or(|cut| cut.before < *before) {
+                    if next.cuts.len() >= CUTS_MAX {
+                        // What died by the oldest is as dead by the next, if a little later.
+                        next.cuts.remove(0);
+                    }
+                    next.cuts.push(Cut {
                         before: *before,
                         at: now,
                     });
@@ -183,6 +196,7 @@ impl Revocations {
                         return Err(Reason::Limit("limits.revoked_ids"));
                     }
                     let revoked = RevokedId {
+                        since: self.ids.get(id).map_or(now, |earlier| earlier.since),
                         at: now,
                         lifted: false,
                     };
@@ -199,10 +213,8 @@ impl Revocations {
     pub fn lift(&self, id: &SpiffeId, now: Time) -> Option<Self> {
         let mut next = self.clone();
         let revoked = next.ids.get_mut(id).filter(|revoked| !revoked.lifted)?;
-        *revoked = RevokedId {
-            at: now,
-            lifted: true,
-        };
+        revoked.at = now;
+        revoked.lifted = true;
         next.raised_over(self)
     }
 

@@ -11,20 +11,18 @@ impl Row for Revocations {
     fn to_wire(&self) -> Self::Wire {
         let Self {
             sequence,
-            cut,
+            cuts,
             epochs,
             ids,
         } = self;
         stored::Revocations {
             sequence: *sequence,
-            cut: cut.map(|Cut { before, at }| stored::Cut {
-                before: before.0,
-                at: at.0,
-            }),
+            cuts: cuts.iter().copied().map(stored_cut).collect(),
             epochs: epochs.0,
             ids: ids
                 .iter()
-                .map(|(id, RevokedId { at, lifted })| stored::RevokedId {
+                .map(|(id, RevokedId { since, at, lifted })| stored::RevokedId {
+                    since: since.0,
                     spiffe_id: id.to_string(),
                     at: at.0,
                     lifted: *lifted,
@@ -36,16 +34,14 @@ impl Row for Revocations {
     fn from_wire(wire: Self::Wire) -> Result<Self, RowError> {
         Ok(Self {
             sequence: wire.sequence,
-            cut: wire.cut.map(|cut| Cut {
-                before: Time(cut.before),
-                at: Time(cut.at),
-            }),
+            cuts: wire.cuts.into_iter().map(cut).collect(),
             epochs: Epoch(wire.epochs),
             ids: wire
                 .ids
                 .into_iter()
                 .map(|id| {
                     let revoked = RevokedId {
+                        since: Time(id.since),
                         at: Time(id.at),
                         lifted: id.lifted,
                     };
@@ -53,6 +49,20 @@ impl Row for Revocations {
                 })
                 .collect::<Result<_, RowError>>()?,
         })
+    }
+}
+
+fn stored_cut(Cut { before, at }: Cut) -> stored::Cut {
+    stored::Cut {
+        before: before.0,
+        at: at.0,
+    }
+}
+
+fn cut(stored::Cut { before, at }: stored::Cut) -> Cut {
+    Cut {
+        before: Time(before),
+        at: Time(at),
     }
 }
 
@@ -115,6 +125,8 @@ mod stored {
         pub at: u64,
         #[prost(bool, tag = "3")]
         pub lifted: bool,
+        #[prost(uint64, tag = "4")]
+        pub since: u64,
     }
 
     #[derive(Clone, Copy, PartialEq, prost::Message)]
@@ -129,8 +141,8 @@ mod stored {
     pub(crate) struct Revocations {
         #[prost(uint64, tag = "1")]
         pub sequence: u64,
-        #[prost(message, optional, tag = "2")]
-        pub cut: Option<Cut>,
+        #[prost(message, repeated, tag = "2")]
+        pub cuts: Vec<Cut>,
         #[prost(uint64, tag = "3")]
         pub epochs: u64,
         #[prost(message, repeated, tag = "4")]

@@ -206,13 +206,10 @@ fn ended_without_leg(deed: &Deed<'_>) -> bool {
     rows(deed).all(|(_, _, after)| !after.state.is_terminal() || after.leg.is_none())
 }
 
-/// Of what a wide revocation ended, and nobody has written down yet, a later one or a lift tells another moment.
-/// Ended it stays.
 fn terminal_absorbs(deed: &Deed<'_>) -> bool {
-    let wide = matches!(deed.command, Command::Wide(_));
     rows(deed).all(|(on, ..)| {
         let before = deed.store.end(deed.before, on);
         let after = deed.store.end(deed.after, on);
-        !before.0.is_terminal() || after == before || (wide && after.0.is_terminal())
+        !before.0.is_terminal() || after == before
     })
 }

@@ -231,7 +231,7 @@ fn every_sequence_of_handing_on_up_to_six_is_as_the_oracle_says() {
 fn every_sequence_of_fanning_out_up_to_six_is_as_the_oracle_says() {
     let covered = covers_in(Setting::FANNED, "fanning out", &fanning(), 6);
     let least = covered.sequences >= 199_000_000 && covered.states >= 3_900;
-    assert!(least && covered.changes >= 26_000, "{covered:?}");
+    assert!(least && covered.changes >= 25_500, "{covered:?}");
 }
 
 #[test]

@@ -92,7 +92,8 @@ fn nothing_begins_under_a_revocation(deed: &Deed<'_>) -> bool {
             row.is_some_and(|row| !row.lifted || task.created_at <= row.at)
         };
         let cut = revocations
-            .cut
+            .cuts
+            .last()
             .is_some_and(|cut| task.created_at < cut.before);
         cut || roles.map(|role| &role.spiffe_id).any(gone_with)
     };
