@@ -131,8 +131,8 @@ fn in_json(approval: &Approval) -> Value {
 
 fn hex(text: &str) -> Result<Vec<u8>, Complaint> {
     let wrong = || {
-        let what = "--digest: not hexadecimal\n  copy it from `handfast approval show`";
-        Complaint(what.to_owned())
+        let advice = "copy it from `handfast approval show`";
+        Complaint::new("--digest: not hexadecimal", advice)
     };
     let digits: Option<Vec<u8>> = text
         .chars()
@@ -155,8 +155,8 @@ fn id_token(file: Option<PathBuf>, descriptor: Option<u32>) -> Result<SecretStri
         (Some(file), _) => file,
         (None, Some(number)) => PathBuf::from(format!("/proc/self/fd/{number}")),
         (None, None) => {
-            let what = "no ID token\n  give --id-token-file or --id-token-fd";
-            return Err(Complaint(what.to_owned()));
+            let advice = "give --id-token-file or --id-token-fd";
+            return Err(Complaint::new("no ID token", advice));
         }
     };
     let mut text = String::new();

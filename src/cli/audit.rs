@@ -82,10 +82,9 @@ pub(super) async fn explain(
         .map_err(|status| refused(&status))?
         .into_inner();
     let Some(record) = found.record else {
-        return Err(Complaint(
-            "no such decision here\n  a decision ID is opened by the agent that gave it, with its \
-             key file"
-                .to_owned(),
+        return Err(Complaint::new(
+            "no such decision here",
+            "a decision ID is opened by the agent that gave it, with its key file",
         ));
     };
     let mut lines = vec![line(&record)];

@@ -245,9 +245,20 @@ struct OperatorSocket {
 
 /// A message for the person at the terminal: what went wrong and what to do next.
 #[derive(Debug)]
-struct Complaint(String);
+struct Complaint {
+    what: String,
+    advice: String,
+}
 
 impl Complaint {
+    /// What went wrong, and advice; either in one line.
+    fn new(what: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            advice: advice.into(),
+        }
+    }
+
     /// An error with its causes, and advice.
     fn of(error: &dyn std::error::Error, advice: &str) -> Self {
         let mut text = error.to_string();
@@ -257,11 +268,7 @@ impl Complaint {
             text.push_str(&error.to_string());
             cause = error.source();
         }
-        if !advice.is_empty() {
-            text.push_str("\n  ");
-            text.push_str(advice);
-        }
-        Self(text)
+        Self::new(text, advice)
     }
 }
 
@@ -272,8 +279,8 @@ impl Cli {
         let mut output = Output::new(self.output == Format::Json);
         match self.verb.run(&mut output) {
             Ok(code) => code,
-            Err(Complaint(text)) => {
-                output.complain(&text);
+            Err(complaint) => {
+                output.complain(&complaint);
                 ExitCode::FAILURE
             }
         }

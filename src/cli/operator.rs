@@ -25,7 +25,7 @@ pub(super) async fn connect(socket: &Path) -> Result<OperatorStub, Complaint> {
 
 /// A refusal or failure of the agent.
 pub(super) fn refused(status: &tonic::Status) -> Complaint {
-    Complaint(format!("{}: {}", status.code(), status.message()))
+    Complaint::new(format!("{}: {}", status.code(), status.message()), "")
 }
 
 /// Runs a verb on tasks.

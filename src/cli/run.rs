@@ -68,8 +68,11 @@ fn refuse_production(trust_domain: &TrustDomain) -> Result<(), Complaint> {
     if crate::dev::is_reserved(trust_domain) {
         return Ok(());
     }
-    Err(Complaint(format!(
-        "--development is for trust domains under .test, .example, .invalid and .localhost, not \
-         `{trust_domain}`\n  leave the flag out to run the agent as it should be"
-    )))
+    Err(Complaint::new(
+        format!(
+            "--development is for trust domains under .test, .example, .invalid and .localhost, not \
+             `{trust_domain}`"
+        ),
+        "leave the flag out to run the agent as it should be",
+    ))
 }

@@ -22,7 +22,7 @@ pub(super) fn validate(
         bytes_max: config.limits.policy_bytes,
         policies_max: config.limits.policies,
     })
-    .map_err(|error| Complaint(format!("policy: {}", error.chain())))?;
+    .map_err(|error| Complaint::new(format!("policy: {}", error.chain()), ""))?;
     let policies = policy.summary().policies.len();
     let mut lines = vec![
         format!(

@@ -30,8 +30,13 @@ pub enum Selector {
 #[derive(Debug, thiserror::Error)]
 pub enum EntriesError {
     /// The file is not TOML of the expected shape.
-    #[error("entries file is malformed")]
-    Form(#[source] toml::de::Error),
+    #[error("entries file is malformed at line {line}: {message}")]
+    Form {
+        /// Line, counted from 1.
+        line: usize,
+        /// What is wrong.
+        message: String,
+    },
     /// An entry lies in another trust domain.
     #[error("entry `{0}` is not in the served trust domain")]
     Foreign(SpiffeId),
@@ -87,11 +92,20 @@ struct Row {
 /// # Errors
 /// See [`EntriesError`]; the first mistake is reported and nothing is taken.
 pub fn parse_entries(text: &str, trust_domain: &TrustDomain) -> Result<Vec<Entry>, EntriesError> {
-    let file: File = toml::from_str(text).map_err(EntriesError::Form)?;
+    let file: File = toml::from_str(text).map_err(|error| malformed(text, &error))?;
     file.entry
         .into_iter()
         .map(|row| entry(row, trust_domain))
         .collect()
+}
+
+fn malformed(text: &str, error: &toml::de::Error) -> EntriesError {
+    let start = error.span().map_or(0, |span| span.start);
+    let before = text.get(..start).unwrap_or(text);
+    EntriesError::Form {
+        line: before.matches('\n').count().saturating_add(1),
+        message: error.message().to_owned(),
+    }
 }
 
 fn entry(row: Row, trust_domain: &TrustDomain) -> Result<Entry, EntriesError> {

@@ -37,6 +37,8 @@ mod methods;
 #[cfg(test)]
 mod names;
 #[cfg(test)]
+mod operator;
+#[cfg(test)]
 mod persons;
 #[cfg(test)]
 mod policy;

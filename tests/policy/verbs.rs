@@ -116,3 +116,41 @@ fn explain_names_the_policies_that_decide_or_says_that_none_permits() {
     );
     assert!(told.contains("no policy permits `start`"), "{told}");
 }
+
+#[test]
+fn names_that_others_wrote_move_no_terminal() {
+    let folder = Folder::with(
+        "@id(\"a\u{1b}[2Kb\u{202e}\")\nforbid (principal, action, resource) when { 1 };",
+    );
+    let policy = folder.file().display().to_string();
+    let (good, told, _) = handfast(&["validate", &policy]);
+    assert!(!good);
+    assert!(told.contains("`@id` is `a\\u{1b}[2Kb\\u{202e}`"), "{told}");
+    assert!(
+        !told.contains('\u{1b}') && !told.contains('\u{202e}'),
+        "{told}"
+    );
+
+    let case = "[[case]]\nname = \"one\\u001b[1A\\nok    two\"\nexpect = \"refuse\"\n\
+                [case.request]\naction = \"approve\"\nwrong = 1\n";
+    let path = folder.folder().join("cases.toml");
+    fs::write(&path, case).expect("write");
+    let (good, told, complaint) = handfast(&["test", &path.display().to_string()]);
+    assert!(!good, "{told}");
+    assert!(
+        complaint.contains("one\\u{1b}[1A\\u{a}ok    two"),
+        "{complaint}"
+    );
+    // The advice stays on a line of its own.
+    assert!(complaint.contains("\n  spire-config"), "{complaint}");
+
+    // Readable names and JSON stay as they are.
+    let (_, told, _) = handfast(&["validate", &policy, "--output", "json"]);
+    let json: serde_json::Value = serde_json::from_str(&told).expect("JSON");
+    let message = json[0]["problems"][0]["message"]
+        .as_str()
+        .expect("a message");
+    assert!(message.contains("`a\u{1b}[2Kb\u{202e}`"), "{message}");
+    let (_, told, _) = handfast(&["explain", &shipped("cases/owner.toml")]);
+    assert!(told.contains("owner: an owner reads its task\n"), "{told}");
+}

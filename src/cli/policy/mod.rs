@@ -74,7 +74,7 @@ impl SetFile {
             path: self.policy.clone(),
             ..PolicySource::default()
         })
-        .map_err(|error| Complaint(format!("policy: {}", error.chain())))
+        .map_err(|error| Complaint::new(format!("policy: {}", error.chain()), ""))
     }
 }
 

@@ -14,7 +14,7 @@ pub(super) async fn prove(
     _output: &mut Output,
 ) -> Result<ExitCode, Complaint> {
     let how = "cargo build --features prove, and have cvc5 (Debian: cvc5)";
-    Err(Complaint(format!("this build has no prover: {how}")))
+    Err(Complaint::new("this build has no prover", how))
 }
 
 /// Proves a set.
@@ -28,7 +28,7 @@ pub(super) async fn prove(
 
     let read = |path: &Path| {
         std::fs::read_to_string(path)
-            .map_err(|error| Complaint(format!("`{}`: {error}", path.display())))
+            .map_err(|error| Complaint::new(format!("`{}`: {error}", path.display()), ""))
     };
     let guards = guards.map(read).transpose()?;
     let proof = prove(&read(file)?, guards.as_deref())
