@@ -76,6 +76,21 @@ pub(crate) fn handfast(stage: &Stage, arguments: &[&str], log: &str) -> Result<P
     Ok(Process { child, log: path })
 }
 
+/// Runs a verb of the operator's and returns what it printed.
+pub(crate) async fn operator(stage: &Stage, verb: &[&str]) -> Result<String, Error> {
+    let mut command = Command::new(&stage.handfast);
+    command
+        .args(verb)
+        .arg("--operator-socket-path")
+        .arg(stage.path("private/operator.sock"));
+    let output = tokio::task::spawn_blocking(move || command.output()).await??;
+    let (said, complaint) = (output.stdout, String::from_utf8_lossy(&output.stderr));
+    if !output.status.success() {
+        return Err(format!("{verb:?} ended with {}: {complaint}", output.status).into());
+    }
+    Ok(String::from_utf8(said)?)
+}
+
 fn log_file(stage: &Stage, name: &str) -> Result<(PathBuf, File), Error> {
     let path = stage.path("log").join(format!("{name}.log"));
     let file = File::options().create(true).append(true).open(&path)?;

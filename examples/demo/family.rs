@@ -1,4 +1,5 @@
-//! The second act: one task fans out, a child is handed over, a person is asked, and one cancel ends it all.
+//! The second act: one task fans out, a child is handed over, a person is asked, one cancel ends it all, and an
+//! operator revokes with a receipt.
 
 use crate::Error;
 use crate::director::Scene;
@@ -7,7 +8,7 @@ use crate::table::{Row, Table, Verdict};
 use crate::wire::{Ask, Exported, Said};
 
 /// How many rows this act has.
-pub(crate) const ROWS: usize = 11;
+pub(crate) const ROWS: usize = 12;
 
 /// Children that are made at once.
 const CHILDREN: u32 = 3;
@@ -40,6 +41,7 @@ pub(crate) async fn play(scene: &mut Scene<'_>, table: &mut Table) -> Result<(),
     table.row(&change_argument(scene, &known).await?)?;
     table.row(&cancel(scene, &known).await?)?;
     table.row(&step_after_cancel(scene).await?)?;
+    table.row(&revoke(scene).await?)?;
     Ok(())
 }
 
@@ -264,5 +266,32 @@ async fn step_after_cancel(scene: &mut Scene<'_>) -> Result<Row, Error> {
         verdict: Verdict::Denied,
         note: "a dead parent is a dead child".to_owned(),
         attack: "A24",
+    })
+}
+
+/// The operator's own command, and what it prints.
+async fn revoke(scene: &mut Scene<'_>) -> Result<Row, Error> {
+    let id = scene.relief.spiffe_id.clone();
+    let verb = [
+        "revoke",
+        "spiffe-id",
+        &id,
+        "--why",
+        "the demo ends",
+        "--wait",
+    ];
+    let said = crate::cast::operator(scene.stage, &verb).await?;
+    let receipt = said.lines().find(|line| line.contains("stopped"));
+    let receipt = receipt.ok_or_else(|| format!("no receipt in {said:?}"))?;
+    if !receipt.starts_with("1 of 1 enforcement points stopped") {
+        return Err(format!("another receipt than expected: {receipt}").into());
+    }
+    Ok(Row {
+        verb: "revoke",
+        who: "operator",
+        what: "relief, --wait",
+        verdict: Verdict::Ok,
+        note: receipt.replace("enforcement points", "points"),
+        attack: "A74",
     })
 }

@@ -4,27 +4,36 @@ use super::{EXPORT, EXPORT_ARGUMENTS};
 use crate::harness::{self, Role};
 use crate::wire::{Ask, Denied, Exported, Said};
 use crate::{Error, explained, serve};
-use handfast::client::{Agent, Checked, Fresh, Outcome, PeerProof, ToolCall, token_from_headers};
+use handfast::client::{
+    Agent, Effect, Outcome, PeerProof, RevocationFeed, ToolCall, Watched, token_from_headers,
+};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::{Request, Response};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// How long the feed of revocations may say nothing, and how long a call waits for it.
+const SILENCE_MAX: Duration = Duration::from_secs(3);
 
 const BODY_BYTES_MAX: usize = 65_536;
 
 #[derive(Clone)]
 struct Warehouse {
     agent: Agent,
+    feed: RevocationFeed,
     spiffe_id: String,
     effects: Arc<AtomicU64>,
 }
 
 pub(crate) async fn play() -> Result<(), Error> {
     let (source, id, agent) = harness::join().await?;
+    let feed = RevocationFeed::start(&agent.tool(), SILENCE_MAX);
     let warehouse = Warehouse {
         agent,
+        feed,
         spiffe_id: id.to_string(),
         effects: Arc::default(),
     };
@@ -68,12 +77,14 @@ impl Warehouse {
         let body = Limited::new(request.into_body(), BODY_BYTES_MAX);
         let arguments = body.collect().await?.to_bytes();
         let call = ToolCall::new(&self.spiffe_id, tool, arguments.to_vec())?;
-        match self.agent.tool().check(&token, &peer, call).await? {
-            Checked::Fresh(fresh) => self.export(*fresh).await,
-            Checked::Repeat(state) => Ok(Exported::Repeat {
+        // After a restart of the agent: nothing begins before it is heard what was revoked.
+        tokio::time::timeout(SILENCE_MAX, self.feed.caught_up()).await?;
+        match self.feed.check(&token, &peer, call).await? {
+            Watched::Fresh(effect) => self.export(*effect).await,
+            Watched::Repeat(state) => Ok(Exported::Repeat {
                 state: format!("{state:?}").to_lowercase(),
             }),
-            Checked::Denied(no) => Ok(Exported::Denied(Denied {
+            Watched::Denied(no) => Ok(Exported::Denied(Denied {
                 reason: no.reason,
                 message: no.mcp_message,
                 decision_id: Some(no.decision_id),
@@ -81,14 +92,15 @@ impl Warehouse {
         }
     }
 
-    /// The effect. It takes a [`Fresh`], which only the agent's answer makes.
-    async fn export(&self, fresh: Fresh) -> Result<Exported, Error> {
-        if !fresh.may_begin(harness::now()) {
-            self.agent.tool().report(&fresh, Outcome::NotDone).await?;
+    /// The effect. It takes an [`Effect`], which only the agent's answer makes.
+    async fn export(&self, effect: Effect) -> Result<Exported, Error> {
+        let fresh = effect.fresh();
+        if !fresh.may_begin(harness::now()) || effect.must_stop().is_some() {
+            self.agent.tool().report(fresh, Outcome::NotDone).await?;
             return Err("too late to begin".into());
         }
         self.effects.fetch_add(1, Ordering::SeqCst);
-        self.agent.tool().report(&fresh, Outcome::Done).await?;
+        self.agent.tool().report(fresh, Outcome::Done).await?;
         Ok(Exported::Fresh)
     }
 }
