@@ -115,36 +115,74 @@ impl Prover<'_> {
             says: "no policy fails to evaluate, which would refuse whatever it is about".to_owned(),
             counterexample: None,
         };
-        for environment in &self.environments {
-            for policy in policies {
-                let failed = |error| undecided(&claim.name, &error);
-                let compiled = CompiledPolicy::compile(policy, environment, self.schema)
-                    .map_err(|error| undecided(&claim.name, &error))?;
-                let found = self
-                    .solver
-                    .check_never_errors_with_counterexample_opt(&compiled)
-                    .await
-                    .map_err(failed)?;
-                if let Some(found) = found {
-                    let heading = format!("policy `{}` fails to evaluate for", policy.id());
-                    claim.counterexample = Some(told(heading, &found));
-                    return Ok(claim);
-                }
+        for policy in policies {
+            if let Some(found) = self.failing(policy, &claim.name).await? {
+                let heading = format!("policy `{}` fails to evaluate for", policy.id());
+                claim.counterexample = Some(told(heading, &found));
+                break;
             }
         }
         Ok(claim)
     }
 
+    /// A request for which a policy fails to evaluate.
+    async fn failing(&mut self, policy: &Policy, claim: &str) -> Result<Option<Env>, ProveError> {
+        for environment in &self.environments {
+            let compiled = CompiledPolicy::compile(policy, environment, self.schema)
+                .map_err(|error| undecided(claim, &error))?;
+            let found = self
+                .solver
+                .check_never_errors_with_counterexample_opt(&compiled)
+                .await
+                .map_err(|error| undecided(claim, &error))?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Why a rail is none, if it is none: where it fails to evaluate it forbids nothing, and whatever the set
+    /// permits there would pass for kept; and one that is about no request is kept by every set.
+    async fn useless(&mut self, rail: &Policy) -> Result<Option<Vec<String>>, ProveError> {
+        let name = rail.id().to_string();
+        if let Some(found) = self.failing(rail, &name).await? {
+            let heading = "the rail itself fails to evaluate, and so forbids nothing, for";
+            return Ok(Some(told(heading.to_owned(), &found)));
+        }
+        for environment in &self.environments {
+            let compiled = CompiledPolicy::compile(rail, environment, self.schema)
+                .map_err(|error| undecided(&name, &error))?;
+            let idle = self.solver.check_never_matches_opt(&compiled).await;
+            if !idle.map_err(|error| undecided(&name, &error))? {
+                return Ok(None);
+            }
+        }
+        let why = "the rail itself is about no request, and so forbids nothing";
+        Ok(Some(vec![why.to_owned()]))
+    }
+
     /// Whether everything that the set permits keeps off what the rail forbids.
     async fn keeps(&mut self, rail: &Policy) -> Result<Claim, ProveError> {
+        let counterexample = match self.useless(rail).await? {
+            Some(why) => Some(why),
+            None => self.beyond(rail).await?,
+        };
+        Ok(Claim {
+            name: rail.id().to_string(),
+            says: rail.annotation("says").unwrap_or_default().to_owned(),
+            counterexample,
+        })
+    }
+
+    /// A request that the set permits and the rail forbids.
+    async fn beyond(&mut self, rail: &Policy) -> Result<Option<Vec<String>>, ProveError> {
         let name = rail.id().to_string();
-        let says = rail.annotation("says").unwrap_or_default().to_owned();
         let everything: Policy = "permit (principal, action, resource);"
             .parse()
             .map_err(|error| undecided(&name, &error))?;
         let everything = everything.new_id(PolicyId::new("everything"));
         let within = set_of(&name, [everything, rail.clone()])?;
-        let mut counterexample = None;
         for environment in &self.environments {
             let compile = |set| {
                 CompiledPolicySet::compile(set, environment, self.schema)
@@ -158,15 +196,10 @@ impl Prover<'_> {
                 .map_err(|error| undecided(&name, &error))?;
             if let Some(found) = found {
                 let heading = format!("permitted by {}", self.permitting(&found));
-                counterexample = Some(told(heading, &found));
-                break;
+                return Ok(Some(told(heading, &found)));
             }
         }
-        Ok(Claim {
-            name,
-            says,
-            counterexample,
-        })
+        Ok(None)
     }
 
     /// The policies that permit a counterexample.

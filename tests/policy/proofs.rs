@@ -172,4 +172,37 @@ mod with_prover {
             assert_eq!(failing(&proof), ["nobody-ends"]);
         }
     }
+
+    #[test]
+    fn a_rail_that_fails_to_evaluate_or_is_about_nothing_is_none() {
+        let rail = |condition: &str| {
+            format!(
+                "@id(\"r\")\n@says(\"nothing at all\")\n\
+                 forbid (principal, action == Action::\"end\", resource) when {{ {condition} }};"
+            )
+        };
+        // Always, for some requests, and never about any.
+        for (condition, why) in [
+            ("9223372036854775807 + 1 > 0", "fails to evaluate"),
+            ("context.now_ms * 1000 > 0", "fails to evaluate"),
+            (
+                "resource.age_ms < 0 && resource.age_ms > 0",
+                "is about no request",
+            ),
+        ] {
+            let Some(proof) = proved(DEFAULT_POLICY, Some(&rail(condition))) else {
+                return;
+            };
+            assert_eq!(failing(&proof), ["r"], "{condition}");
+            let told = proof.claims[1].counterexample.clone().expect("a reason");
+            assert!(
+                told[0].contains(&format!("the rail itself {why}")),
+                "{told:?}"
+            );
+        }
+        // One that forbids something, and is kept.
+        let good = rail("principal.trust_domain != resource.server.trust_domain");
+        let proof = proved(DEFAULT_POLICY, Some(&good)).expect("a solver");
+        assert!(proof.holds(), "{proof:?}");
+    }
 }
