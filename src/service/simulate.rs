@@ -7,14 +7,17 @@ use super::operator::operator;
 use super::ports::{LocalPeer, Policy};
 use super::scene::{caller, facts};
 use super::{Continuation, Failure, notes};
+use crate::domain::delegation::Act;
 use crate::domain::event::{Event, Verdict};
 use crate::domain::evidence::{Assurance, Evidence};
-use crate::domain::id::{Hex, TaskId};
-use crate::domain::lineage::{Load, Locator, Now};
+use crate::domain::grant::{Authority, Permission};
+use crate::domain::id::{Hex, SpiffeId, TaskId};
+use crate::domain::lineage::Now;
 use crate::domain::policy::{Action, CallFacts, Consent, PolicyInput};
 use crate::domain::role::Role;
 use crate::domain::task::Task;
 use crate::domain::time::Time;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Questions put to each set in one answer; more wait for the next page.
@@ -67,20 +70,11 @@ impl Continuation {
         let page = self.ports.ledger.tasks(after, limit).await?;
         let mut tasks = Vec::with_capacity(page.tasks.len());
         for task in page.tasks {
-            // As its whole line makes it, with the number of its ancestors.
-            let rows = match task.parent {
-                None => None,
-                Some(_) => Some(
-                    self.ports
-                        .ledger
-                        .load(Load::of(Locator::Task(task.id)))
-                        .await?,
-                ),
-            };
-            let seen = rows.as_ref().map(|rows| rows.as_of(now));
-            let depth = seen.as_ref().map_or(0, |rows| rows.ancestors.len());
-            let seen = seen.and_then(|rows| rows.task.clone()).unwrap_or(task);
-            tasks.push((seen, depth));
+            // As its whole line and what is revoked make it, with the number of its ancestors.
+            let rows = self.rows_of(task.clone()).await?;
+            let depth = rows.ancestors.len();
+            let seen = rows.as_of(now).into_owned();
+            tasks.push((seen.task.unwrap_or(task), depth));
         }
         let (epoch, limits) = (self.ports.signer.epoch(), self.settings.limits.clone());
         let generation = other.generation();
@@ -178,51 +172,144 @@ fn compare(
     simulated
 }
 
-/// What the roles of a task may do next. A new action that works on a task gets its line here.
+/// What the roles of a task, and those to whom it was handed over, may do next. A new action that works on a task
+/// gets its line here.
 fn acts((task, depth): (&Task, usize), now: &Now<'_>) -> Vec<PolicyInput> {
-    let about = |action, role: Option<&Role>| PolicyInput {
-        action,
-        actor: role.map(|role| role.spiffe_id.clone()),
-        evidence: role.map(|role| shown(role, now.time)),
-        task: Some(facts(task, (action, depth), now)),
-        call: None,
-        issuer: None,
-        consent: Consent::default(),
-        now: now.time,
+    let mut asked = Asked {
+        task,
+        depth,
+        now,
+        inputs: Vec::new(),
     };
-    let mut inputs = Vec::new();
-    for action in [
+    let owner = [
         Action::Query,
         Action::Update,
         Action::Cancel,
         Action::Delegate,
         Action::TakeOver,
         Action::Resolve,
-    ] {
-        inputs.push(about(action, task.owner.workload.as_ref()));
-    }
-    for action in [Action::Query, Action::Finish, Action::RequireInput] {
-        inputs.push(about(action, Some(&task.server)));
-    }
+    ];
+    asked.about(&owner, task.owner.workload.as_ref());
+    let server = [Action::Query, Action::Finish, Action::RequireInput];
+    asked.about(&server, Some(&task.server));
     for performer in &task.performers {
-        for action in [Action::Start, Action::End] {
-            inputs.push(about(action, Some(performer)));
+        asked.about(&PERFORM, Some(performer));
+        for authority in [Authority::Asked, Authority::Own] {
+            let grant = task.grant(authority);
+            asked.calls(&STEP, performer, (authority, &grant.permissions));
+            let fans = grant.depth_left > 0 && grant.children_left > 0;
+            // Whatever it may call can be the call of a child.
+            if fans && task.subject(authority).is_some() {
+                asked.calls(&[Action::Spawn], performer, (authority, &grant.permissions));
+            }
         }
-        for (grant, owner_authority) in [(&task.asked, true), (&task.own, false)] {
-            for permission in &grant.permissions {
+    }
+    asked.delegates();
+    asked.inputs
+}
+
+/// What carries a task out.
+const PERFORM: [Action; 2] = [Action::Start, Action::End];
+/// What is done with a call of a grant.
+const STEP: [Action; 3] = [Action::Step, Action::Retry, Action::SkipUnknown];
+
+/// Questions about one task.
+struct Asked<'a> {
+    task: &'a Task,
+    depth: usize,
+    now: &'a Now<'a>,
+    inputs: Vec<PolicyInput>,
+}
+
+impl Asked<'_> {
+    /// What a role does with the task.
+    fn about(&mut self, actions: &[Action], role: Option<&Role>) {
+        for action in actions {
+            let input = self.input(*action, role);
+            self.inputs.push(input);
+        }
+    }
+
+    /// What a role does with the tools that it may call, each once, whatever its arguments.
+    fn calls(
+        &mut self,
+        actions: &[Action],
+        role: &Role,
+        (authority, permissions): (Authority, &[Permission]),
+    ) {
+        let tools: BTreeSet<(&SpiffeId, &str)> = permissions
+            .iter()
+            .map(|it| (&it.audience, it.tool.as_str()))
+            .collect();
+        for (audience, tool) in tools {
+            for action in actions {
                 let call = CallFacts {
-                    audience: permission.audience.clone(),
-                    tool: permission.tool.clone(),
-                    owner_authority,
+                    audience: audience.clone(),
+                    tool: tool.to_owned(),
+                    owner_authority: authority == Authority::Asked,
                 };
-                inputs.push(PolicyInput {
+                self.inputs.push(PolicyInput {
                     call: Some(call),
-                    ..about(Action::Step, Some(performer))
+                    ..self.input(*action, Some(role))
                 });
             }
         }
     }
-    inputs
+
+    /// What standing delegations hand over, whoever made them: to each role once.
+    fn delegates(&mut self) {
+        let all = self.task.delegations.iter();
+        let standing: Vec<_> = all.filter(|it| it.ended_at.is_none()).collect();
+        let mut seen: Vec<&Role> = Vec::new();
+        for role in standing.iter().map(|it| &it.to) {
+            if seen.contains(&role) {
+                continue;
+            }
+            seen.push(role);
+            let own = || standing.iter().filter(|it| it.to == *role);
+            for act in Act::ALL {
+                if own().any(|it| it.acts.contains(&act)) {
+                    self.about(actions(act), Some(role));
+                }
+            }
+            // A delegate steps on what it was lent of the owner's grant, and has no children.
+            let lent: Vec<Permission> = own()
+                .filter(|it| it.acts.contains(&Act::Perform))
+                .flat_map(|it| match &it.permissions {
+                    Some(lent) => lent,
+                    None => &self.task.asked.permissions,
+                })
+                .cloned()
+                .collect();
+            self.calls(&STEP, role, (Authority::Asked, &lent));
+        }
+    }
+
+    fn input(&self, action: Action, role: Option<&Role>) -> PolicyInput {
+        let (task, now) = (self.task, self.now);
+        PolicyInput {
+            action,
+            actor: role.map(|role| role.spiffe_id.clone()),
+            evidence: role.map(|role| shown(role, now.time)),
+            task: Some(facts(task, (action, self.depth), now)),
+            call: None,
+            issuer: None,
+            consent: Consent::default(),
+            now: now.time,
+        }
+    }
+}
+
+/// What of a task is done with an act that was handed over.
+fn actions(act: Act) -> &'static [Action] {
+    match act {
+        Act::Cancel => &[Action::Cancel],
+        Act::Delegate => &[Action::Delegate],
+        Act::Perform => &PERFORM,
+        Act::Query => &[Action::Query],
+        Act::Takeover => &[Action::TakeOver],
+        Act::Update => &[Action::Update],
+    }
 }
 
 /// The least that the holder of a role has shown.

@@ -1,7 +1,11 @@
 //! What the command line tells the operator of a running agent, as a person reads it.
 
-use crate::job::{Job, text};
-use crate::node::{Node, until};
+use crate::fan::{Fan, fanning};
+use crate::handover::{RELIEF, World, named};
+use crate::job::{Job, WORKER, export, text};
+use crate::node::{Node, Options, until};
+use serde_json::{Value, json};
+use std::fs;
 use std::process::{Command, Output};
 
 /// Runs a verb on the operator's socket, printed for people.
@@ -36,4 +40,81 @@ fn what_an_operator_wrote_is_told_to_the_next_one_without_moving_the_terminal() 
     assert!(!shown.contains(['\u{1b}', '\u{202e}']), "{shown}");
     // In JSON it is what was written.
     assert_eq!(job.node.explain(&decision)["facts"]["why"], why);
+}
+
+/// What the shipped set, with more policies, would change.
+fn simulated(node: &Node, more: &str) -> Value {
+    let other = node.path("other.cedar");
+    fs::write(&other, format!("{}{more}", Options::default().policy)).unwrap();
+    node.operator_json(&["policy", "simulate", &other.display().to_string()])
+}
+
+/// Who would be cut off from what, in order.
+fn cut_off(simulated: &Value) -> Vec<(String, String)> {
+    let changes = simulated["changes"].as_array().unwrap();
+    let mut all: Vec<_> = changes
+        .iter()
+        .map(|it| (text(it, "actor"), text(it, "action")))
+        .collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn simulate_tells_what_delegates_would_lose() {
+    let mut world = World::start();
+    let task = world.job.create();
+    let acts = [
+        "cancel", "delegate", "perform", "query", "takeover", "update",
+    ];
+    // Twice: what it may do by either is asked once.
+    for name in ["first", "second"] {
+        let mut lent = named("delegate", &task);
+        lent["to"] = RELIEF.into();
+        lent["acts"] = json!(acts);
+        lent["permissions"] = json!([export()]);
+        lent["request_id"] = name.into();
+        world.job.client.ok(&lent);
+    }
+    let nobody = format!(
+        "@id(\"no-relief\") forbid (principal == Workload::\"{RELIEF}\", action, resource);\n"
+    );
+    let node = &world.job.node;
+    assert_eq!(simulated(node, "")["cut_off"], 0);
+    let expected = [
+        "cancel",
+        "delegate",
+        "end",
+        "query",
+        "retry",
+        "start",
+        "step",
+        "take_over",
+        "update",
+    ];
+    let expected: Vec<_> = expected
+        .map(|act| (RELIEF.to_owned(), act.to_owned()))
+        .into();
+    assert_eq!(cut_off(&simulated(node, &nobody)), expected);
+    // Taken back, it has nothing to lose.
+    for number in [1, 2] {
+        let mut back = named("revoke_delegation", &task);
+        back["number"] = json!(number);
+        world.job.client.ok(&back);
+    }
+    assert_eq!(simulated(&world.job.node, &nobody)["cut_off"], 0);
+}
+
+#[test]
+fn simulate_tells_what_would_end_all_fan_out() {
+    let mut fan = Fan::start();
+    let nobody = "@id(\"no-spawn\") forbid (principal, action == Action::\"spawn\", resource);\n";
+    // One that may have no children has none to lose.
+    fan.root(&fanning(0, 0, 9));
+    assert_eq!(simulated(&fan.job.node, nobody)["cut_off"], 0);
+    fan.root(&fanning(2, 1, 9));
+    let lost = simulated(&fan.job.node, nobody);
+    let spawn = (WORKER.to_owned(), "spawn".to_owned());
+    assert_eq!(cut_off(&lost), [spawn.clone(), spawn], "{lost}");
+    assert_eq!(simulated(&fan.job.node, "")["cut_off"], 0);
 }
