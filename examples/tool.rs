@@ -23,7 +23,11 @@ async fn main() -> Result<(), Error> {
     let agent = Agent::connect(AgentConfig::from_env()).await?;
     // Our SVID for them; any key of theirs, which they prove in the handshake.
     let (source, listener) = (X509Source::new().await?, TcpListener::bind(address).await?);
-    let here = (agent, Arc::new(Fences::new(10_000, Duration::from_secs(600))), me);
+    let here = (
+        agent,
+        Arc::new(Fences::new(10_000, Duration::from_secs(600))),
+        me,
+    );
     let service = tower::service_fn(move |request| respond(here.clone(), request));
     Ok(http::serve(listener, source, HttpLimits::default(), service).await?)
 }

@@ -21,6 +21,8 @@ pub struct ApprovalConfig {
     pub use_within: Duration,
     /// The pause after a request that came to nothing; it doubles with each in a row.
     pub pause: Duration,
+    /// The longest pause.
+    pub pause_max: Duration,
 }
 
 impl ApprovalConfig {
@@ -30,6 +32,7 @@ impl ApprovalConfig {
             decide_by: table.duration("decide_by", DAY.saturating_mul(7), year)?,
             use_within: table.duration("use_within", Duration::from_secs(300), HOUR)?,
             pause: table.duration("pause", Duration::from_secs(30), DAY)?,
+            pause_max: table.duration("pause_max", Duration::from_secs(3600), DAY)?,
         };
         table.finish()?;
         Ok(config)

@@ -169,6 +169,7 @@ impl Config {
             decide_by: self.approvals.decide_by,
             use_within: self.approvals.use_within,
             approval_pause: self.approvals.pause,
+            approval_pause_max: self.approvals.pause_max,
             approval_text_bytes: self.limits.approval_text_bytes,
             approvals_per_owner: self.limits.approvals_per_owner,
             revoked_ids_max: self.limits.revoked_ids,

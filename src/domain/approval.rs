@@ -186,11 +186,11 @@ pub struct Account {
 }
 
 impl Account {
-    /// One more request came to nothing: the pause before the next doubles.
-    pub(super) fn set_back(&mut self, now: Time, pause: Duration) {
+    /// One more request came to nothing: the pause before the next doubles, up to the longest.
+    pub(super) fn set_back(&mut self, now: Time, (pause, longest): (Duration, Duration)) {
         let factor = 2_u32.saturating_pow(self.setbacks.min(16));
         self.setbacks = self.setbacks.saturating_add(1);
-        self.not_before = now.after(pause.saturating_mul(factor));
+        self.not_before = now.after(pause.saturating_mul(factor).min(longest.max(pause)));
     }
 
     /// A person said yes: what was before counts no more.

@@ -45,6 +45,8 @@ pub struct Limits {
     pub use_within: Duration,
     /// The pause after a request for approval that came to nothing; it doubles with each in a row.
     pub approval_pause: Duration,
+    /// The longest that it becomes.
+    pub approval_pause_max: Duration,
     /// Bytes of the arguments as a person is shown them.
     pub approval_text_bytes: usize,
     /// The most requests for approval of one owner that are open at a time.
@@ -65,6 +67,12 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// The first pause after a request for approval that came to nothing, and the longest.
+    #[must_use]
+    pub fn approval_pauses(&self) -> (Duration, Duration) {
+        (self.approval_pause, self.approval_pause_max)
+    }
+
     /// Whether a grant and these performers keep to the limits.
     ///
     /// # Errors
@@ -111,6 +119,7 @@ impl Default for Limits {
             decide_by: Duration::from_secs(7 * 24 * 3600),
             use_within: Duration::from_secs(300),
             approval_pause: Duration::from_secs(30),
+            approval_pause_max: Duration::from_secs(3600),
             approval_text_bytes: 16 * 1024,
             approvals_per_owner: 16,
             revoked_ids_max: 1_024,

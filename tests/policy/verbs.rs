@@ -111,7 +111,7 @@ fn explain_names_the_policies_that_decide_or_says_that_none_permits() {
         "{told}"
     );
     assert!(
-        told.contains("forbidden by policy `no-traced-performers`"),
+        told.contains("forbidden by policy `no-traced-hands`"),
         "{told}"
     );
     assert!(told.contains("no policy permits `start`"), "{told}");

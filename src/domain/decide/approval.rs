@@ -159,7 +159,7 @@ pub fn open(
             ApprovalState::Approved | ApprovalState::Open
         )
     }) {
-        account.set_back(now.time, now.limits.approval_pause);
+        account.set_back(now.time, now.limits.approval_pauses());
     }
     account.open.push(id);
     let row = requested(id, performer(held)?, wanted, (lineage, task), now)?;
@@ -334,7 +334,7 @@ pub fn decide(
     account.open.retain(|open| *open != row.id);
     match ask.verdict {
         Verdict::Approved => account.settle(),
-        Verdict::Refused => account.set_back(now.time, now.limits.approval_pause),
+        Verdict::Refused => account.set_back(now.time, now.limits.approval_pauses()),
     }
     let effect = decided.state_at(now.time, now.limits.use_within);
     let writes = Writes {
