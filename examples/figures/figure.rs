@@ -29,6 +29,8 @@ pub(crate) struct Size {
     pub(crate) calls: usize,
     /// Tasks that are revoked.
     pub(crate) trials: usize,
+    /// Children of one root.
+    pub(crate) tree: usize,
     /// Calls that are denied.
     pub(crate) denied: usize,
     /// How long the agent is left alone before its memory is read.
@@ -45,6 +47,7 @@ impl Size {
                 round: Duration::from_millis(200),
                 calls: 20,
                 trials: 20,
+                tree: 100,
                 denied: 2_000,
                 idle: Duration::from_millis(200),
             };
@@ -55,6 +58,7 @@ impl Size {
             round: Duration::from_secs(3),
             calls: 500,
             trials: 1_000,
+            tree: 10_000,
             denied: 1_000_000,
             idle: Duration::from_secs(2),
         }

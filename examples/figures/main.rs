@@ -24,6 +24,7 @@ mod revocation;
 )]
 #[path = "../../tests/support/spire.rs"]
 mod spire;
+mod tree;
 
 use figure::{Figure, Size};
 use load::Load;
@@ -61,6 +62,15 @@ fn measure() -> Result<(), Error> {
         for figure in fresh::measure(&runtime, &programs, &handfast, &size)? {
             figure.print()?;
         }
+    }
+    {
+        let provider = Provider::development(&handfast)?;
+        let mut node = Node::start(&handfast, &provider)?;
+        runtime.block_on(async {
+            node.wait_until_ready().await?;
+            let load = Load::prepare(&node).await?;
+            tree::cancel_ms(&node, &load, &size).await?.print()
+        })?;
     }
     // Last, because it takes minutes; on a ledger of its own.
     let provider = Provider::development(&handfast)?;

@@ -194,6 +194,7 @@ broker_socket = "{broker}"
 path = "{folder}/policy.cedar"
 
 [limits]
+tasks_per_owner = 20000
 requests_per_process = 1000000
 requests_per_process_burst = 1000000
 requests_per_uid = 1000000
