@@ -64,8 +64,8 @@ pub enum Reason {
     Fence,
     /// The role is not held.
     NotHeld(NotHeld),
-    /// A delegation asks for more than its giver has: the field.
-    NotNarrower(&'static str),
+    /// A delegation asks for more than its giver has, or for nothing that could be had.
+    NotNarrower(Unlent),
     /// The step's outcome is known, or still open: there is nothing to settle.
     NotUnknown,
     /// A step's outcome was reported before, and differently.
@@ -128,6 +128,38 @@ pub enum Kind {
     State,
     /// The token: `PERMISSION_DENIED`.
     Token,
+}
+
+/// What of a delegation cannot be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Unlent {
+    /// Acts that the giver does not have.
+    Acts,
+    /// No act at all.
+    NoActs,
+    /// A later end than the giver's.
+    NotAfter,
+    /// To the owner, who has it all.
+    Owner,
+    /// An end that has passed.
+    Past,
+    /// Permissions that the giver does not have.
+    Permissions,
+}
+
+impl Unlent {
+    /// In words, with the field.
+    #[must_use]
+    pub fn says(self) -> &'static str {
+        match self {
+            Self::Acts => "`acts` asks for more than the giver has",
+            Self::NoActs => "`acts` is empty: nothing would be handed over",
+            Self::NotAfter => "`not_after_ms` asks for more than the giver has",
+            Self::Owner => "`to` is the task's owner, who has it all",
+            Self::Past => "`not_after_ms` has passed",
+            Self::Permissions => "`permissions` asks for more than the giver has",
+        }
+    }
 }
 
 impl Reason {

@@ -7,6 +7,8 @@ use crate::domain::task::Task;
 
 const ALARM: &str = "a valid signature without a record behind it: if no ledger was restored, treat the agent's \
                      key as stolen";
+const REATTACH: &str =
+    "the agent was restarted or its epoch was revoked: start again to take the leg up";
 const PERFORMER: &str = "a performer needs a [[workload]] row with a user or a cgroup, so that nobody else can \
                          start first";
 
@@ -52,14 +54,14 @@ pub(super) fn explain(reason: &Reason, task: Option<&Task>, evidence: &Evidence)
         Reason::Narrowing { child, beyond } => more(*child, beyond.name()),
         Reason::NoLeg => "the caller has no live leg of this number: start one first".to_owned(),
         Reason::NotHeld(why) => not_held(*why, task, evidence),
-        Reason::NotNarrower(field) => more(None, field),
+        Reason::NotNarrower(unlent) => unlent.says().to_owned(),
         Reason::NotUnknown | Reason::PrincipalDue | Reason::TakenOver => of_handover(reason).into(),
         Reason::NotUsed => "the token was never used: there is nothing to report".to_owned(),
         Reason::OutcomeDiffers => "another outcome was reported first".to_owned(),
         Reason::Person(why) => format!("the person's ID token is not good: {why}"),
         Reason::PerformerUnknown => PERFORMER.to_owned(),
         Reason::Policy(explanation) => format!("policy: {explanation}"),
-        Reason::ReattachFirst => "the agent was restarted: start again to take the leg up".into(),
+        Reason::ReattachFirst => REATTACH.to_owned(),
         Reason::RepeatDiffers => "a request of this name asked for something else".to_owned(),
         Reason::Spent => "a task was made of this child grant before".to_owned(),
         Reason::StepDiffers => "a used token of this step was for another call".to_owned(),

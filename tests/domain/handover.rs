@@ -5,7 +5,7 @@ use handfast::domain::arguments::Witnesses;
 use handfast::domain::decide::handover::{self, AskDelegate};
 use handfast::domain::decide::step::StepAsked;
 use handfast::domain::delegation::{Act, Delegation};
-use handfast::domain::denial::Reason;
+use handfast::domain::denial::{Reason, Unlent};
 use handfast::domain::evidence::Evidence;
 use handfast::domain::grant::{ArgumentConstraint, Permission};
 use handfast::domain::id::{DelegationNumber, Digest};
@@ -237,7 +237,34 @@ fn the_owners_own_id_is_not_handed_to() {
         ..ask([Act::Query], 1)
     };
     let refused = delegate(&mut world, &owner(), &ask);
-    assert_eq!(refused, Err(Reason::NotNarrower("to")));
+    assert_eq!(refused, Err(Reason::NotNarrower(Unlent::Owner)));
+}
+
+#[test]
+fn a_refused_delegation_says_what_is_wrong_with_it() {
+    let mut world = world();
+    let good = ask([Act::Query], 1);
+    let past = AskDelegate {
+        not_after: Some(world.now().time),
+        ..good.clone()
+    };
+    let nothing = AskDelegate {
+        acts: BTreeSet::new(),
+        ..good.clone()
+    };
+    let late = AskDelegate {
+        not_after: Some(Time(u64::MAX)),
+        ..good.clone()
+    };
+    for (ask, why) in [
+        (past, Unlent::Past),
+        (nothing, Unlent::NoActs),
+        (late, Unlent::NotAfter),
+    ] {
+        let refused = delegate(&mut world, &owner(), &ask);
+        assert_eq!(refused, Err(Reason::NotNarrower(why)));
+    }
+    assert!(delegate(&mut world, &owner(), &good).is_ok());
 }
 
 #[test]

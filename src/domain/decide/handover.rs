@@ -5,7 +5,7 @@ use super::report::Outcome;
 use crate::domain::arguments::Witnesses;
 use crate::domain::barred::Barred;
 use crate::domain::delegation::{Act, Delegation};
-use crate::domain::denial::Reason;
+use crate::domain::denial::{Reason, Unlent};
 use crate::domain::grant::Permission;
 use crate::domain::id::{DelegationNumber, Digest, LegNumber, PrincipalHash, StepNumber};
 use crate::domain::lineage::{Lineage, Now, Transition, Writes};
@@ -70,21 +70,27 @@ pub fn delegate(
     // The owner's own ID, shown by another hand, would pass for the owner where a server checks it.
     let owner = task.owner.workload.as_ref().map(|role| &role.spiffe_id);
     if owner == Some(&ask.to.spiffe_id) {
-        return Err(Reason::NotNarrower("to"));
+        return Err(Reason::NotNarrower(Unlent::Owner));
     }
-    if ask.acts.is_empty() || !ask.acts.is_subset(&acts) {
-        return Err(Reason::NotNarrower("acts"));
+    if ask.acts.is_empty() {
+        return Err(Reason::NotNarrower(Unlent::NoActs));
+    }
+    if !ask.acts.is_subset(&acts) {
+        return Err(Reason::NotNarrower(Unlent::Acts));
     }
     let not_after = ask.not_after.unwrap_or(ends);
-    if not_after > ends || now.time.reached(not_after) {
-        return Err(Reason::NotNarrower("not_after_ms"));
+    if not_after > ends {
+        return Err(Reason::NotNarrower(Unlent::NotAfter));
+    }
+    if now.time.reached(not_after) {
+        return Err(Reason::NotNarrower(Unlent::Past));
     }
     let asked = ask.permissions.as_deref().unwrap_or(lent);
     if !asked
         .iter()
         .all(|permission| permission.within(lent, &ask.witnesses))
     {
-        return Err(Reason::NotNarrower("permissions"));
+        return Err(Reason::NotNarrower(Unlent::Permissions));
     }
     if asked.len() > now.limits.permissions_max {
         return Err(Reason::Limit("limits.grant_pairs"));

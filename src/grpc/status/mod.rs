@@ -270,9 +270,7 @@ fn sentence(reason: &Reason) -> Cow<'static, str> {
         Reason::Narrowing { child, beyond } => return asks_for_more(*child, *beyond),
         Reason::NoLeg => "the calling process has no such leg: start one",
         Reason::NotHeld(_) | Reason::Unknown => UNKNOWN_TASK,
-        Reason::NotNarrower(field) => {
-            return format!("`{field}` asks for more than the giver has").into();
-        }
+        Reason::NotNarrower(unlent) => unlent.says(),
         Reason::NotUnknown => "the outcome of this step is known, or still open",
         Reason::NotUsed => "the token was not used: there is nothing to report",
         Reason::OutcomeDiffers => "another outcome was reported first",
@@ -282,7 +280,9 @@ fn sentence(reason: &Reason) -> Cow<'static, str> {
         Reason::Person(_) => "the ID token does not stand for a person's decision about this",
         Reason::Policy(_) => "policy does not permit this",
         Reason::PrincipalDue => "the task is a user's: only its server can see who that is",
-        Reason::ReattachFirst => "the agent was restarted: start again to take the leg up",
+        Reason::ReattachFirst => {
+            "the agent was restarted or its epoch was revoked: start again to take the leg up"
+        }
         Reason::RepeatDiffers => "the request was made before, for something else",
         Reason::Spent => "the child grant was spent before",
         Reason::StepDiffers => "the step was used for another call",
@@ -305,9 +305,14 @@ fn budget_spent(budget: &str) -> Cow<'static, str> {
 
 fn asks_for_more(child: Option<usize>, beyond: Beyond) -> Cow<'static, str> {
     let field = beyond.name();
+    let more = if matches!(beyond, Beyond::NotAfter) {
+        "past, or later"
+    } else {
+        "more"
+    };
     match child {
-        Some(index) => format!("children[{index}].{field}: more than its parent has").into(),
-        None => format!("{field}: more than the child grant has").into(),
+        Some(index) => format!("children[{index}].{field}: {more} than its parent has").into(),
+        None => format!("{field}: {more} than the child grant has").into(),
     }
 }
 

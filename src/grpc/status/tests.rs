@@ -1,6 +1,7 @@
 //! Every failure and refusal as callers hear it; the table is `docs/errors.md`.
 
 use super::*;
+use crate::domain::denial::Unlent;
 use crate::domain::evidence::Mismatch;
 use crate::domain::grant::narrow::Beyond;
 use crate::domain::role::NotHeld;
@@ -55,7 +56,7 @@ fn next(reason: &Reason) -> Option<Reason> {
         Reason::Policy(_) => Reason::ReattachFirst,
         Reason::ReattachFirst => Reason::NotUsed,
         Reason::NotUsed => Reason::NotUnknown,
-        Reason::NotUnknown => Reason::NotNarrower("acts"),
+        Reason::NotUnknown => Reason::NotNarrower(Unlent::Acts),
         Reason::NotNarrower(_) => Reason::PrincipalDue,
         Reason::PrincipalDue => Reason::TakenOver,
         Reason::TakenOver => Reason::RepeatDiffers,
