@@ -1,5 +1,5 @@
 //! The command line. Verbs follow SPIRE's: `run validate healthcheck api`, and our own `task approval revoke audit
-//! policy explain dev`.
+//! policy explain status dev`.
 //!
 //! The one thing to know: every error ends with what to do next, and every verb that answers takes
 //! `--output json`.
@@ -13,6 +13,7 @@ mod output;
 mod policy;
 mod revoke;
 mod run;
+mod status;
 mod validate;
 mod whoami;
 
@@ -89,6 +90,11 @@ enum Verb {
         /// domains only.
         #[arg(long)]
         development: bool,
+    },
+    /// How the agent is: epoch, policy, readiness, legs, subscribers, revoked SPIFFE IDs.
+    Status {
+        #[command(flatten)]
+        operator: OperatorSocket,
     },
     /// Tasks: what an operator may see and do.
     #[command(subcommand)]
@@ -325,6 +331,9 @@ impl Verb {
             )),
             Self::Policy(verb) => block_on(policy::policy(verb, output)),
             Self::Revoke(verb) => block_on(revoke::revoke(verb, output)),
+            Self::Status { operator } => {
+                block_on(status::status(&operator.operator_socket_path, output))
+            }
             Self::Task(task) => block_on(operator::task(task, output)),
         }
     }

@@ -2,7 +2,7 @@
 
 use super::output::{Output, columns};
 use super::{Complaint, Task};
-use crate::client::{Agent, AgentConfig, OperatorStub};
+use crate::client::{Agent, AgentConfig, ClientError, OperatorStub};
 use crate::proto::v1;
 use serde_json::json;
 use std::path::Path;
@@ -23,9 +23,16 @@ pub(super) async fn connect(socket: &Path) -> Result<OperatorStub, Complaint> {
     Ok(agent.operator())
 }
 
-/// A refusal or failure of the agent.
+/// A refusal or failure of the agent, in its own words.
 pub(super) fn refused(status: &tonic::Status) -> Complaint {
-    Complaint::new(format!("{}: {}", status.code(), status.message()), "")
+    if status.code() == tonic::Code::Unimplemented {
+        return Complaint::new(
+            "what answers at this socket knows no such operator's call",
+            "name the operator's socket with --operator-socket-path, not the workloads'; or the agent is older \
+             than this program",
+        );
+    }
+    Complaint::of(&ClientError::from(status.clone()), "")
 }
 
 /// Runs a verb on tasks.

@@ -130,8 +130,22 @@ async fn lift(
     let mut operator = connect(&operator.operator_socket_path).await?;
     let done = operator.lift(request).await;
     let done = done.map_err(|status| refused(&status))?.into_inner();
-    let line = format!("lifted; decision {}", done.decision_id);
-    output.answer(&json!({ "decision_id": done.decision_id }), &[line]);
+    let what = if done.lifted {
+        "lifted"
+    } else {
+        "nothing to lift: this SPIFFE ID is not revoked"
+    };
+    let mut lines = vec![format!("{what}; decision {}", done.decision_id)];
+    if !done.lifted {
+        lines.push(match done.revoked.as_slice() {
+            [] => "no SPIFFE ID is revoked here".to_owned(),
+            revoked => format!("revoked: {}", revoked.join(", ")),
+        });
+    }
+    let json = json!({
+        "lifted": done.lifted, "revoked": done.revoked, "decision_id": done.decision_id,
+    });
+    output.answer(&json, &lines);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -145,6 +159,9 @@ fn would_stop(stops: &v1::WouldStop, decision_id: &str, output: &mut Output) {
             "reach: {} pairs of a task and a call",
             stops.reachable
         ));
+    }
+    if !stops.task_ids.is_empty() {
+        lines.push("tasks that would end or lose their leg, the first of them:".to_owned());
     }
     lines.extend(stops.task_ids.iter().map(|task| format!("  {task}")));
     let json = json!({

@@ -137,8 +137,14 @@ impl OperatorApi {
         let (operator, message) = operator(request)?;
         let id = convert::spiffe_id(&message.spiffe_id)?;
         let why = self.api.forms.reason(message.reason)?;
-        let decision_id = self.api.continuation.lift(&operator, id, why).await?;
-        Ok(v1::LiftResponse { decision_id })
+        let service = &self.api.continuation;
+        let done = service.lift(&operator, id, why).await?;
+        let revoked = service.revoked_ids();
+        Ok(v1::LiftResponse {
+            decision_id: done.decision_id,
+            lifted: done.lifted,
+            revoked: revoked.iter().map(ToString::to_string).collect(),
+        })
     }
 
     fn stopped(
@@ -263,6 +269,12 @@ impl OperatorApi {
             audit_records: agent.audit_records,
             live_legs: u32::try_from(service.live_legs).unwrap_or(u32::MAX),
             uptime_ms: convert::duration_ms(service.uptime),
+            revocation_subscribers: u32::try_from(service.subscribers).unwrap_or(u32::MAX),
+            revoked_ids: service
+                .revoked_ids
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
         })
     }
 

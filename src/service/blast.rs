@@ -2,9 +2,11 @@
 
 use super::operator::operator;
 use super::ports::LocalPeer;
+use super::ports::ledger::Decision;
 use super::{Continuation, Failure};
+use crate::domain::denial::Reason;
 use crate::domain::id::{SpiffeId, TaskId};
-use crate::domain::lineage::{Lineage, Load, Locator, Now};
+use crate::domain::lineage::{Lineage, Load, Locator, Now, Transition};
 use crate::domain::revocation::Scope;
 use crate::domain::step::StepState;
 use crate::domain::task::Task;
@@ -25,7 +27,7 @@ pub struct Stops {
     /// For a SPIFFE ID: how many pairs of a running task and a permission of its grants a process with this
     /// ID can reach as a performer. What it can do at most, were it taken over now.
     pub reachable: u64,
-    /// The first of these tasks.
+    /// The first of the tasks that would end, or lose their leg.
     pub named: Vec<TaskId>,
 }
 
@@ -45,14 +47,22 @@ impl Continuation {
             let scope = scope.clone();
             move |scene| {
                 scene.fact("scope", scope.name());
-                Ok(crate::domain::lineage::Transition::unchanged(()))
+                // Whoever names no task hears it now: the word itself would be refused too.
+                if matches!(scope, Scope::Task(_) | Scope::Tree(_)) && scene.lineage.task.is_none()
+                {
+                    return Err(Reason::Unknown);
+                }
+                Ok(Transition::unchanged(()))
             }
         });
-        let asked = self.decide(Load::of(Locator::Nothing), judge).await?;
-        let number = match asked {
-            super::ports::ledger::Decision::Recorded(asked) => asked.number(),
-            super::ports::ledger::Decision::Noted(asked) => asked.number(),
-            super::ports::ledger::Decision::Denied(denied) => return Err(self.refuse(denied)),
+        let locator = match scope {
+            Scope::Task(task) | Scope::Tree(task) => Locator::Task(*task),
+            Scope::Before(_) | Scope::Epoch(_) | Scope::SpiffeId(_) => Locator::Nothing,
+        };
+        let number = match self.decide(Load::of(locator), judge).await? {
+            Decision::Recorded(asked) => asked.number(),
+            Decision::Noted(asked) => asked.number(),
+            Decision::Denied(denied) => return Err(self.refuse(denied)),
         };
         let root = match scope {
             Scope::Tree(task) => Some(self.root(*task).await?),

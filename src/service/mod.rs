@@ -44,7 +44,7 @@ pub use legs::{EndAsk, LegStarted, StartAsk};
 pub use operator::{StatusView, TaskSummary};
 pub use report::ReportAsk;
 pub use requests::{CreateAsk, IssuedToken, NameAsk};
-pub use revocation::Revoked;
+pub use revocation::{Lifted, Revoked};
 pub use settings::{Settings, Vouched, WorkloadRow};
 pub use simulate::{Simulated, SimulatedChange};
 pub use spawn::{ChildAsk, SpawnAsk, Spawned};

@@ -7,7 +7,7 @@ use super::{Continuation, Failure};
 use crate::domain::delegation::{Act, Delegation};
 use crate::domain::event::{CallerFacts, ChainedEvent, Event, Verdict};
 use crate::domain::evidence::Evidence;
-use crate::domain::id::{DelegationNumber, RecordNumber, StepNumber, TaskId};
+use crate::domain::id::{DelegationNumber, RecordNumber, SpiffeId, StepNumber, TaskId};
 use crate::domain::input::Input;
 use crate::domain::lineage::{Load, Locator, Now};
 use crate::domain::step::StepState;
@@ -41,6 +41,10 @@ pub struct StatusView {
     pub policy_generation: u64,
     /// Legs that are up.
     pub live_legs: usize,
+    /// Enforcement points that hear of revocations.
+    pub subscribers: usize,
+    /// The first of the SPIFFE IDs that are revoked.
+    pub revoked_ids: Vec<SpiffeId>,
     /// Time since start.
     pub uptime: Duration,
 }
@@ -109,6 +113,8 @@ impl Continuation {
             epoch: self.ports.signer.epoch().0,
             policy_generation: self.ports.policy.generation().number,
             live_legs: self.leases.all().len(),
+            subscribers: self.feed.subscriptions().len(),
+            revoked_ids: self.revoked_ids(),
             uptime: self.ports.clock.monotonic().saturating_sub(self.started),
         }
     }

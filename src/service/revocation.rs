@@ -27,6 +27,18 @@ pub struct Revoked {
     pub sequence: Option<RecordNumber>,
 }
 
+/// An ID that may act again, or might before.
+#[derive(Clone, Debug)]
+pub struct Lifted {
+    /// Whether it was revoked until now.
+    pub lifted: bool,
+    /// For `handfast explain`.
+    pub decision_id: String,
+}
+
+/// Revoked IDs that are named in an answer.
+const NAMED_IDS_MAX: usize = 32;
+
 impl Continuation {
     /// Revokes a scope on an operator's word. In force, everywhere, when this returns.
     ///
@@ -190,20 +202,33 @@ impl Continuation {
         local: &LocalPeer,
         id: SpiffeId,
         why: String,
-    ) -> Result<String, Failure> {
+    ) -> Result<Lifted, Failure> {
         let judge = self.judge(LIFT, &operator(local), move |scene| {
             scene.fact("why", &why);
             scene.fact("spiffe_id", &id);
             let writes = revocation::lift(scene.rows, &id, &scene.now);
-            Ok(Transition { writes, effect: () })
+            let effect = writes.revocations.is_some();
+            Ok(Transition { writes, effect })
         });
         let decided = self.decide_while(Load::of(Locator::Nothing), judge, || false);
-        let number = match decided.await? {
-            Decision::Recorded(done) => done.number(),
-            Decision::Noted(done) => done.number(),
+        let (lifted, number) = match decided.await? {
+            Decision::Recorded(done) => (*done.effect(), done.number()),
+            Decision::Noted(done) => (*done.effect(), done.number()),
             Decision::Denied(denied) => return Err(self.refuse(denied)),
         };
-        Ok(self.decision_id(number))
+        Ok(Lifted {
+            lifted,
+            decision_id: self.decision_id(number),
+        })
+    }
+
+    /// The first of the SPIFFE IDs that may do nothing now.
+    #[must_use]
+    pub fn revoked_ids(&self) -> Vec<SpiffeId> {
+        let revocations = self.ports.ledger.revocations();
+        let revoked = revocations.ids.iter().filter(|(_, it)| !it.lifted);
+        let ids = revoked.map(|(id, _)| id.clone());
+        ids.take(NAMED_IDS_MAX).collect()
     }
 
     /// Who has stopped so far for a revocation; `None` where it is not remembered.

@@ -118,3 +118,118 @@ fn simulate_tells_what_would_end_all_fan_out() {
     assert_eq!(cut_off(&lost), [spawn.clone(), spawn], "{lost}");
     assert_eq!(simulated(&fan.job.node, "")["cut_off"], 0);
 }
+
+fn complaint(output: &Output) -> String {
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    // Each refusal has a decision of its own.
+    told.split("; decision ").next().unwrap().trim().to_owned()
+}
+
+#[test]
+fn a_dry_run_fails_where_the_word_itself_would() {
+    let mut job = Job::start();
+    let nothing = "00".repeat(16);
+    for scope in ["task", "tree"] {
+        let asked = told(&job.node, &["revoke", scope, &nothing, "--dry-run"]);
+        let said = told(&job.node, &["revoke", scope, &nothing, "--why", "test"]);
+        assert_eq!(
+            (asked.status.code(), said.status.code()),
+            (Some(1), Some(1))
+        );
+        assert_eq!(complaint(&asked), complaint(&said));
+        assert!(complaint(&said).contains("unknown task"), "{said:?}");
+    }
+    let task = job.create();
+    let stops = |job: &Job| {
+        job.node
+            .operator_json(&["revoke", "task", &task.id, "--dry-run"])
+    };
+    let live = stops(&job);
+    assert_eq!(
+        (&live["tasks"], &live["task_ids"]),
+        (&json!(1), &json!([task.id]))
+    );
+    job.node
+        .operator_json(&["revoke", "task", &task.id, "--why", "test"]);
+    // One that has ended has nothing to stop, and is none of those that would.
+    let ended = stops(&job);
+    assert_eq!(
+        (&ended["tasks"], &ended["task_ids"]),
+        (&json!(0), &json!([]))
+    );
+    let shown = told(&job.node, &["revoke", "task", &task.id, "--dry-run"]);
+    assert!(!printed(&shown).contains(&task.id), "{shown:?}");
+}
+
+#[test]
+fn lift_says_where_there_was_nothing_to_lift() {
+    let job = Job::start();
+    let lift = |id: &str| told(&job.node, &["revoke", "lift", id, "--why", "test"]);
+    let nothing = lift(WORKER);
+    assert!(nothing.status.success());
+    assert!(
+        printed(&nothing).starts_with("nothing to lift"),
+        "{nothing:?}"
+    );
+    assert!(
+        printed(&nothing).contains("no SPIFFE ID is revoked here"),
+        "{nothing:?}"
+    );
+    job.node
+        .operator_json(&["revoke", "spiffe-id", RELIEF, "--why", "test"]);
+    let other = printed(&lift(WORKER));
+    assert!(other.contains(&format!("revoked: {RELIEF}\n")), "{other}");
+    assert!(printed(&lift(RELIEF)).starts_with("lifted; "));
+    assert!(printed(&lift(RELIEF)).starts_with("nothing to lift"));
+}
+
+#[test]
+fn status_tells_epoch_policy_and_who_hears_of_revocations() {
+    let mut job = Job::start();
+    let task = job.create();
+    job.start_leg(&task);
+    job.server.ok(&json!({ "op": "watch_revocations" }));
+    job.server.event();
+    job.node
+        .operator_json(&["revoke", "spiffe-id", RELIEF, "--why", "test"]);
+    let status = job.node.operator_json(&["status"]);
+    assert_eq!(
+        (&status["epoch"], &status["ready"], &status["live_legs"]),
+        (&json!(1), &json!(true), &json!(1))
+    );
+    assert_eq!(status["revocation_subscribers"], 1, "{status}");
+    assert_eq!(status["revoked_ids"], json!([RELIEF]));
+    job.node
+        .operator_json(&["revoke", "epoch", "1", "--why", "test"]);
+    let shown = printed(&told(&job.node, &["status"]));
+    assert!(shown.contains("epoch          2\n"), "{shown}");
+    assert!(shown.contains("ready          yes\n"), "{shown}");
+}
+
+#[test]
+fn a_refusal_is_told_in_the_agents_words_and_with_what_to_do() {
+    let job = Job::with(&Options {
+        config: "[limits]\nrevoked_ids = 1\n".to_owned(),
+        ..Options::default()
+    });
+    job.node
+        .operator_json(&["revoke", "spiffe-id", RELIEF, "--why", "test"]);
+    let second = told(&job.node, &["revoke", "spiffe-id", WORKER, "--why", "test"]);
+    assert_eq!(second.status.code(), Some(1));
+    let said = complaint(&second);
+    assert!(said.contains("`limits.revoked_ids` is reached"), "{said}");
+    assert!(!said.contains("Some resource"), "{said}");
+
+    let public = Command::new(env!("CARGO_BIN_EXE_handfast"))
+        .args(["task", "list", "--operator-socket-path"])
+        .arg(job.node.socket())
+        .output()
+        .unwrap();
+    assert_eq!(public.status.code(), Some(1));
+    let said = complaint(&public);
+    assert!(
+        said.contains("\n  name the operator's socket with --operator-socket-path"),
+        "{said}"
+    );
+    assert!(told(&job.node, &["task", "list"]).status.success());
+}

@@ -162,3 +162,22 @@ fn policies_see_tree_leg_and_budget_of_a_task() {
     assert!(!case(&format!("{tree}, uses_left = 0")));
     assert!(!case("depth = 1"), "of another tree");
 }
+
+#[test]
+fn a_folder_in_a_folder_of_cases_is_not_passed_over() {
+    let folder = Folder::with("");
+    let case = "[[case]]\nname = \"one\"\nexpect = \"refuse\"\n";
+    let shipped = fs::read_to_string(shipped().join("owner.toml")).expect("a file");
+    let cases = folder.folder().join("cases");
+    fs::create_dir_all(cases.join("more")).expect("a folder");
+    fs::write(cases.join("owner.toml"), &shipped).expect("write");
+    fs::write(cases.join("more/bad.toml"), case).expect("write");
+    let refused = read_cases(&cases);
+    let inner = cases.join("more");
+    assert!(
+        matches!(&refused, Err(CaseError::Folder { path }) if *path == inner),
+        "{refused:?}"
+    );
+    fs::remove_dir_all(inner).expect("removed");
+    assert_eq!(read_cases(&cases).expect("good cases").len(), 1);
+}

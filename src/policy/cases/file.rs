@@ -40,6 +40,12 @@ pub enum CaseError {
         /// File or folder.
         path: PathBuf,
     },
+    /// A folder in a folder of cases, which nobody would read.
+    #[error("`{path}` is a folder in a folder of cases: test it by itself, or move its files", path = path.display())]
+    Folder {
+        /// The inner folder.
+        path: PathBuf,
+    },
     /// The file is not TOML, or has keys that no case file has.
     #[error("case file `{path}`, line {line}, column {column}: {problem}", path = path.display())]
     Form {
@@ -116,6 +122,10 @@ pub fn read_cases(path: &Path) -> Result<Vec<CaseFile>, CaseError> {
     let mut paths = Vec::new();
     for entry in fs::read_dir(path).map_err(failed)? {
         let file = entry.map_err(failed)?.path();
+        // What is passed over could never fail.
+        if file.is_dir() {
+            return Err(CaseError::Folder { path: file });
+        }
         if file.extension().is_some_and(|kind| kind == "toml") {
             paths.push(file);
         }
