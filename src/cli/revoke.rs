@@ -258,6 +258,7 @@ impl Receipt {
             slowest_ms: stopped().map(|point| point.after_ms).max().unwrap_or(0),
             silent: silent
                 .map(|point| match (point.pid, point.state()) {
+                    (_, State::Unwatched) => format!("{} (not watching)", point.spiffe_id),
                     (0, _) => point.spiffe_id.clone(),
                     (pid, State::Gone) => format!("{} pid {pid} (gone)", point.spiffe_id),
                     (pid, _) => format!("{} pid {pid}", point.spiffe_id),
@@ -311,6 +312,12 @@ mod tests {
             Receipt::of(&some).line(),
             "1 of 2 enforcement points stopped, slowest 12 ms, \
              silent: spiffe://demo.test/tool pid 8"
+        );
+        let nobody = [point(0, State::Unwatched, 0)];
+        assert_eq!(
+            Receipt::of(&nobody).line(),
+            "0 of 1 enforcement points stopped, slowest 0 ms, \
+             silent: spiffe://demo.test/tool (not watching)"
         );
     }
 }

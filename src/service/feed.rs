@@ -96,6 +96,8 @@ pub enum PointState {
     Silent,
     /// It acknowledged this long after the commit.
     Stopped(Duration),
+    /// It does not watch revocations: its effect may go on until its `act_by`.
+    Unwatched,
 }
 
 /// Who had to stop for one revocation.
@@ -103,7 +105,7 @@ pub enum PointState {
 pub struct Receipt {
     /// The audit record of the commit.
     pub sequence: RecordNumber,
-    /// Everybody who was subscribed at the time and is concerned.
+    /// Everybody who was subscribed at the time and is concerned, and who has an effect in hand and was not.
     pub points: Vec<Point>,
 }
 
@@ -121,6 +123,8 @@ struct Awaited {
     ended: Ended,
     committed: Duration,
     points: BTreeMap<u64, Point>,
+    /// Where an effect may be going on that nobody can be told to stop.
+    unwatched: Option<Point>,
 }
 
 #[derive(Debug, Default)]
@@ -268,12 +272,13 @@ impl Feed {
             .collect()
     }
 
-    /// Awaits the acknowledgement of these subscriptions from now on; some may have come already.
+    /// Awaits the acknowledgement of these subscriptions from now on; some may have come already. Where none of
+    /// them is `acting`, at whom an effect may be going on, that one is in the receipt too.
     pub(super) fn expect(
         &self,
         (sequence, ended): (RecordNumber, Ended),
         committed: Duration,
-        concerned: &[u64],
+        (concerned, acting): (&[u64], Option<SpiffeId>),
     ) {
         let now = self.clock.monotonic();
         let mut table = self.lock();
@@ -299,6 +304,13 @@ impl Feed {
             };
             points.insert(*number, point);
         }
+        let mut told = points.keys().filter_map(|number| table.open.get(number));
+        let unwatched = acting.filter(|id| !told.any(|open| open.ids.contains(id)));
+        let unwatched = unwatched.map(|spiffe_id| Point {
+            spiffe_id,
+            pid: None,
+            state: PointState::Unwatched,
+        });
         if table.receipts.len() >= RECEIPTS {
             table.receipts.pop_front();
         }
@@ -306,6 +318,7 @@ impl Feed {
             ended,
             committed,
             points,
+            unwatched,
         };
         table.receipts.push_back((sequence, awaited));
     }
@@ -325,7 +338,12 @@ impl Feed {
         let (_, awaited) = receipts.find(|(number, _)| *number == sequence)?;
         Some(Receipt {
             sequence,
-            points: awaited.points.values().cloned().collect(),
+            points: awaited
+                .points
+                .values()
+                .chain(&awaited.unwatched)
+                .cloned()
+                .collect(),
         })
     }
 }

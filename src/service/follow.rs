@@ -30,11 +30,13 @@ struct Page {
 }
 
 impl Continuation {
+    /// Begins the receipt of what ended: of everybody subscribed who is concerned, and of who has an effect in
+    /// hand.
     pub(super) async fn await_points(
         &self,
         sequence: RecordNumber,
         committed: std::time::Duration,
-        ended: Ended,
+        (ended, acting): (Ended, Option<SpiffeId>),
     ) -> Result<(), LedgerError> {
         let mut concerned = Vec::new();
         for (number, ids) in self.feed.subscriptions() {
@@ -42,7 +44,8 @@ impl Continuation {
                 concerned.push(number);
             }
         }
-        self.feed.expect((sequence, ended), committed, &concerned);
+        self.feed
+            .expect((sequence, ended), committed, (&concerned, acting));
         Ok(())
     }
 

@@ -8,9 +8,10 @@ use super::{Continuation, Failure};
 use crate::domain::decide::end;
 use crate::domain::denial::Reason;
 use crate::domain::id::{Epoch, RecordNumber, SpiffeId, TaskId};
-use crate::domain::lineage::{Load, Locator, Transition};
+use crate::domain::lineage::{Load, Locator, Now, Transition};
 use crate::domain::revocation::{self, Ended, Scope};
-use crate::domain::task::TaskState;
+use crate::domain::step::StepState;
+use crate::domain::task::{Task, TaskState};
 
 const REVOKE: &str = "Operator.Revoke";
 const LIFT: &str = "Operator.Lift";
@@ -106,19 +107,27 @@ impl Continuation {
             scene.fact("why", &why);
             scene.fact("scope", scope.name());
             let task = scene.lineage.task.as_ref().ok_or(Reason::Unknown)?;
-            Ok(end::revoke(task, &scene.now))
+            let revoked = end::revoke(task, &scene.now);
+            Ok(Transition {
+                effect: (revoked.effect, acting(task, &scene.now)),
+                writes: revoked.writes,
+            })
         });
         let load = Load::of(Locator::Task(task));
         let committed = || self.ports.clock.monotonic();
-        let (state, number, sequence) = match self.decide(load, judge).await? {
-            Decision::Recorded(done) => (*done.effect(), done.number(), Some(done.number())),
-            Decision::Noted(done) => (*done.effect(), done.number(), None),
+        let (number, sequence, (state, acting)) = match self.decide(load, judge).await? {
+            Decision::Recorded(done) => {
+                let number = done.number();
+                (number, Some(number), done.into_effect())
+            }
+            Decision::Noted(done) => (done.number(), None, done.into_effect()),
             Decision::Denied(denied) => return Err(self.refuse(denied)),
         };
         let ended = Ended::Task(task, state);
         let sequence = match sequence {
             Some(sequence) => {
-                self.await_points(sequence, committed(), ended).await?;
+                self.await_points(sequence, committed(), (ended, acting))
+                    .await?;
                 self.fell(task, super::HoldKind::Cancelled);
                 Some(sequence)
             }
@@ -161,7 +170,8 @@ impl Continuation {
             Some(sequence) => {
                 let committed = self.ports.clock.monotonic();
                 self.renew_epoch()?;
-                self.await_points(sequence, committed, ended).await?;
+                self.await_points(sequence, committed, (ended, None))
+                    .await?;
                 self.feed.wide.notify_one();
                 Some(sequence)
             }
@@ -236,4 +246,10 @@ impl Continuation {
     pub fn receipt(&self, sequence: RecordNumber) -> Option<Receipt> {
         self.feed.receipt(sequence)
     }
+}
+
+/// At whom an effect of the task may be going on. A token that is out and unused is void from the commit on.
+fn acting(task: &Task, now: &Now<'_>) -> Option<SpiffeId> {
+    let (step, state) = task.pending_at(now)?;
+    (state == StepState::Used).then(|| step.call.audience.clone())
 }

@@ -1,7 +1,7 @@
 //! Receipts claim no more than was told and acknowledged, and a feed that cannot be resumed says so.
 
 use crate::fan::{Fan, child, fanning, part, step_op};
-use crate::job::{Job, export, text};
+use crate::job::{Job, TOOL, export, report_op, text};
 use crate::node::Actor;
 use serde_json::{Value, json};
 
@@ -99,4 +99,56 @@ fn a_feed_is_not_resumed_where_this_ledger_has_never_been() {
     job.server
         .ok(&json!({ "op": "watch_revocations", "after": sequence }));
     assert_eq!(news(&mut job.server)["sequence"], opened["sequence"]);
+}
+
+#[test]
+fn an_effect_where_nobody_watches_is_in_the_receipt() {
+    let mut job = Job::start();
+    let wait = |job: &Job, scope: &str, id: &str| {
+        let verb = ["revoke", scope, id, "--why", "test", "--wait", "1"];
+        let output = job.node.operator(&verb);
+        let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+        (output.status.code(), said["receipt"].clone())
+    };
+    let unwatched = json!({
+        "points": 1, "stopped": 0, "slowest_ms": 0, "silent": [format!("{TOOL} (not watching)")],
+    });
+    for (scope, handle) in [
+        ("task", "7q2mZr0Yt5kW9xB3vN8s0011"),
+        ("tree", "7q2mZr0Yt5kW9xB3vN8s0012"),
+    ] {
+        let task = job.create_as(handle);
+        let leg = job.start_leg(&task);
+        let token = job.step_token(&leg, 1);
+        assert_eq!(job.check(&leg, &token)["answer"], "fresh");
+        let receipt = wait(&job, scope, &task.id);
+        assert_eq!(receipt, (Some(2), unwatched.clone()), "{scope}");
+        // Asked for once more, it is that of the first time.
+        assert_eq!(wait(&job, scope, &task.id), receipt, "{scope}");
+    }
+    // No effect: the token was not used, or what it was for is over.
+    for (handle, used) in [
+        ("7q2mZr0Yt5kW9xB3vN8s0013", false),
+        ("7q2mZr0Yt5kW9xB3vN8s0014", true),
+    ] {
+        let task = job.create_as(handle);
+        let leg = job.start_leg(&task);
+        let token = job.step_token(&leg, 1);
+        if used {
+            let checked = job.check(&leg, &token);
+            job.tool.ok(&report_op(&checked, "done"));
+        }
+        let (code, receipt) = wait(&job, "task", &task.id);
+        assert_eq!((code, &receipt["points"]), (Some(0), &json!(0)), "{handle}");
+    }
+    // Whoever watches is asked, and nobody else.
+    let task = job.create_as("7q2mZr0Yt5kW9xB3vN8s0015");
+    let leg = job.start_leg(&task);
+    let token = job.step_token(&leg, 1);
+    assert_eq!(job.check(&leg, &token)["answer"], "fresh");
+    job.tool.ok(&watch());
+    assert_eq!(news(&mut job.tool)["event"], "opened");
+    let (code, receipt) = wait(&job, "task", &task.id);
+    let asked = json!([format!("{TOOL} pid {}", job.tool.pid())]);
+    assert_eq!((code, &receipt["silent"]), (Some(2), &asked));
 }

@@ -50,6 +50,7 @@ pub(in crate::grpc) fn receipt(receipt: Receipt) -> v1::ReceiptResponse {
             PointState::Gone => (State::Gone, None),
             PointState::Silent => (State::Silent, None),
             PointState::Stopped(after) => (State::Stopped, Some(after)),
+            PointState::Unwatched => (State::Unwatched, None),
         };
         v1::EnforcementPoint {
             spiffe_id: point.spiffe_id.to_string(),
