@@ -144,6 +144,7 @@ fn task(worker: &SpiffeId) -> Result<Task, Error> {
         deadline: LATER,
         claim_by: LATER,
         claimed_at: Some(NOW),
+        owner_seen_at: NOW,
         ended_at: None,
         name: Digest([3; 32]),
         fence: Fence(2),

@@ -77,7 +77,8 @@ struct Shared {
 #[derive(Debug)]
 struct State {
     heard: Instant,
-    after: Option<u64>,
+    /// Up to where everything was heard, and the mark of that.
+    after: Option<(u64, Vec<u8>)>,
     next: u64,
     effects: HashMap<u64, Watch>,
     /// What ended while these questions were asked: an answer may be older than the word.
@@ -281,15 +282,15 @@ impl Shared {
         Some(stopped)
     }
 
-    fn heard(&self, sequence: u64) {
+    fn heard(&self, told: (u64, Vec<u8>)) {
         let mut state = self.lock();
         state.heard = Instant::now();
-        state.after = Some(sequence);
+        state.after = Some(told);
     }
 
     /// Everything up to here was told.
-    fn caught_up(&self, sequence: u64) {
-        self.heard(sequence);
+    fn caught_up(&self, told: (u64, Vec<u8>)) {
+        self.heard(told);
         self.current.send_if_modified(|current| {
             let was = std::mem::replace(current, true);
             !was

@@ -48,6 +48,8 @@ pub struct TaskConfig {
     pub deadline_notice: Duration,
     /// A task whose owner has not asked about it within this time is cancelled.
     pub claim_by: Duration,
+    /// Without a sign of its owner for this long a task starts no leg and begins no step.
+    pub owner_seen_max: Duration,
     /// How long an ended task can still be read; longer than any token lives.
     pub retention: Duration,
     /// A leg without a step or an open `Hold` for this time ends.
@@ -82,6 +84,7 @@ impl TaskConfig {
             deadline_max: table.duration("deadline_max", secs(7 * DAY), secs(YEAR))?,
             deadline_notice: table.duration("deadline_notice", secs(30), secs(DAY))?,
             claim_by: table.duration("claim_by", secs(5 * MINUTE), secs(YEAR))?,
+            owner_seen_max: table.duration("owner_seen_max", secs(7 * DAY), secs(YEAR))?,
             retention: table.duration("retention", secs(DAY), secs(YEAR))?,
             lease_idle: table.duration("lease_idle", secs(MINUTE), secs(DAY))?,
             reattach_window: table.duration("reattach_window", secs(MINUTE), secs(HOUR))?,

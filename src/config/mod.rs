@@ -156,6 +156,7 @@ impl Config {
             act_by_grace: self.tokens.act_by_grace,
             claim_by: self.tasks.claim_by,
             deadline_max: self.tasks.deadline_max,
+            owner_seen_max: self.tasks.owner_seen_max,
             retention: self.tasks.retention,
             held_retry_after: self.tasks.held_retry_after,
             steps_max: self.tasks.steps_max,

@@ -68,6 +68,8 @@ pub enum Reason {
     NotNarrower(Unlent),
     /// The step's outcome is known, or still open: there is nothing to settle.
     NotUnknown,
+    /// Nothing was seen of the task's owner for too long.
+    OwnerAway,
     /// A step's outcome was reported before, and differently.
     OutcomeDiffers,
     /// The person's ID token is not good.
@@ -199,6 +201,7 @@ impl Reason {
             Self::NotUnknown => "not_unknown",
             Self::NotUsed => "not_used",
             Self::OutcomeDiffers => "outcome_differs",
+            Self::OwnerAway => "owner_away",
             Self::PerformerUnknown => "performer_unknown",
             Self::Person(_) => "person",
             Self::Policy(_) => "policy",
@@ -254,6 +257,7 @@ impl Reason {
             | Self::NotUnknown
             | Self::NotUsed
             | Self::OutcomeDiffers
+            | Self::OwnerAway
             | Self::PrincipalDue
             | Self::ReattachFirst
             | Self::RepeatDiffers

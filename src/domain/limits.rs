@@ -43,6 +43,8 @@ pub struct Limits {
     pub decide_by: Duration,
     /// How long after a person's yes the step may still be asked for.
     pub use_within: Duration,
+    /// Without a sign of its owner for this long a task starts no leg and begins no step.
+    pub owner_seen_max: Duration,
     /// The pause after a request for approval that came to nothing; it doubles with each in a row.
     pub approval_pause: Duration,
     /// The longest that it becomes.
@@ -67,6 +69,13 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// How old a sighting of an owner may be before the next is written: a sixteenth of the time within which it
+    /// must be seen.
+    #[must_use]
+    pub fn sighting(&self) -> Duration {
+        self.owner_seen_max.checked_div(16).unwrap_or_default()
+    }
+
     /// The first pause after a request for approval that came to nothing, and the longest.
     #[must_use]
     pub fn approval_pauses(&self) -> (Duration, Duration) {
@@ -118,6 +127,7 @@ impl Default for Limits {
             inputs_max: 16,
             decide_by: Duration::from_secs(7 * 24 * 3600),
             use_within: Duration::from_secs(300),
+            owner_seen_max: Duration::from_secs(7 * 24 * 3600),
             approval_pause: Duration::from_secs(30),
             approval_pause_max: Duration::from_secs(3600),
             approval_text_bytes: 16 * 1024,

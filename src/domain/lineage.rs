@@ -159,6 +159,15 @@ impl Lineage {
         self.line().last()
     }
 
+    /// Whether nothing was seen of the tree's owner for too long.
+    #[must_use]
+    pub fn owner_is_away(&self, now: &Now<'_>) -> bool {
+        self.root().is_some_and(|root| {
+            let until = root.owner_seen_at.after(now.limits.owner_seen_max);
+            now.time.reached(until)
+        })
+    }
+
     /// Whether a process lost a leg of the line to a takeover.
     #[must_use]
     pub fn bars(&self, process: &ProcessKey) -> bool {

@@ -80,6 +80,8 @@ pub struct Task {
     pub claim_by: Time,
     /// When its owner first asked about it.
     pub claimed_at: Option<Time>,
+    /// When its owner was last seen: to a part of `owner_seen_max`, so that a poll costs no row.
+    pub owner_seen_at: Time,
     /// When a terminal state was written.
     pub ended_at: Option<Time>,
     /// Keyed digest of (server, handle).
@@ -149,6 +151,13 @@ impl Task {
         self.inputs
             .retain(|input| input.is_open(now) && keep(input));
         self.state = self.state_at(now);
+    }
+
+    /// Notes that its owner is here, and not a delegate.
+    pub(super) fn sees_owner(&mut self, delegated: bool, now: Time) {
+        if !delegated {
+            self.owner_seen_at = self.owner_seen_at.max(now);
+        }
     }
 
     /// When it ended, if it has by now: as written, or at the moment that the clock decided.

@@ -6,7 +6,7 @@ use super::status;
 use super::watch::{Watched, closing};
 use crate::domain::id::RecordNumber;
 use crate::proto::v1;
-use crate::service::{Failure, FeedEvent};
+use crate::service::{Failure, Told};
 use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
@@ -26,7 +26,7 @@ impl v1::enforcement_server::Enforcement for Api {
         reply(self.report_outcome(request).await)
     }
 
-    type WatchRevocationsStream = Watched<FeedEvent, v1::RevocationEvent>;
+    type WatchRevocationsStream = Watched<Told, v1::RevocationEvent>;
 
     async fn watch_revocations(
         &self,
@@ -61,14 +61,16 @@ impl Api {
     async fn watch_endings(
         &self,
         request: Request<v1::WatchRevocationsRequest>,
-    ) -> Result<Watched<FeedEvent, v1::RevocationEvent>, Failure> {
+    ) -> Result<Watched<Told, v1::RevocationEvent>, Failure> {
         let closing = closing(&request);
         let (peer, message) = caller(request)?;
-        let after = message.after.map(RecordNumber);
-        let events = self.continuation.watch_revocations(&peer, after).await?;
+        let resume = message
+            .after
+            .map(|after| (RecordNumber(after), message.mark));
+        let events = self.continuation.watch_revocations(&peer, resume).await?;
         let clock = Arc::clone(&self.clock);
-        Ok(Watched::new(events, closing, move |event| {
-            convert::revocation_event(event, clock.now().unwrap_or_default())
+        Ok(Watched::new(events, closing, move |told| {
+            convert::revocation_event(told, clock.now().unwrap_or_default())
         }))
     }
 

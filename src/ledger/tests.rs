@@ -210,6 +210,7 @@ fn task(number: u8) -> Task {
         deadline: Time(9),
         claim_by: Time(9),
         claimed_at: None,
+        owner_seen_at: Time(0),
         ended_at: None,
         name: Digest([number; 32]),
         fence: Fence(1),

@@ -57,6 +57,7 @@ pub(super) fn explain(reason: &Reason, task: Option<&Task>, evidence: &Evidence)
         Reason::NotNarrower(unlent) => unlent.says().to_owned(),
         Reason::NotUnknown | Reason::PrincipalDue | Reason::TakenOver => of_handover(reason).into(),
         Reason::NotUsed => "the token was never used: there is nothing to report".to_owned(),
+        Reason::OwnerAway => "its owner was not seen for `tasks.owner_seen_max`".to_owned(),
         Reason::OutcomeDiffers => "another outcome was reported first".to_owned(),
         Reason::Person(why) => format!("the person's ID token is not good: {why}"),
         Reason::PerformerUnknown => PERFORMER.to_owned(),

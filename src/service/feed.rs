@@ -4,7 +4,7 @@
 use super::Settings;
 use super::ports::{Clock, Peer};
 use crate::domain::evidence::ProcessKey;
-use crate::domain::id::{RecordNumber, SpiffeId};
+use crate::domain::id::{Digest, RecordNumber, SpiffeId};
 use crate::domain::revocation::{Ended, Ending};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -40,6 +40,15 @@ pub enum FeedEvent {
         /// How often a heartbeat comes.
         heartbeat: Duration,
     },
+}
+
+/// An event, and by what to recognise the history that it stands in.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// The event.
+    pub event: FeedEvent,
+    /// Hash of the audit record that its sequence number names.
+    pub mark: Digest,
 }
 
 impl FeedEvent {

@@ -1,13 +1,13 @@
 //! The feed that tells enforcement points of endings, as the ledger keeps them, and takes their acknowledgements.
 
-use super::feed::{FeedEvent, Subscriber};
+use super::feed::{FeedEvent, Subscriber, Told};
 use super::ports::ledger::Decision;
 use super::ports::{AttestedWorkload, Freshness, LedgerError, Peer};
 use super::watch::WatchStream;
 use super::{Continuation, Failure};
 use crate::domain::denial::Reason;
 use crate::domain::evidence::Assurance;
-use crate::domain::id::{RecordNumber, SpiffeId};
+use crate::domain::id::{Digest, RecordNumber, SpiffeId};
 use crate::domain::lineage::{Load, Locator, Transition};
 use crate::domain::revocation::Ended;
 use crate::domain::role::{AsAudience, Held, NotHeld};
@@ -71,21 +71,25 @@ impl Continuation {
         Ok(false)
     }
 
-    /// Tells an enforcement point of everything that ends work of its own, from the record after `after` on
-    /// or from now on, and that it is there, every heartbeat.
+    /// Tells an enforcement point of everything that ends work of its own, from after what it was told before
+    /// (record and mark) or from now on, and that it is there, every heartbeat.
     ///
     /// # Errors
     /// See [`Failure`]: who is no workload, or shows another evidence than its row demands, hears nothing.
     pub async fn watch_revocations(
         &self,
         peer: &Peer,
-        after: Option<RecordNumber>,
-    ) -> Result<WatchStream<FeedEvent>, Failure> {
+        resume: Option<(RecordNumber, Vec<u8>)>,
+    ) -> Result<WatchStream<Told>, Failure> {
         let caller = self.attest(peer, Freshness::Recent).await?;
         let ids = self.point(&caller).await?;
         let kept = self.ports.ledger.kept_endings().await?;
-        let after = after.unwrap_or(kept.newest);
-        if !(kept.after..=kept.newest).contains(&after) {
+        let (after, known) = match resume {
+            Some((after, mark)) => (after, self.mark(after).await?.0.as_slice() == mark),
+            None => (kept.newest, true),
+        };
+        // Another history has another record there, however far it has come: a restored ledger.
+        if !known || !(kept.after..=kept.newest).contains(&after) {
             return Err(self.refuse_early(WATCH, caller.evidence(), Reason::FeedGap));
         }
         let open = self.feed.subscribe(peer, ids).map_err(Failure::Busy)?;
@@ -101,7 +105,9 @@ impl Continuation {
             // Noted first: whoever is told may acknowledge at once.
             let say = async |event: FeedEvent| {
                 open.told(event.sequence());
-                sender.send_timeout(Ok(event), patience).await.is_ok()
+                let told = this.mark(event.sequence()).await;
+                let told = told.map(|mark| Told { event, mark }).map_err(Failure::from);
+                sender.send_timeout(told, patience).await.is_ok()
             };
             let mut ended = open.ended.clone();
             let mut said = say(FeedEvent::Opened {
@@ -139,6 +145,13 @@ impl Continuation {
             }
             last.send(Err(Failure::Busy("limits.revocation_notices")));
         }))
+    }
+
+    /// The hash of an audit record, which no other history of the ledger has; zeros where there is none.
+    async fn mark(&self, sequence: RecordNumber) -> Result<Digest, LedgerError> {
+        let records = self.ports.ledger.events(sequence, 1).await?;
+        let record = records.first().filter(|it| it.number == sequence);
+        Ok(record.map_or(Digest([0; 32]), |it| it.hash))
     }
 
     /// The next endings, as far as this subscriber may hear of them.

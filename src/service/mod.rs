@@ -37,7 +37,7 @@ mod whoami;
 pub use approvals::{ApprovalView, DecideAsk};
 pub use blast::Stops;
 pub use enforcement::{CheckAnswer, CheckOwner, CheckStep, OwnerOperation, Proofs, TaskView};
-pub use feed::{FeedEvent, Point, PointState, Receipt};
+pub use feed::{FeedEvent, Point, PointState, Receipt, Told};
 pub use handover::{DelegateAsk, NamedTask};
 pub use leases::{HoldKind, HoldStream};
 pub use legs::{EndAsk, LegStarted, StartAsk};

@@ -85,15 +85,18 @@ fn a_feed_resumes_where_it_broke_off_also_after_a_crash() {
         "the stream broke off"
     );
     job.node.start_agent();
-    let resume = |after: &Value| json!({ "op": "watch_revocations", "after": after });
-    job.server.ok(&resume(&opened["sequence"]));
+    let resume = |event: &Value| {
+        let (after, mark) = (&event["sequence"], &event["mark"]);
+        json!({ "op": "watch_revocations", "after": after, "mark": mark })
+    };
+    job.server.ok(&resume(&opened));
     assert_eq!(news(&mut job.server)["event"], "opened");
     assert_eq!(
         news(&mut job.server),
         first,
         "told again, with the same number"
     );
-    job.server.ok(&resume(&first["sequence"]));
+    job.server.ok(&resume(&first));
     assert_eq!(news(&mut job.server)["event"], "opened");
     revoke(&job, &["spiffe-id", "spiffe://demo.test/thief"]);
     assert_eq!(

@@ -92,12 +92,16 @@ fn a_takeover_takes_the_children_too() {
         assert_eq!(again["reason"], "taken_over");
     }
     let spend = fan.job.worker.err(&spend_op(&children[1], &part(2)));
-    assert_eq!(spend["reason"], "cancelled", "{spend}");
+    assert_eq!(spend["reason"], "taken_over", "{spend}");
     // Another process of the same role goes on where it stopped.
     let mut second = fan.job.node.actor_named("worker");
     second.hand("worker");
     assert_eq!(second.ok(&start_op(&leg.task, "worker"))["leg"], 2);
     assert_eq!(second.ok(&start_op(&root.task, "worker"))["leg"], 2);
+    // What was cut is worth nothing in another process's hands either.
+    second.hand("spender");
+    let spend = second.err(&spend_op(&children[1], &part(2)));
+    assert_eq!(spend["reason"], "cancelled", "{spend}");
 }
 
 fn revoke(fan: &Fan, verb: &[&str]) -> Value {

@@ -4,6 +4,7 @@ use crate::fan::{Fan, child, fanning, part, step_op};
 use crate::job::{Job, TOOL, export, report_op, text};
 use crate::node::Actor;
 use serde_json::{Value, json};
+use std::os::unix::fs::PermissionsExt as _;
 
 fn news(actor: &mut Actor) -> Value {
     loop {
@@ -93,11 +94,14 @@ fn a_feed_is_not_resumed_where_this_ledger_has_never_been() {
     job.server.ok(&watch());
     let opened = news(&mut job.server);
     let sequence = opened["sequence"].as_u64().unwrap();
-    let ahead = json!({ "op": "watch_revocations", "after": sequence + 1_000_000 });
+    let mark = &opened["mark"];
+    let ahead = json!({
+        "op": "watch_revocations", "after": sequence + 1_000_000, "mark": mark,
+    });
     let refused = job.server.err(&ahead);
     assert_eq!(text(&refused, "reason"), "feed_gap", "{refused}");
     job.server
-        .ok(&json!({ "op": "watch_revocations", "after": sequence }));
+        .ok(&json!({ "op": "watch_revocations", "after": sequence, "mark": mark }));
     assert_eq!(news(&mut job.server)["sequence"], opened["sequence"]);
 }
 
@@ -151,4 +155,45 @@ fn an_effect_where_nobody_watches_is_in_the_receipt() {
     let (code, receipt) = wait(&job, "task", &task.id);
     let asked = json!([format!("{TOOL} pid {}", job.tool.pid())]);
     assert_eq!((code, &receipt["silent"]), (Some(2), &asked));
+}
+
+#[test]
+fn a_restored_ledger_that_has_caught_up_is_still_another_history() {
+    let mut job = Job::start();
+    let task = job.create();
+    job.node.stop_agent();
+    let (ledger, backup) = (job.node.path("data"), job.node.path("backup"));
+    copy(&ledger, &backup);
+    job.node.start_agent();
+    job.server.ok(&watch());
+    assert_eq!(news(&mut job.server)["event"], "opened");
+    let second = job.create_as("7q2mZr0Yt5kW9xB3vN8s0002");
+    job.node
+        .operator_json(&["revoke", "task", &second.id, "--why", "test"]);
+    let heard = news(&mut job.server);
+    assert_eq!(heard["task_id"], json!(second.id));
+    job.node.kill_agent();
+    std::fs::remove_dir_all(&ledger).unwrap();
+    copy(&backup, &ledger);
+    job.node.start_agent();
+    // The restored one ends the task, and then comes as far as the other had.
+    job.node
+        .operator_json(&["revoke", "task", &task.id, "--why", "test"]);
+    for number in 3..9 {
+        job.create_as(&format!("7q2mZr0Yt5kW9xB3vN8s000{number}"));
+    }
+    let resume = json!({
+        "op": "watch_revocations", "after": heard["sequence"], "mark": heard["mark"],
+    });
+    let refused = job.server.err(&resume);
+    assert_eq!(text(&refused, "reason"), "feed_gap", "{refused}");
+}
+
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir_all(to).unwrap();
+    std::fs::set_permissions(to, std::fs::Permissions::from_mode(0o700)).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
 }

@@ -100,6 +100,11 @@ fn a_task_goes_on_past_an_unknown_effect_where_policy_says_so_and_never_repeats_
         next["request_id"] = "blind".into();
         assert_eq!(world.job.worker.err(&next)["reason"], "step_unknown");
         next["skip_unknown"] = true.into();
+        next["request_id"] = "same".into();
+        let same = world.job.worker.err(&next);
+        let reason = if skips { "step_unknown" } else { "policy" };
+        assert_eq!(same["reason"], reason, "the same call is a blind retry");
+        next["call"]["arguments"] = json!({ "table": "orders" });
         next["request_id"] = "on".into();
         if !skips {
             assert_eq!(world.job.worker.err(&next)["reason"], "policy");
@@ -110,7 +115,9 @@ fn a_task_goes_on_past_an_unknown_effect_where_policy_says_so_and_never_repeats_
         let issued = world.job.worker.ok(&next);
         let why = world.job.node.explain(&text(&issued, "decision_id"));
         assert_eq!(why["facts"]["skipped_step"], "1", "{why}");
-        let fresh = world.job.check(&leg, &text(&issued, "token"));
+        let mut check = check_op(&leg, &text(&issued, "token"));
+        check["call"] = next["call"].clone();
+        let fresh = world.job.tool.ok(&check);
         world.job.tool.ok(&report_op(&fresh, "done"));
         let mut first = step_op(&leg, 1);
         first["request_id"] = "first".into();

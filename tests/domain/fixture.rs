@@ -117,6 +117,7 @@ pub(crate) fn task() -> Task {
         deadline: Time(START.0 + 3_600_000),
         claim_by: Time(START.0 + 300_000),
         claimed_at: Some(START),
+        owner_seen_at: START,
         ended_at: None,
         name: Digest([3; 32]),
         fence: Fence(1),

@@ -37,7 +37,7 @@ fn permission(tool: &str, arguments: ArgumentConstraint) -> Permission {
     }
 }
 
-fn ask(acts: impl IntoIterator<Item = Act>, request: u8) -> AskDelegate {
+pub(crate) fn ask(acts: impl IntoIterator<Item = Act>, request: u8) -> AskDelegate {
     AskDelegate {
         to: role(DELEGATE, 60),
         principal: None,
@@ -50,7 +50,11 @@ fn ask(acts: impl IntoIterator<Item = Act>, request: u8) -> AskDelegate {
     }
 }
 
-fn delegate(world: &mut World, who: &Evidence, ask: &AskDelegate) -> Result<Delegation, Reason> {
+pub(crate) fn delegate(
+    world: &mut World,
+    who: &Evidence,
+    ask: &AskDelegate,
+) -> Result<Delegation, Reason> {
     let rows = world.lineage.as_of(world.time).into_owned();
     let task = rows.known(&world.now())?;
     let held = Held::<AsOwnerPrincipalDue>::for_act(task, Act::Delegate, who)?;

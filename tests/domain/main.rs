@@ -5,6 +5,8 @@ mod approvals;
 #[cfg(test)]
 mod asking;
 #[cfg(test)]
+mod away;
+#[cfg(test)]
 mod consents;
 #[cfg(test)]
 mod creation;

@@ -43,6 +43,14 @@ fn without_policys_yes_an_unknown_step_blocks_the_next() {
 }
 
 #[test]
+fn the_same_call_under_another_number_is_a_blind_retry_too() {
+    let (mut world, _) = unknown();
+    let again = world.issue_past(&worker(), (1, 2), (1, 2), Some(permit()));
+    assert_eq!(again, Err(Reason::StepUnknown));
+    past(&mut world);
+}
+
+#[test]
 fn a_step_that_was_passed_over_is_unknown_still_and_never_tried_blindly() {
     let (mut world, _) = unknown();
     past(&mut world);

@@ -109,6 +109,7 @@ pub(crate) fn task(number: u64) -> Task {
         deadline: Time(1_000_000),
         claim_by: Time(1_000_000),
         claimed_at: None,
+        owner_seen_at: Time(0),
         ended_at: None,
         name: digest(2, number),
         fence: Fence(1),

@@ -54,8 +54,9 @@ async fn follow(
     shared: &Shared,
 ) -> Result<(), tonic::Status> {
     let silence = |_elapsed| tonic::Status::unavailable("the feed is silent");
-    let after = shared.lock().after;
-    let ask = client.watch_revocations(proto::WatchRevocationsRequest { after });
+    let (after, mark) = shared.lock().after.clone().unzip();
+    let mark = mark.unwrap_or_default();
+    let ask = client.watch_revocations(proto::WatchRevocationsRequest { after, mark });
     let opened = tokio::time::timeout(shared.silence_max, ask).await;
     let mut events = opened.map_err(silence)??.into_inner();
     let mut subscription = 0;
@@ -65,17 +66,18 @@ async fn follow(
             return Ok(());
         };
         let sequence = event.sequence;
+        let told = (sequence, event.mark);
         let ended = match event.event {
             Some(Event::Opened(opened)) => {
                 subscription = opened.subscription;
-                shared.heard(sequence);
+                shared.heard(told);
                 continue;
             }
             Some(Event::Heartbeat(heartbeat)) => {
                 if heartbeat.behind {
-                    shared.heard(sequence);
+                    shared.heard(told);
                 } else {
-                    shared.caught_up(sequence);
+                    shared.caught_up(told);
                 }
                 continue;
             }
@@ -86,7 +88,7 @@ async fn follow(
         };
         // Told first, then acknowledged.
         shared.ended(&ended);
-        shared.heard(sequence);
+        shared.heard(told);
         let acknowledge = proto::AcknowledgeRevocationsRequest {
             subscription,
             sequence,

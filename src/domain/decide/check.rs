@@ -37,15 +37,18 @@ pub fn query(
     _permit: &Permit,
     now: &Now<'_>,
 ) -> Result<Transition<OwnerChecked>, Reason> {
-    owner_token(task, roles.0, token, Operation::Query, now)?;
     let effect = OwnerChecked::Read(task.state_at(now.time));
-    if task.claimed_at.is_some() || task.state_at(now.time).is_terminal() {
+    let (server, owner) = roles;
+    let away = now.time.since(task.owner_seen_at);
+    let sighting = owner.delegation.is_none() && away >= now.limits.sighting();
+    let over = task.state_at(now.time).is_terminal();
+    owner_token(task, server, token, Operation::Query, now)?;
+    if over || (task.claimed_at.is_some() && !sighting) {
         return Ok(Transition::unchanged(effect));
     }
-    let next = Task {
-        claimed_at: Some(now.time),
-        ..task.clone()
-    };
+    let mut next = task.clone();
+    next.claimed_at = next.claimed_at.or(Some(now.time));
+    next.sees_owner(owner.delegation.is_some(), now.time);
     Ok(Transition {
         writes: Writes {
             task: Some(next),
@@ -108,6 +111,7 @@ pub fn update(
     };
     let mut next = task.clone();
     next.claimed_at = next.claimed_at.or(Some(now.time));
+    next.sees_owner(roles.1.delegation.is_some(), now.time);
     next.wait_on(now.time, |input| !matches!(input, Input::Server(_)));
     let state = next.state_at(now.time);
     let answered = next.inputs.len() < task.inputs.len();

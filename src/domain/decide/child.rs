@@ -12,7 +12,7 @@ use crate::domain::task::{Task, TaskState};
 ///
 /// # Errors
 /// [`Reason::RepeatDiffers`] where the request was made before under another one or none, [`Reason::Unknown`]
-/// without the role.
+/// without the role, [`Reason::TakenOver`] for a process that lost a leg of the line.
 pub(super) fn asked_under<'a>(
     lineage: &'a Lineage,
     ask: &AskCreate,
@@ -28,6 +28,13 @@ pub(super) fn asked_under<'a>(
     let child = child.ok_or(Reason::Unknown)?;
     if spender.spiffe_id.as_ref() != Some(&child.spender.spiffe_id) {
         return Err(Reason::Unknown);
+    }
+    // What a barred process may not carry out it does not own either.
+    if spender
+        .process
+        .is_some_and(|process| lineage.bars(&process))
+    {
+        return Err(Reason::TakenOver);
     }
     if lineage.id.is_some_and(|earlier| earlier != child.id) {
         return Err(Reason::RepeatDiffers);

@@ -365,6 +365,7 @@ fn new_task(
         deadline: now.time.after(lifetime),
         claim_by: now.time.after(now.limits.claim_by),
         claimed_at: None,
+        owner_seen_at: now.time,
         ended_at: None,
         name: ask.name,
         fence: CREATE_FENCE,

@@ -114,6 +114,7 @@ pub fn delegate(
     };
     // Whoever hands it over knows of it.
     next.claimed_at = next.claimed_at.or(Some(now.time));
+    next.sees_owner(held.delegation.is_some(), now.time);
     next.delegations.push(made.clone());
     Ok(Transition {
         writes: only(next),

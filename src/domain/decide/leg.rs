@@ -53,6 +53,9 @@ pub fn start(
 ) -> Result<Transition<Started>, Reason> {
     let task = lineage.known(now)?;
     task.runnable(now.time)?;
+    if lineage.owner_is_away(now) {
+        return Err(Reason::OwnerAway);
+    }
     let process = held.process.ok_or(Reason::NotHeld(NotHeld::NotLocal))?;
     if lineage.bars(&process) {
         return Err(Reason::TakenOver);

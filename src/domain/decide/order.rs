@@ -37,7 +37,12 @@ pub(super) fn next_in_order(
 pub(super) fn idle(task: &Task, ask: &AskStep, now: &Now<'_>) -> Result<(), Reason> {
     match task.pending_at(now) {
         Some((step, _)) if step.number == ask.number => Ok(()),
-        Some((_, StepState::Unknown)) if ask.skip_unknown.is_some() => Ok(()),
+        // The same call under another number would be the blind retry that an unknown step forbids.
+        Some((step, StepState::Unknown))
+            if ask.skip_unknown.is_some() && step.call != ask.call.call =>
+        {
+            Ok(())
+        }
         Some((_, StepState::Issued | StepState::Used)) => Err(Reason::StepInFlight),
         Some((_, StepState::Unknown)) => Err(Reason::StepUnknown),
         Some((_, StepState::Done | StepState::NotDone | StepState::Void)) | None => Ok(()),

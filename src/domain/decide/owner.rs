@@ -44,14 +44,16 @@ pub fn issue_query(
         (Operation::Query, Fence(0), expires_at),
         now,
     )?;
-    if task.claimed_at.is_some() || task.state_at(now.time).is_terminal() {
+    let away = now.time.since(task.owner_seen_at);
+    let sighting = held.delegation.is_none() && away >= now.limits.sighting();
+    let over = task.state_at(now.time).is_terminal();
+    if over || (task.claimed_at.is_some() && !sighting) {
         return Ok(Transition::unchanged(claims));
     }
     // Whoever asks about the task has its handle: from now on that is fixed.
-    let next = Task {
-        claimed_at: Some(now.time),
-        ..task.clone()
-    };
+    let mut next = task.clone();
+    next.claimed_at = next.claimed_at.or(Some(now.time));
+    next.sees_owner(held.delegation.is_some(), now.time);
     let writes = Writes {
         task: Some(next),
         ..Writes::default()
@@ -102,6 +104,7 @@ fn effectful(
     // A claim that comes after the end is none: it would undo the end that its absence was.
     if !task.state_at(now.time).is_terminal() {
         next.claimed_at = next.claimed_at.or(Some(now.time));
+        next.sees_owner(held.delegation.is_some(), now.time);
     }
     // Counted by the life of a token: an owner whose server is down for a day can still cancel after it.
     if now

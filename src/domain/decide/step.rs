@@ -158,6 +158,13 @@ pub fn ready<'a>(
     let task = lineage.known(now)?;
     task.runnable(now.time)?;
     let leg = own_leg(task, held, ask.leg, now)?;
+    if lineage.owner_is_away(now) {
+        return Err(Reason::OwnerAway);
+    }
+    if ask.skip_unknown.is_some() && leg.delegation.is_some() {
+        // An effect of the task's own is not a delegate's to pass over.
+        return Err(Reason::Grant);
+    }
     if now.time.reached(leg.certificate_ends) {
         // A leg outlives its certificate: start again with a new one.
         return Err(Reason::ReattachFirst);

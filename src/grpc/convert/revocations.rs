@@ -6,7 +6,7 @@ use crate::domain::id::{Epoch, SpiffeId};
 use crate::domain::revocation::{Ended, Ending, Scope};
 use crate::domain::time::Time;
 use crate::proto::v1;
-use crate::service::{FeedEvent, Point, PointState, Receipt, Stops};
+use crate::service::{FeedEvent, Point, PointState, Receipt, Stops, Told};
 use v1::enforcement_point::State;
 use v1::revocation_event::Event;
 
@@ -65,7 +65,8 @@ pub(in crate::grpc) fn receipt(receipt: Receipt) -> v1::ReceiptResponse {
 }
 
 /// One event of the feed.
-pub(in crate::grpc) fn revocation_event(event: FeedEvent, now: Time) -> v1::RevocationEvent {
+pub(in crate::grpc) fn revocation_event(told: Told, now: Time) -> v1::RevocationEvent {
+    let Told { event, mark } = told;
     let (event, sequence, at) = match event {
         FeedEvent::Opened {
             subscription,
@@ -91,6 +92,7 @@ pub(in crate::grpc) fn revocation_event(event: FeedEvent, now: Time) -> v1::Revo
         event: Some(event),
         sequence: sequence.0,
         at_ms: answers::at_ms(at),
+        mark: mark.0.to_vec(),
     }
 }
 

@@ -201,6 +201,7 @@ fn denied(reason: &Reason) -> Told {
         | Reason::NotUnknown
         | Reason::NotUsed
         | Reason::OutcomeDiffers
+        | Reason::OwnerAway
         | Reason::PerformerUnknown
         | Reason::Person(_)
         | Reason::Policy(_)
@@ -273,6 +274,7 @@ fn sentence(reason: &Reason) -> Cow<'static, str> {
         Reason::NotNarrower(unlent) => unlent.says(),
         Reason::NotUnknown => "the outcome of this step is known, or still open",
         Reason::NotUsed => "the token was not used: there is nothing to report",
+        Reason::OwnerAway => "the task's owner was not seen for too long",
         Reason::OutcomeDiffers => "another outcome was reported first",
         Reason::PerformerUnknown => {
             "a performer needs a `[[workload]]` row with a user or a cgroup"

@@ -90,6 +90,7 @@ impl Row for Input {
 impl Row for Task {
     type Wire = wire::Task;
 
+    #[expect(clippy::too_many_lines, reason = "one line a field")]
     fn to_wire(&self) -> Self::Wire {
         let Self {
             id,
@@ -114,6 +115,7 @@ impl Row for Task {
             deadline,
             claim_by,
             claimed_at,
+            owner_seen_at,
             ended_at,
             name,
             fence,
@@ -148,6 +150,7 @@ impl Row for Task {
             deadline: deadline.0,
             claim_by: claim_by.0,
             claimed_at: claimed_at.map(|time| time.0),
+            owner_seen_at: owner_seen_at.0,
             ended_at: ended_at.map(|time| time.0),
             name: name.0.to_vec(),
             fence: fence.0,
@@ -155,8 +158,8 @@ impl Row for Task {
             leg: leg.as_ref().map(Row::to_wire),
             last_step: last_step.0,
             pending: pending.as_ref().map(Row::to_wire),
-            open_steps: open_steps.iter().map(|number| number.0).collect(),
-            skipped_steps: skipped_steps.iter().map(|number| number.0).collect(),
+            open_steps: numbers(open_steps),
+            skipped_steps: numbers(skipped_steps),
             spawned: *spawned,
             owner_tokens: *owner_tokens,
             owner_tokens_from: owner_tokens_from.0,
@@ -196,6 +199,7 @@ impl Row for Task {
             deadline: Time(wire.deadline),
             claim_by: Time(wire.claim_by),
             claimed_at: wire.claimed_at.map(Time),
+            owner_seen_at: Time(wire.owner_seen_at),
             ended_at: wire.ended_at.map(Time),
             name: digest(&wire.name, "name")?,
             fence: Fence(wire.fence),
@@ -233,4 +237,8 @@ pub(super) fn state(number: i32) -> Result<TaskState, RowError> {
         6 => TaskState::InputRequired,
         _ => return Err(RowError::Field("state")),
     })
+}
+
+fn numbers(steps: &[StepNumber]) -> Vec<u32> {
+    steps.iter().map(|number| number.0).collect()
 }

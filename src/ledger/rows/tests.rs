@@ -237,6 +237,7 @@ fn task() -> impl Strategy<Value = Task> {
                 deadline,
                 claim_by,
                 claimed_at,
+                owner_seen_at: owner_tokens_from,
                 ended_at,
                 name,
                 fence: Fence(fence),

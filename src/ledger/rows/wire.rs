@@ -238,6 +238,8 @@ pub(crate) struct Task {
     pub skipped_steps: Vec<u32>,
     #[prost(string, optional, tag = "33")]
     pub spawned_by: Option<String>,
+    #[prost(uint64, tag = "34")]
+    pub owner_seen_at: u64,
 }
 
 /// Either a server's own name, or an approval and its end.

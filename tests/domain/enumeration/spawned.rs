@@ -217,6 +217,9 @@ impl Oracle {
         if !spender && flaw != Some(Flaw::AnybodySpends) {
             return unknown();
         }
+        if self.task(On::Root).barred.contains(&by) {
+            return refused("taken_over");
+        }
         let made = self.task(On::Child).born.is_some();
         if made && self.fan.askers.contains(&by) {
             let answer = Answer::Made { repeat: true };

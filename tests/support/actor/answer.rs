@@ -206,14 +206,15 @@ pub(crate) fn who(reply: &v1::WhoAmIResponse) -> Value {
 pub(crate) fn revocation(event: &v1::RevocationEvent) -> Value {
     use v1::revocation_event::Event;
     use v1::revoked_scope::Scope;
-    let sequence = event.sequence;
+    let (sequence, mark) = (event.sequence, to_hex(&event.mark));
     match &event.event {
         Some(Event::Opened(opened)) => json!({
             "event": "opened", "subscription": opened.subscription, "sequence": sequence,
+            "mark": mark,
         }),
         Some(Event::Task(ended)) => json!({
             "event": "task", "task_id": ended.task_id, "state": task_state(ended.state),
-            "sequence": sequence,
+            "sequence": sequence, "mark": mark,
         }),
         Some(Event::Scope(revoked)) => {
             let scope = match &revoked.scope {
@@ -222,9 +223,11 @@ pub(crate) fn revocation(event: &v1::RevocationEvent) -> Value {
                 Some(Scope::BeforeMs(ms)) => json!({ "before_ms": ms }),
                 None => Value::Null,
             };
-            json!({ "event": "scope", "scope": scope, "sequence": sequence })
+            json!({ "event": "scope", "scope": scope, "sequence": sequence, "mark": mark })
         }
-        Some(Event::Heartbeat(_)) => json!({ "event": "heartbeat", "sequence": sequence }),
+        Some(Event::Heartbeat(_)) => {
+            json!({ "event": "heartbeat", "sequence": sequence, "mark": mark })
+        }
         None => Value::Null,
     }
 }

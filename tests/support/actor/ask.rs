@@ -37,7 +37,7 @@ pub(crate) fn to_hex(bytes: &[u8]) -> String {
     handfast::domain::id::Hex(bytes).to_string()
 }
 
-fn from_hex(op: &Value, name: &str) -> Result<Vec<u8>, Failure> {
+pub(crate) fn from_hex(op: &Value, name: &str) -> Result<Vec<u8>, Failure> {
     let text = text(op, name);
     let digits: Option<Vec<u32>> = text.chars().map(|c| c.to_digit(16)).collect();
     let bytes = digits.and_then(|digits| {

@@ -166,7 +166,8 @@ impl Actor {
     ) -> Result<Streaming<v1::RevocationEvent>, Failure> {
         let mut enforcement = EnforcementClient::new(self.connections.channel(op));
         let after = op.get("after").and_then(Value::as_u64);
-        let ask = v1::WatchRevocationsRequest { after };
+        let mark = ask::from_hex(op, "mark").unwrap_or_default();
+        let ask = v1::WatchRevocationsRequest { after, mark };
         let reply = enforcement.watch_revocations(request(ask, op)?).await?;
         Ok(reply.into_inner())
     }
