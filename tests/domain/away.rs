@@ -11,8 +11,9 @@ use std::time::Duration;
 
 const AWAY: Duration = Duration::from_secs(1_600);
 
+/// The owner is a workload alone: that of a user is seen by the server, at `Check`.
 fn world() -> World {
-    let mut world = World::new();
+    let mut world = crate::handover::world();
     world.limits.owner_seen_max = AWAY;
     world
 }
@@ -64,8 +65,7 @@ fn polling_costs_a_row_only_now_and_then() {
 
 #[test]
 fn a74_a_delegate_is_no_sign_of_the_owner() {
-    let mut world = crate::handover::world();
-    world.limits.owner_seen_max = AWAY;
+    let mut world = world();
     let lent = crate::handover::ask([Act::Query, Act::Perform], 1);
     crate::handover::delegate(&mut world, &owner(), &lent).unwrap();
     world.time = world.time.after(AWAY);
@@ -74,4 +74,13 @@ fn a74_a_delegate_is_no_sign_of_the_owner() {
     assert_eq!(world.start(&relief).map(drop), Err(Reason::OwnerAway));
     asks(&mut world, &owner());
     world.start(&relief).unwrap();
+}
+
+#[test]
+fn a74_a_gateway_that_asks_is_no_sign_of_its_user() {
+    let mut world = World::new();
+    world.limits.owner_seen_max = AWAY;
+    world.time = world.time.after(AWAY);
+    asks(&mut world, &owner());
+    assert_eq!(world.start(&worker()).map(drop), Err(Reason::OwnerAway));
 }

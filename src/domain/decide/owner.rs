@@ -45,7 +45,7 @@ pub fn issue_query(
         now,
     )?;
     let away = now.time.since(task.owner_seen_at);
-    let sighting = held.delegation.is_none() && away >= now.limits.sighting();
+    let sighting = !is_not_seen(task, held) && away >= now.limits.sighting();
     let over = task.state_at(now.time).is_terminal();
     if over || (task.claimed_at.is_some() && !sighting) {
         return Ok(Transition::unchanged(claims));
@@ -53,7 +53,7 @@ pub fn issue_query(
     // Whoever asks about the task has its handle: from now on that is fixed.
     let mut next = task.clone();
     next.claimed_at = next.claimed_at.or(Some(now.time));
-    next.sees_owner(held.delegation.is_some(), now.time);
+    next.sees_owner(is_not_seen(task, held), now.time);
     let writes = Writes {
         task: Some(next),
         ..Writes::default()
@@ -62,6 +62,11 @@ pub fn issue_query(
         writes,
         effect: claims,
     })
+}
+
+/// Whether this says nothing of the owner: it is a delegate, or a user is due whom only the server can see.
+fn is_not_seen(task: &Task, held: &Held<AsOwnerPrincipalDue>) -> bool {
+    held.delegation.is_some() || task.owner.principal.is_some()
 }
 
 /// Issues a cancel token. A task that has ended gets one too: its use is acknowledged without change.
@@ -104,7 +109,7 @@ fn effectful(
     // A claim that comes after the end is none: it would undo the end that its absence was.
     if !task.state_at(now.time).is_terminal() {
         next.claimed_at = next.claimed_at.or(Some(now.time));
-        next.sees_owner(held.delegation.is_some(), now.time);
+        next.sees_owner(is_not_seen(task, held), now.time);
     }
     // Counted by the life of a token: an owner whose server is down for a day can still cancel after it.
     if now
