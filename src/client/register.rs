@@ -199,11 +199,17 @@ impl Registered {
     }
 }
 
-/// Mints a handle: 128 random bits in base64url, for servers whose MCP library does not mint its own.
+/// Mints a handle: 128 random bits in hexadecimal, for servers whose MCP library does not mint its own.
 ///
 /// # Errors
 /// [`ClientError::Randomness`].
 pub fn mint_handle() -> Result<String, ClientError> {
-    use base64::Engine as _;
-    Ok(base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(agent::random()?))
+    use std::fmt::Write as _;
+    let mut handle = String::new();
+    // Hexadecimal: in base64url a random text may begin like a constant prefix, and pass for too short.
+    for byte in agent::random()? {
+        // Writing to a string cannot fail.
+        let _infallible = write!(handle, "{byte:02x}");
+    }
+    Ok(handle)
 }

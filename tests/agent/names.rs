@@ -113,3 +113,11 @@ fn decision_id_may_begin_with_a_hyphen() {
         assert!(complaint.contains("decision_id"), "{id}: {complaint}");
     }
 }
+
+#[test]
+fn a37_every_handle_that_the_library_makes_is_accepted() {
+    for _ in 0..20_000 {
+        let handle = handfast::client::mint_handle().unwrap();
+        assert!(handfast::keys::handle_is_strong(&handle));
+    }
+}
