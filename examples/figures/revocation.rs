@@ -58,7 +58,7 @@ pub(crate) async fn measure(node: &Node, load: &Load, size: &Size) -> Result<[Fi
     ])
 }
 
-fn call() -> Result<ToolCall, Error> {
+pub(crate) fn call() -> Result<ToolCall, Error> {
     Ok(ToolCall::new(LOAD_ID, "measure", "{}")?)
 }
 
@@ -69,7 +69,7 @@ async fn trial(
     load: &Load,
     feed: &RevocationFeed,
 ) -> Result<(Duration, Duration), Error> {
-    let (task_id, leg) = begin(agent, load).await?;
+    let (task_id, leg) = begin(agent, load, Grant::nothing().tool(LOAD_ID, "measure")).await?;
     let Some(mut first) = step(&leg, 1, load, feed).await? else {
         return Err("a step of a running task was refused".into());
     };
@@ -102,11 +102,13 @@ async fn trial(
     Ok(measured)
 }
 
-/// A new task with its leg.
-async fn begin(agent: &Agent, load: &Load) -> Result<(String, Leg), Error> {
-    let create = Create::by(call()?)
-        .granting(Grant::nothing().tool(LOAD_ID, "measure"))
-        .performed_by(LOAD_ID);
+/// A new task with this grant, and its leg.
+pub(crate) async fn begin(
+    agent: &Agent,
+    load: &Load,
+    asked: Grant,
+) -> Result<(String, Leg), Error> {
+    let create = Create::by(call()?).granting(asked).performed_by(LOAD_ID);
     let issued = agent.owner().issue_create(&load.hand, create).await?;
     let token = issued.token.ok_or("no create token")?;
     let caller = Caller::with_token(&token, load.proof());

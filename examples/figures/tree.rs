@@ -4,8 +4,9 @@ use crate::Error;
 use crate::figure::{Figure, Size, milliseconds, rounded};
 use crate::load::Load;
 use crate::node::{LOAD_ID, Node};
+use crate::revocation::{begin, call};
 use handfast::client::{
-    Agent, AgentConfig, Caller, Checked, Child, Create, Grant, Leg, Register, StepIssued, ToolCall,
+    Agent, AgentConfig, Caller, Checked, Child, Create, Grant, Register, StepIssued, ToolCall,
     mint_handle,
 };
 use handfast::proto::v1;
@@ -21,7 +22,11 @@ const AT_ONCE: usize = 16;
 pub(crate) async fn cancel_ms(node: &Node, load: &Load, size: &Size) -> Result<Figure, Error> {
     let agent = node.connect().await?;
     let operator = Agent::connect(AgentConfig::new(node.path("private/operator.sock"))).await?;
-    let (root, leg) = root(&agent, load, size.tree).await?;
+    let asked = Grant::nothing()
+        .tool(LOAD_ID, "measure")
+        .tool(LOAD_ID, "part")
+        .fanning_out(u32::try_from(size.tree)?, 1);
+    let (root, leg) = begin(&agent, load, asked).await?;
     let step = Grant::nothing().tool(LOAD_ID, "measure").steps(1);
     let mut children = Vec::new();
     while children.len() < size.tree {
@@ -65,30 +70,6 @@ pub(crate) async fn cancel_ms(node: &Node, load: &Load, size: &Size) -> Result<F
             size.tree
         ),
     })
-}
-
-fn call() -> Result<ToolCall, Error> {
-    Ok(ToolCall::new(LOAD_ID, "measure", "{}")?)
-}
-
-/// A task that may have so many children, and its leg.
-async fn root(agent: &Agent, load: &Load, children: usize) -> Result<(String, Leg), Error> {
-    let count = u32::try_from(children)?;
-    let asked = Grant::nothing()
-        .tool(LOAD_ID, "measure")
-        .tool(LOAD_ID, "part")
-        .fanning_out(count, 1);
-    let create = Create::by(call()?).granting(asked).performed_by(LOAD_ID);
-    let issued = agent.owner().issue_create(&load.hand, create).await?;
-    let token = issued.token.ok_or("no create token")?;
-    let caller = Caller::with_token(&token, load.proof());
-    let register = Register::new(caller, call()?, mint_handle()?);
-    let made = agent.server().create(register).await?;
-    let leg = agent
-        .worker()
-        .start(made.work_reference(), &load.hand)
-        .await?;
-    Ok((made.task_id().to_owned(), leg))
 }
 
 /// What makes a child at the server.

@@ -127,7 +127,7 @@ impl KernelAttestor {
         let executable = self.digest(peer, &before).await?;
         if !is_new && executable.is_none() {
             // Nothing was waited for since that look.
-            return Ok(attested(peer, before, &answer, (None, Vec::new())));
+            return Ok(self.attested(peer, before, &answer, None));
         }
         // What SPIRE said about the number counts for this process only if that never was another
         // one's and is still the same program under the same user.
@@ -140,13 +140,33 @@ impl KernelAttestor {
             traced: before.traced || after.traced,
             ..after
         };
-        let releases = self.releases.of(executable);
-        let workload = attested(peer, seen, &answer, (executable, releases));
+        let workload = self.attested(peer, seen, &answer, executable);
         if is_new {
             // Only now: an answer about a process that changed meanwhile is worth nothing.
             self.answers.remember(peer.key, answer);
         }
         Ok(workload)
+    }
+
+    fn attested(
+        &self,
+        peer: &Arc<LocalPeer>,
+        seen: Snapshot,
+        answer: &Answer,
+        executable: Option<Digest>,
+    ) -> AttestedWorkload {
+        let evidence = Evidence {
+            spiffe_ids: answer.spiffe_ids.to_vec(),
+            assurance: Assurance::Process,
+            process: Some(peer.key),
+            uid: Some(seen.uid),
+            cgroup: seen.cgroup,
+            executable,
+            releases: self.releases.of(executable),
+            traced: seen.traced,
+            attested_at: answer.asked_at,
+        };
+        AttestedWorkload::attested(evidence, Some(Arc::clone(peer)))
     }
 
     /// SPIRE's answer, and whether it was asked for just now.
@@ -220,26 +240,6 @@ impl KernelAttestor {
             Err(error) => Err(unavailable(&error)),
         }
     }
-}
-
-fn attested(
-    peer: &Arc<LocalPeer>,
-    seen: Snapshot,
-    answer: &Answer,
-    (executable, releases): (Option<Digest>, Vec<String>),
-) -> AttestedWorkload {
-    let evidence = Evidence {
-        spiffe_ids: answer.spiffe_ids.to_vec(),
-        assurance: Assurance::Process,
-        process: Some(peer.key),
-        uid: Some(seen.uid),
-        cgroup: seen.cgroup,
-        executable,
-        releases,
-        traced: seen.traced,
-        attested_at: answer.asked_at,
-    };
-    AttestedWorkload::attested(evidence, Some(Arc::clone(peer)))
 }
 
 /// Looks at a pinned process, which must be what it was when it was pinned.

@@ -9,6 +9,7 @@ use super::id::{
     DelegationNumber, Epoch, Fence, LegNumber, NameHash, SpiffeId, StepNumber, TaskId, Thumbprint,
 };
 use super::input::Input;
+use super::lineage::Now;
 use super::role::{Owner, Role};
 use super::step::Step;
 use super::time::Time;
@@ -153,11 +154,25 @@ impl Task {
         self.state = self.state_at(now);
     }
 
-    /// Notes that its owner is here, and not a delegate.
-    pub(super) fn sees_owner(&mut self, delegated: bool, now: Time) {
-        if !delegated {
+    /// Notes that its owner is here, unless it is somebody else who asks.
+    pub(super) fn sees_owner(&mut self, unseen: bool, now: Time) {
+        if !unseen {
             self.owner_seen_at = self.owner_seen_at.max(now);
         }
+    }
+
+    /// What an owner's question is written down as: the first claims the task, and a later one is a sign of the owner
+    /// where it was not seen for a while. `None` where nothing changes.
+    pub(super) fn asked_about(&self, unseen: bool, now: &Now<'_>) -> Option<Self> {
+        let away = now.time.since(self.owner_seen_at);
+        let sighting = !unseen && away >= now.limits.sighting();
+        if self.state_at(now.time).is_terminal() || (self.claimed_at.is_some() && !sighting) {
+            return None;
+        }
+        let mut next = self.clone();
+        next.claimed_at = next.claimed_at.or(Some(now.time));
+        next.sees_owner(unseen, now.time);
+        Some(next)
     }
 
     /// When it ended, if it has by now: as written, or at the moment that the clock decided.

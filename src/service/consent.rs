@@ -5,7 +5,7 @@ use super::scene::Scene;
 use crate::domain::approval::Approval;
 use crate::domain::denial::Reason;
 use crate::domain::event::CallerFacts;
-use crate::domain::evidence::{Assurance, Evidence};
+use crate::domain::evidence::{Assurance, Evidence, Releases};
 use crate::domain::grant::Authority;
 use crate::domain::id::{Fence, PrincipalHash, SpiffeId, StepNumber};
 use crate::domain::policy::{Action, CallFacts, Consent, Permit, PersonFacts, PolicyInput};
@@ -74,8 +74,7 @@ impl Scene<'_> {
         }
         let mut roles = settings.approver_roles();
         roles.retain(|role| role.spiffe_id == decision.approver);
-        let mut evidence = remembered(&decision.brought_by, decision.at);
-        evidence.releases = settings.releases.of(evidence.executable);
+        let evidence = remembered(&decision.brought_by, decision.at, &settings.releases);
         let line = self.lineage.line();
         Held::<AsApprover>::apart(line, performing, &roles, &evidence).ok()?;
         let person = self.person(&decision.issuer, decision.person);
@@ -116,7 +115,7 @@ impl Scene<'_> {
 }
 
 /// What was learned of a caller before.
-fn remembered(facts: &CallerFacts, at: Time) -> Evidence {
+fn remembered(facts: &CallerFacts, at: Time, releases: &Releases) -> Evidence {
     let CallerFacts {
         spiffe_ids,
         assurance,
@@ -132,8 +131,8 @@ fn remembered(facts: &CallerFacts, at: Time) -> Evidence {
         uid,
         cgroup,
         executable,
+        releases: releases.of(executable),
         // A traced one was judged by policy then.
-        releases: Vec::new(),
         traced: false,
         attested_at: at,
     }

@@ -1,19 +1,14 @@
 //! A role may demand a release: then a task outlives the deploy of its worker, and not that of something else.
 
-use crate::handover::{RELIEF, World, named};
+use crate::handover::{World, delegate_op};
 use crate::job::{Job, Leg, Task, assert_unknown, export, report_op, start_op, step_op, text};
 use crate::node::{Options, Role, Row, program_of, until};
+use handfast::domain::id::Hex;
 use serde_json::json;
-use std::fmt::Write as _;
 
 /// SHA-256 of a build, as the configuration writes it.
 fn digest(build: &str) -> String {
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &program_of(build));
-    let mut text = String::new();
-    for byte in digest.as_ref() {
-        write!(text, "{byte:02x}").unwrap();
-    }
-    text
+    Hex(&handfast::canonical::sha256(&program_of(build)).0).to_string()
 }
 
 /// A relief that must be of a release of two builds.
@@ -53,10 +48,7 @@ fn start(world: &mut World, task: &Task) -> Leg {
 fn a_delegate_goes_on_after_a_deploy_of_its_release_and_after_no_other() {
     let mut world = world();
     let task = world.job.create();
-    let mut lent = named("delegate", &task);
-    lent["to"] = RELIEF.into();
-    lent["acts"] = json!(["perform"]);
-    lent["request_id"] = "lent".into();
+    let mut lent = delegate_op(&task, &["perform"]);
     lent["permissions"] = json!([export()]);
     world.job.client.ok(&lent);
     for (build, number) in [("first", 1), ("second", 2)] {

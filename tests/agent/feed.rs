@@ -25,7 +25,7 @@ const SILENCE_MAX: Duration = Duration::from_millis(1_500);
 const ALPN: &[&[u8]] = &[b"h2"];
 
 /// The next event that is no heartbeat.
-fn news(actor: &mut Actor) -> Value {
+pub(crate) fn news(actor: &mut Actor) -> Value {
     loop {
         let notice = actor.event()["notice"].clone();
         if notice["event"] != "heartbeat" {

@@ -57,7 +57,7 @@ pub(crate) fn named(op: &str, task: &Task) -> Value {
     json!({ "op": op, "server": SERVER, "handle": task.handle })
 }
 
-fn delegate_op(task: &Task, acts: &[&str]) -> Value {
+pub(crate) fn delegate_op(task: &Task, acts: &[&str]) -> Value {
     let mut op = named("delegate", task);
     op["to"] = RELIEF.into();
     op["acts"] = json!(acts);

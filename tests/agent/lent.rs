@@ -1,7 +1,7 @@
 //! What a delegate cannot make of what it was lent, and what a takeover leaves behind.
 
 use crate::fan::{child, fanning, spawn_op};
-use crate::handover::{RELIEF, World, named};
+use crate::handover::{RELIEF, World, delegate_op, named};
 use crate::job::{SERVER, Task, WORKER, build, export, start_op, step_op, text};
 use serde_json::json;
 
@@ -29,10 +29,7 @@ fn fanning_task(world: &mut World) -> Task {
 fn a_delegate_makes_no_child_that_has_what_it_was_not_lent() {
     let mut world = World::start();
     let task = fanning_task(&mut world);
-    let mut lent = named("delegate", &task);
-    lent["to"] = RELIEF.into();
-    lent["acts"] = json!(["perform"]);
-    lent["request_id"] = "lent".into();
+    let mut lent = delegate_op(&task, &["perform"]);
     lent["permissions"] = json!([export()]);
     world.job.client.ok(&lent);
     let leg = world.start_relief(&task);
@@ -77,10 +74,7 @@ fn a_process_that_lost_its_leg_stays_barred_after_another_has_lost_one() {
 fn what_a_revoked_delegate_has_and_handed_on_is_over() {
     let mut world = World::start();
     let task = world.job.create();
-    let mut lent = named("delegate", &task);
-    lent["to"] = RELIEF.into();
-    lent["acts"] = json!(["delegate", "query"]);
-    lent["request_id"] = "lent".into();
+    let mut lent = delegate_op(&task, &["delegate", "query"]);
     world.job.client.ok(&lent);
     lent["to"] = "spiffe://demo.test/thief".into();
     lent["acts"] = json!(["query"]);

@@ -2,7 +2,7 @@
 
 use crate::consent::{World, options};
 use crate::fan::{Fan, child, fanning, part, spend_op};
-use crate::handover::named;
+use crate::handover::{delegate_op, named};
 use crate::job::{WORKER, assert_unknown, start_op, step_op, text};
 use crate::node::distinct_uids;
 use serde_json::{Value, json};
@@ -23,10 +23,8 @@ fn a28_who_has_a_part_in_a_task_judges_nothing_in_its_children() {
     let asked = world.ask(&step_op(&legs[0], 1));
     assert_eq!(world.seen(&asked)["state"], "open");
     // The approver gets a part in the root. Nothing names it in the child.
-    let mut lent = named("delegate", &root.task);
+    let mut lent = delegate_op(&root.task, &["query"]);
     lent["to"] = APPROVER.into();
-    lent["acts"] = json!(["query"]);
-    lent["request_id"] = "lent".into();
     world.job.client.ok(&lent);
     let see = json!({ "op": "approval_get", "approval_id": asked });
     assert_unknown(&world.approver.err(&see));

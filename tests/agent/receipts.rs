@@ -1,19 +1,10 @@
 //! Receipts claim no more than was told and acknowledged, and a feed that cannot be resumed says so.
 
 use crate::fan::{Fan, child, fanning, part, step_op};
+use crate::feed::news;
 use crate::job::{Job, TOOL, export, report_op, text};
-use crate::node::Actor;
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt as _;
-
-fn news(actor: &mut Actor) -> Value {
-    loop {
-        let notice = actor.event()["notice"].clone();
-        if notice["event"] != "heartbeat" {
-            return notice;
-        }
-    }
-}
 
 fn watch() -> Value {
     json!({ "op": "watch_revocations" })

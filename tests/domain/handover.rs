@@ -8,7 +8,8 @@ use handfast::domain::delegation::{Act, Delegation};
 use handfast::domain::denial::{Reason, Unlent};
 use handfast::domain::evidence::Evidence;
 use handfast::domain::grant::{ArgumentConstraint, Permission};
-use handfast::domain::id::{DelegationNumber, Digest};
+use handfast::domain::id::{DelegationNumber, Digest, LegNumber};
+use handfast::domain::lineage::Transition;
 use handfast::domain::role::{AsOwner, AsOwnerPrincipalDue, AsPerformer, Held, NotHeld, Owner};
 use handfast::domain::task::Task;
 use handfast::domain::time::Time;
@@ -35,6 +36,14 @@ fn permission(tool: &str, arguments: ArgumentConstraint) -> Permission {
         tool: tool.to_owned(),
         arguments,
     }
+}
+
+fn take_over(
+    world: &World,
+    held: &Held<AsOwnerPrincipalDue>,
+) -> Result<Transition<LegNumber>, Reason> {
+    let request = Digest([9; 32]);
+    handover::take_over(world.task(), held, request, &permit(), &world.now())
 }
 
 pub(crate) fn ask(acts: impl IntoIterator<Item = Act>, request: u8) -> AskDelegate {
@@ -223,13 +232,7 @@ fn an_owner_that_acts_for_a_user_hands_nothing_over_here() {
     let refused = delegate(&mut world, &owner(), &ask([Act::Query], 1));
     assert_eq!(refused, Err(Reason::PrincipalDue));
     let held = Held::<AsOwnerPrincipalDue>::check(world.task(), &owner()).unwrap();
-    let taken = handover::take_over(
-        world.task(),
-        &held,
-        Digest([9; 32]),
-        &permit(),
-        &world.now(),
-    );
+    let taken = take_over(&world, &held);
     assert_eq!(taken.unwrap_err(), Reason::PrincipalDue);
 }
 
@@ -305,13 +308,7 @@ fn a_delegate_that_acts_for_a_user_orders_nothing_here_either() {
     );
     world.start(&worker()).unwrap();
     let held = Held::<AsOwnerPrincipalDue>::for_act(world.task(), Act::Takeover, &relief).unwrap();
-    let taken = handover::take_over(
-        world.task(),
-        &held,
-        Digest([9; 32]),
-        &permit(),
-        &world.now(),
-    );
+    let taken = take_over(&world, &held);
     assert_eq!(taken.unwrap_err(), Reason::PrincipalDue);
     // The same without a user behind it.
     let third = AskDelegate {
@@ -321,14 +318,7 @@ fn a_delegate_that_acts_for_a_user_orders_nothing_here_either() {
     delegate(&mut world, &owner(), &third).unwrap();
     let third = evidence("third", 170, 70);
     let held = Held::<AsOwnerPrincipalDue>::for_act(world.task(), Act::Takeover, &third).unwrap();
-    handover::take_over(
-        world.task(),
-        &held,
-        Digest([9; 32]),
-        &permit(),
-        &world.now(),
-    )
-    .unwrap();
+    take_over(&world, &held).unwrap();
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use crate::fixture::{World, grant, id, permit, second_worker, server, tool, twin, worker};
 use handfast::domain::claims::{Operation, Subject};
+use handfast::domain::decide::Presented;
 use handfast::domain::decide::check::StepChecked;
 use handfast::domain::decide::end::{self, Ending};
 use handfast::domain::decide::leg;
@@ -199,14 +200,20 @@ fn invariant_13_a_restart_ends_every_token_but_not_the_work() {
     assert!(fresh(&world.check(&tool(), &token, 1).unwrap()));
 }
 
-#[test]
-fn a_used_step_is_unknown_after_a_restart_until_its_audience_reports() {
+/// A world in which step 1 was used, and nobody knows what became of it; and its token.
+pub(crate) fn unknown() -> (World, Presented) {
     let mut world = World::new();
     world.start(&worker()).unwrap();
     let token = world.token(1);
     world.check(&tool(), &token, 1).unwrap();
     world.epoch = Epoch(2);
     world.start(&worker()).unwrap();
+    (world, token)
+}
+
+#[test]
+fn a_used_step_is_unknown_after_a_restart_until_its_audience_reports() {
+    let (mut world, token) = unknown();
     assert_eq!(
         world.issue(&worker(), (1, 1), (1, 2)),
         Err(Reason::StepUnknown)

@@ -1,8 +1,7 @@
 //! Where policy permits, a task goes on past a step whose outcome nobody knows. That one is not tried again.
 
 use crate::fixture::{World, permit, present, tool, worker};
-use crate::rules::fresh;
-use handfast::domain::decide::Presented;
+use crate::rules::{fresh, unknown};
 use handfast::domain::decide::check::StepChecked;
 use handfast::domain::decide::report::Outcome;
 use handfast::domain::decide::step::StepAsked;
@@ -10,17 +9,6 @@ use handfast::domain::denial::Reason;
 use handfast::domain::id::{Epoch, StepNumber};
 use handfast::domain::step::StepState;
 use std::time::Duration;
-
-/// A world in which step 1 was used, and nobody knows what became of it; and its token.
-fn unknown() -> (World, Presented) {
-    let mut world = World::new();
-    world.start(&worker()).unwrap();
-    let token = world.token(1);
-    world.check(&tool(), &token, 1).unwrap();
-    world.epoch = Epoch(2);
-    world.start(&worker()).unwrap();
-    (world, token)
-}
 
 /// Step 2, past step 1, is used and done.
 fn past(world: &mut World) {

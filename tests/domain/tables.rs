@@ -48,7 +48,7 @@ fn ended_by_holder(world: &mut World, ending: LegEnding) -> Result<String, Reaso
         .map(|done| format!("leg ends, task {}", task_table::word(done.effect)))
 }
 
-fn word(state: StepState) -> &'static str {
+pub(crate) fn word(state: StepState) -> &'static str {
     match state {
         StepState::Issued => "issued",
         StepState::Used => "running",

@@ -37,18 +37,12 @@ pub fn query(
     _permit: &Permit,
     now: &Now<'_>,
 ) -> Result<Transition<OwnerChecked>, Reason> {
-    let effect = OwnerChecked::Read(task.state_at(now.time));
     let (server, owner) = roles;
-    let away = now.time.since(task.owner_seen_at);
-    let sighting = owner.delegation.is_none() && away >= now.limits.sighting();
-    let over = task.state_at(now.time).is_terminal();
     owner_token(task, server, token, Operation::Query, now)?;
-    if over || (task.claimed_at.is_some() && !sighting) {
+    let effect = OwnerChecked::Read(task.state_at(now.time));
+    let Some(next) = task.asked_about(owner.delegation.is_some(), now) else {
         return Ok(Transition::unchanged(effect));
-    }
-    let mut next = task.clone();
-    next.claimed_at = next.claimed_at.or(Some(now.time));
-    next.sees_owner(owner.delegation.is_some(), now.time);
+    };
     Ok(Transition {
         writes: Writes {
             task: Some(next),

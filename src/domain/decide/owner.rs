@@ -44,16 +44,10 @@ pub fn issue_query(
         (Operation::Query, Fence(0), expires_at),
         now,
     )?;
-    let away = now.time.since(task.owner_seen_at);
-    let sighting = !is_not_seen(task, held) && away >= now.limits.sighting();
-    let over = task.state_at(now.time).is_terminal();
-    if over || (task.claimed_at.is_some() && !sighting) {
-        return Ok(Transition::unchanged(claims));
-    }
     // Whoever asks about the task has its handle: from now on that is fixed.
-    let mut next = task.clone();
-    next.claimed_at = next.claimed_at.or(Some(now.time));
-    next.sees_owner(is_not_seen(task, held), now.time);
+    let Some(next) = task.asked_about(is_not_seen(task, held), now) else {
+        return Ok(Transition::unchanged(claims));
+    };
     let writes = Writes {
         task: Some(next),
         ..Writes::default()

@@ -9,7 +9,6 @@ use super::search::{Next, after};
 use super::wider::Setting;
 use crate::task_table::word;
 use handfast::domain::approval::ApprovalState;
-use handfast::domain::step::StepState;
 use std::fmt::Write as _;
 
 /// What came before, and what comes next.
@@ -69,9 +68,9 @@ fn print(next: Next) -> String {
         Answer::Made { repeat: false } => "task".to_owned(),
         Answer::Nothing => "in force".to_owned(),
         Answer::Outcome(state) if matches!(command, Command::Report(..) | Command::Resolve(..)) => {
-            unless_repeated(outcome(state))
+            unless_repeated(crate::tables::word(state))
         }
-        Answer::Outcome(state) => format!("repeat {}", outcome(state)),
+        Answer::Outcome(state) => format!("repeat {}", crate::tables::word(state)),
         Answer::Pending => unless_repeated("pending approval"),
         Answer::Refused(reason) => format!("refused `{reason}`"),
         Answer::Revoked => unless_repeated("over"),
@@ -97,17 +96,6 @@ pub(super) fn consent(state: ApprovalState) -> &'static str {
         ApprovalState::Open => "open",
         ApprovalState::Refused => "refused",
         ApprovalState::Used => "used",
-    }
-}
-
-fn outcome(state: StepState) -> &'static str {
-    match state {
-        StepState::Issued => "issued",
-        StepState::Used => "running",
-        StepState::Done => "done",
-        StepState::NotDone => "not_done",
-        StepState::Unknown => "unknown",
-        StepState::Void => "void",
     }
 }
 
