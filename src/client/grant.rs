@@ -74,7 +74,8 @@ impl Members {
         self.rule(name, Some(Rule::Range(range)))
     }
 
-    /// Admits a member that is this path or one below it.
+    /// Admits a member that is this path or one below it. A path that some program could read as another one (`..`
+    /// in any spelling, see `path_prefix` in the API) is admitted by no prefix.
     #[must_use]
     pub fn below(self, name: impl Into<String>, prefix: impl Into<String>) -> Self {
         self.rule(name, Some(Rule::PathPrefix(prefix.into())))

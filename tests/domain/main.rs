@@ -27,6 +27,8 @@ mod lines;
 #[cfg(test)]
 mod narrowing;
 #[cfg(test)]
+mod paths;
+#[cfg(test)]
 mod roles;
 #[cfg(test)]
 mod rules;

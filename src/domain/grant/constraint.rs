@@ -39,7 +39,7 @@ pub enum Rule {
     Any,
     /// One of these.
     OneOf(Vec<Scalar>),
-    /// A string: this path or one below it, by segments.
+    /// A string: this path or one below it, by segments. What could be read as another path is refused.
     PathPrefix(String),
     /// A number from `min` to `max`, both included; an absent end is open.
     Range {

@@ -1,7 +1,10 @@
 //! Paths below a prefix, compared segment by segment.
+//!
+//! The one thing to know: whoever opens the path decodes it once more, by rules that nobody here knows. So a path
+//! that a decoder, a Unicode normalisation or a servlet container could read as another one lies nowhere.
 
-/// A path that has one reading: no empty, `.` or `..` segment, and nothing that another program could decode
-/// into one.
+/// A path that has one reading: no empty, `.` or `..` segment, and nothing that another program could take for
+/// one, or for a separator.
 struct Path<'a> {
     absolute: bool,
     segments: Vec<&'a str>,
@@ -10,29 +13,80 @@ struct Path<'a> {
 /// Percent-encoded forms that a server may decode after the comparison: NUL, `%`, `.`, `/` and `\`.
 const ENCODED: [&str; 5] = ["%00", "%25", "%2e", "%2f", "%5c"];
 
+/// Whether some program reads this as a separator, or as the sign of an encoding: backslash, division and fraction
+/// slash, set minus, the full-width and small forms, and percent signs that decoding has left or made.
+fn is_sign(c: char) -> bool {
+    matches!(
+        c,
+        '\\' | '%'
+            | '\u{2044}' | '\u{2215}' | '\u{2216}' // fraction slash, division slash, set minus
+            | '\u{fe68}' | '\u{fe6a}' | '\u{ff05}' | '\u{ff0f}' | '\u{ff3c}'
+    )
+}
+
+/// Whether some program reads this as dots, or drops it: a segment of nothing else may be `.`, `..` or empty there.
+fn is_nothing(c: char) -> bool {
+    c.is_whitespace()
+        || matches!(
+            c,
+            '.' | '\u{2024}'..='\u{2026}' | '\u{3002}' | '\u{fe19}' | '\u{fe30}' | '\u{fe52}'
+                | '\u{ff0e}' | '\u{ff61}'
+                // Invisible: some file systems compare names without them.
+                | '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}' | '\u{feff}'
+        )
+}
+
+/// Whether a decoded segment is a name in every reading: also without what a server that takes the path for a part
+/// of a URL cuts off, from a `;`, `?` or `#` on.
+fn is_name(segment: &str) -> bool {
+    let ends = |c: char| matches!(c, ';' | '?' | '#' | '\u{ff1b}' | '\u{ff1f}' | '\u{ff03}');
+    let name = segment.split(ends).next().unwrap_or_default();
+    !name.chars().all(is_nothing)
+}
+
+/// The text without its percent-encoding; `None` where a `%` begins no byte in two hex digits, or where the bytes
+/// are no UTF-8: overlong forms of a dot, other character sets, `%u002e`.
+fn decoded(text: &str) -> Option<String> {
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(if byte == b'%' {
+            let (high, low) = (digit(rest.next()?)?, digit(rest.next()?)?);
+            u8::try_from((high << 4) | low).ok()?
+        } else {
+            byte
+        });
+    }
+    String::from_utf8(bytes).ok()
+}
+
 impl<'a> Path<'a> {
     fn parse(text: &'a str) -> Option<Self> {
-        let plain = |c: char| c != '\\' && !c.is_control();
         let lower = text.to_ascii_lowercase();
-        if text.is_empty()
-            || !text.chars().all(plain)
-            || ENCODED.iter().any(|it| lower.contains(it))
-        {
+        if text.is_empty() || ENCODED.iter().any(|it| lower.contains(it)) {
+            return None;
+        }
+        let decoded = decoded(text)?;
+        if decoded.chars().any(|c| is_sign(c) || c.is_control()) {
             return None;
         }
         let (absolute, rest) = match text.strip_prefix('/') {
             Some(rest) => (true, rest),
             None => (false, text),
         };
-        let segments: Vec<&str> = match rest {
+        if rest.is_empty() {
             // The root itself.
-            "" => Vec::new(),
-            _ => rest.split('/').collect(),
-        };
-        let read_one_way = |segment: &&str| !matches!(*segment, "" | "." | "..");
-        segments
-            .iter()
-            .all(read_one_way)
+            let segments = Vec::new();
+            return Some(Self { absolute, segments });
+        }
+        // Encoded slashes were refused: both texts have the same segments.
+        let plain = decoded.strip_prefix('/').unwrap_or(&decoded);
+        let segments = rest.split('/').collect();
+        plain
+            .split('/')
+            .all(is_name)
             .then_some(Self { absolute, segments })
     }
 }
