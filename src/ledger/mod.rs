@@ -7,6 +7,7 @@
 
 mod chain;
 mod config;
+mod essential;
 mod failure;
 mod feed;
 mod keys;

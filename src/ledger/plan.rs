@@ -12,7 +12,7 @@ use crate::domain::id::{ApprovalId, Digest, TaskId};
 use crate::domain::input::Input;
 use crate::domain::lineage::{CreateTerms, Lineage, Writes};
 use crate::domain::revocation::Revocations;
-use crate::domain::step::{Purpose, TokenRecord};
+use crate::domain::step::TokenRecord;
 use crate::domain::task::Task;
 use crate::domain::time::Time;
 
@@ -34,23 +34,6 @@ pub(super) fn put(key: Vec<u8>, value: Vec<u8>) -> Change {
 
 pub(super) fn remove(key: Vec<u8>) -> Change {
     Change { key, value: None }
-}
-
-/// Whether these writes may use the reserve: they end a task, make the token that will, or revoke.
-pub(super) fn is_essential(writes: &Writes) -> bool {
-    let ends = writes
-        .task
-        .as_ref()
-        .is_some_and(|task| task.state.is_terminal());
-    let cancels = !writes.records.is_empty()
-        && writes.steps.is_empty()
-        && writes
-            .records
-            .iter()
-            .all(|record| record.purpose == Purpose::Cancel);
-    let revokes = writes.revocations.is_some();
-    let makes = writes.terms.is_some() || writes.bind.is_some() || !writes.children.is_empty();
-    (ends || cancels || revokes) && !makes
 }
 
 /// The changes of one decision, on the rows that it read.

@@ -2,7 +2,7 @@
 //!
 //! The reserve is what lets a cancel be recorded on a full disk. It is given up at the first write
 //! that finds no space, so that the commit under way still succeeds, and taken again when there is
-//! room. From then until that moment only what ends tasks is written.
+//! room. From then until that moment only what ends tasks or takes authority back is written.
 
 use redb::{BackendError, StorageBackend};
 use rustix::fs::{FallocateFlags, fallocate, fstatvfs};
@@ -25,9 +25,9 @@ const LIVE_PART: u64 = 4;
 pub(super) enum Room {
     /// Everything.
     Free,
-    /// What ends tasks, removals, and notes.
+    /// What ends tasks or takes authority back, removals, and notes.
     Reserved,
-    /// What ends tasks, and removals.
+    /// What ends tasks or takes authority back, and removals.
     Last,
 }
 

@@ -5,6 +5,7 @@
 //! outside and a cancel cannot starve. Nobody is answered before the commit has returned.
 
 use super::chain::{self, Waiting};
+use super::essential::is_essential;
 use super::plan::{self, Change};
 use super::rows::Row as _;
 use super::shared::Shared;
@@ -311,7 +312,7 @@ impl Batch<'_> {
             }
             return Ok(Applied::Unchanged(self.waiting.commit(event)));
         }
-        if self.room != Room::Free && !plan::is_essential(&writes) {
+        if self.room != Room::Free && !is_essential(lineage.task.as_ref(), &writes) {
             return Err(Trouble::Answer(LedgerError::Full));
         }
         let changes = plan::of_writes(&self.table, &lineage, &writes)?;

@@ -1,9 +1,15 @@
-//! A ledger that has its size refuses new work and still records what ends tasks.
+//! A ledger that has its size refuses new work and still records what ends tasks or takes authority back.
 
-use crate::support::{File, commit, create, creation, event, id, of_task, record, task, work};
+use crate::support::{
+    File, commit, create, creation, digest, event, id, of_task, record, role, spiffe, task, work,
+};
+use handfast::domain::barred::Barred;
+use handfast::domain::delegation::{Act, Delegation};
+use handfast::domain::evidence::ProcessKey;
+use handfast::domain::id::{DelegationNumber, Epoch, Fence, LegNumber};
 use handfast::domain::lineage::Writes;
 use handfast::domain::step::{Purpose, TokenRecord};
-use handfast::domain::task::{Task, TaskState};
+use handfast::domain::task::{Leg, Task, TaskState};
 use handfast::domain::time::Time;
 use handfast::ledger::{LedgerConfig, RedbLedger, verify_chain};
 use handfast::service::ports::{Ledger, LedgerError};
@@ -130,4 +136,142 @@ async fn notes_stop_before_the_reserve_is_gone() {
     assert!(size.disk_bytes < MAX + RESERVE, "{size:?}");
     commit(&ledger, of_task(last), cancelled(last)).await;
     assert_eq!(ledger.load(of_task(1)).await.unwrap().task, Some(big(1)));
+}
+
+/// A task with a leg, and with one act on it handed over.
+fn lent(number: u64) -> Task {
+    let delegation = Delegation {
+        number: DelegationNumber(1),
+        to: role("deputy"),
+        principal: None,
+        acts: [Act::Query].into(),
+        permissions: None,
+        not_after: Time(1_000),
+        from: None,
+        made_at: Time(2),
+        ended_at: None,
+        request: digest(7, number),
+        asked: digest(8, number),
+    };
+    let leg = Leg {
+        number: LegNumber(1),
+        performer: spiffe("worker"),
+        delegation: None,
+        holder: process(1),
+        uid: Some(1000),
+        certificate: digest(5, number),
+        certificate_ends: Time(900),
+        fence: Fence(2),
+        epoch: Epoch(1),
+        started_at: Time(3),
+    };
+    Task {
+        delegations: vec![delegation],
+        leg: Some(leg),
+        ..big(number)
+    }
+}
+
+fn process(pid: i32) -> ProcessKey {
+    ProcessKey {
+        boot_id: [1; 16],
+        pidfd_inode: 1,
+        pid,
+        start_ticks: 1,
+    }
+}
+
+fn revoked(mut task: Task) -> Task {
+    task.delegations[0].ended_at = Some(Time(9));
+    task
+}
+
+fn taken_over(mut task: Task) -> Task {
+    let leg = task.leg.take().unwrap();
+    task.takeovers.0.push(Barred {
+        process: leg.holder,
+        leg: leg.number,
+        request: digest(9, 0),
+        and_older: false,
+    });
+    task
+}
+
+#[tokio::test]
+async fn a_full_ledger_still_records_that_authority_is_taken_back_and_gives_none() {
+    let (_file, ledger) = small();
+    let made = |number| Writes {
+        task: Some(lent(number)),
+        ..creation(number)
+    };
+    for number in 1..=3 {
+        commit(&ledger, of_task(number), made(number)).await;
+    }
+    fill(&ledger, 4).await;
+    let with = |change: fn(&mut Task)| {
+        let mut task = lent(1);
+        change(&mut task);
+        task
+    };
+    // Each takes something back and gives something beside it, or gives only.
+    let wider = [
+        with(|task| task.deadline = Time(2_000_000)),
+        with(|task| task.delegations[0].not_after = Time(2_000)),
+        with(|task| task.delegations.push(task.delegations[0].clone())),
+        with(|task| task.leg.as_mut().unwrap().holder = process(2)),
+        with(|task| {
+            *task = revoked(task.clone());
+            task.delegations.push(lent(1).delegations.remove(0));
+        }),
+        with(|task| {
+            *task = revoked(task.clone());
+            task.claimed_at = Some(Time(9));
+        }),
+        with(|task| {
+            *task = taken_over(task.clone());
+            task.deadline = Time(2_000_000);
+        }),
+        with(|task| {
+            *task = taken_over(task.clone());
+            task.leg = lent(1).leg;
+        }),
+    ];
+    let only = |task: Task| Writes {
+        task: Some(task),
+        ..Writes::default()
+    };
+    let expected = ledger.load(of_task(1)).await.unwrap();
+    for (at, task) in wider.into_iter().enumerate() {
+        let refused = work(of_task(1), expected.clone(), only(task));
+        let refused = ledger.apply(refused).await;
+        assert!(matches!(refused, Err(LedgerError::Full)), "{at}");
+    }
+    // With a token beside it, it is more than that.
+    let token = Writes {
+        records: vec![record(1, 3)],
+        ..only(revoked(lent(1)))
+    };
+    let refused = ledger.apply(work(of_task(1), expected, token)).await;
+    assert!(matches!(refused, Err(LedgerError::Full)));
+
+    let yielded = Task {
+        leg: None,
+        ..lent(3)
+    };
+    for narrower in [revoked(lent(1)), taken_over(lent(2)), yielded] {
+        let number = of_number(&narrower);
+        commit(&ledger, of_task(number), only(narrower.clone())).await;
+        let read = ledger.load(of_task(number)).await.unwrap();
+        assert_eq!(read.task, Some(narrower));
+    }
+    // What was taken back does not come back.
+    let expected = ledger.load(of_task(1)).await.unwrap();
+    let again = ledger
+        .apply(work(of_task(1), expected, only(lent(1))))
+        .await;
+    assert!(matches!(again, Err(LedgerError::Full)));
+}
+
+fn of_number(task: &Task) -> u64 {
+    (1..).find(|number| id(*number) == task.id).unwrap()
 }
