@@ -119,7 +119,7 @@ limits! {
     revoked_ids: usize = 1_024,
     /// Open `WatchRevocations` streams.
     revocation_subscribers: usize = 256,
-    /// Open `WatchRevocations` streams of one user ID, or of all workloads elsewhere.
+    /// Open `WatchRevocations` streams of one user ID, or of one SPIFFE ID elsewhere.
     revocation_subscribers_per_uid: usize = 64,
     /// Events waiting in one `WatchRevocations` stream; it ends where they wait for three heartbeats.
     revocation_notices: usize = 64,

@@ -62,11 +62,29 @@ impl FeedEvent {
     }
 }
 
-/// Who has subscribed: nobody else may acknowledge for it.
+/// Who has subscribed: nobody else may acknowledge for it. Of a workload elsewhere only its SVID is known, which its
+/// twins have too, under one key where they share a node; a connection or certificate would bind no better and would
+/// not outlive a reconnect or a rotation. So the subscription's number is random besides, and told on its stream alone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Subscriber {
     Process(ProcessKey),
     Remote(SpiffeId),
+}
+
+/// Whose places a subscription takes: there are as many for each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Tenant {
+    User(u32),
+    Remote(SpiffeId),
+}
+
+impl Tenant {
+    fn of(peer: &Peer) -> Self {
+        match peer {
+            Peer::Local(local) => Self::User(local.uid),
+            Peer::Remote(remote) => Self::Remote(remote.spiffe_id.clone()),
+        }
+    }
 }
 
 impl Subscriber {
@@ -121,7 +139,7 @@ pub struct Receipt {
 #[derive(Debug)]
 struct Subscription {
     subscriber: Subscriber,
-    user: Option<u32>,
+    tenant: Tenant,
     ids: Vec<SpiffeId>,
     told: RecordNumber,
     acknowledged: RecordNumber,
@@ -138,7 +156,6 @@ struct Awaited {
 
 #[derive(Debug, Default)]
 struct Table {
-    next: u64,
     open: BTreeMap<u64, Subscription>,
     receipts: VecDeque<(RecordNumber, Awaited)>,
 }
@@ -148,7 +165,7 @@ struct Table {
 pub(super) struct Feed {
     clock: Arc<dyn Clock>,
     open_max: usize,
-    per_user_max: usize,
+    per_tenant_max: usize,
     ended: watch::Sender<()>,
     /// Something ended that may have ended legs of other tasks with it.
     pub(super) wide: Notify,
@@ -191,7 +208,7 @@ impl Feed {
         Self {
             clock,
             open_max: settings.revocation_subscribers_max,
-            per_user_max: settings.revocation_subscribers_per_uid_max,
+            per_tenant_max: settings.revocation_subscribers_per_uid_max,
             ended: watch::Sender::new(()),
             wide: Notify::new(),
             table: Mutex::default(),
@@ -210,29 +227,24 @@ impl Feed {
         }
     }
 
-    /// Opens a subscription for a caller with these IDs.
+    /// Opens a subscription for a caller with these IDs, under this random number.
     pub(super) fn subscribe(
         self: &Arc<Self>,
         peer: &Peer,
-        ids: Vec<SpiffeId>,
+        (number, ids): (u64, Vec<SpiffeId>),
     ) -> Result<Subscribed, &'static str> {
-        let user = match peer {
-            Peer::Local(local) => Some(local.uid),
-            Peer::Remote(_) => None,
-        };
+        let tenant = Tenant::of(peer);
         let mut table = self.lock();
-        if table.open.len() >= self.open_max {
+        if table.open.len() >= self.open_max || table.open.contains_key(&number) {
             return Err("limits.revocation_subscribers");
         }
-        let of_user = |open: &&Subscription| open.user == user;
-        if table.open.values().filter(of_user).count() >= self.per_user_max {
+        let of_tenant = |open: &&Subscription| open.tenant == tenant;
+        if table.open.values().filter(of_tenant).count() >= self.per_tenant_max {
             return Err("limits.revocation_subscribers_per_uid");
         }
-        table.next = table.next.saturating_add(1);
-        let number = table.next;
         let subscription = Subscription {
             subscriber: Subscriber::of(peer),
-            user,
+            tenant,
             ids,
             told: RecordNumber(0),
             acknowledged: RecordNumber(0),

@@ -92,7 +92,11 @@ impl Continuation {
         if !known || !(kept.after..=kept.newest).contains(&after) {
             return Err(self.refuse_early(WATCH, caller.evidence(), Reason::FeedGap));
         }
-        let open = self.feed.subscribe(peer, ids).map_err(Failure::Busy)?;
+        let mut number = [0_u8; 8];
+        self.random(&mut number)?;
+        let subscriber = (u64::from_be_bytes(number), ids);
+        let open = self.feed.subscribe(peer, subscriber);
+        let open = open.map_err(Failure::Busy)?;
         let (this, peer) = (self.clone(), peer.clone());
         let heartbeat = self.settings.revocation_heartbeat;
         let queue = self.settings.revocation_notices_max.saturating_add(1);

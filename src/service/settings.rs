@@ -75,7 +75,7 @@ pub struct Settings {
     pub revocation_heartbeat: Duration,
     /// The most subscriptions to that feed.
     pub revocation_subscribers_max: usize,
-    /// The most of one user.
+    /// The most of one user, or of one remote SPIFFE ID.
     pub revocation_subscribers_per_uid_max: usize,
     /// Events that wait for one subscriber before its stream is closed.
     pub revocation_notices_max: usize,

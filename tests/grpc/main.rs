@@ -27,6 +27,8 @@ mod operator;
 #[cfg(test)]
 mod overtaking;
 #[cfg(test)]
+mod points;
+#[cfg(test)]
 mod ports_alike;
 #[cfg(test)]
 mod quota;
