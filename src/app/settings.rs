@@ -1,7 +1,7 @@
 //! From the configuration to the service's settings.
 
 use crate::config::Config;
-use crate::oidc::{IdTokens, Issuer};
+use crate::oidc::{IdTokens, Issuer, LoginTimes};
 use crate::service::{Settings, WorkloadRow};
 
 /// The service's settings.
@@ -60,7 +60,11 @@ pub(super) fn persons(config: &Config) -> IdTokens {
         jwks_path: row.jwks_path.clone(),
     };
     let issuers = config.person_issuers.iter().map(issuer).collect();
-    let persons = IdTokens::new(issuers, config.limits.jwks_bytes);
+    let times = LoginTimes {
+        age_max: config.approvals.login_age_max,
+        skew_max: config.approvals.login_skew_max,
+    };
+    let persons = IdTokens::new(issuers, times, config.limits.jwks_bytes);
     if let Err(complaints) = persons.check() {
         for why in complaints {
             tracing::warn!(%why, "nobody of this issuer can decide: its keys are not usable");

@@ -9,6 +9,7 @@ use crate::domain::id::SpiffeId;
 use std::path::PathBuf;
 use std::time::Duration;
 
+const SKEW: Duration = Duration::from_secs(300);
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -23,6 +24,10 @@ pub struct ApprovalConfig {
     pub pause: Duration,
     /// The longest pause.
     pub pause_max: Duration,
+    /// How old a person's login may be when it is brought.
+    pub login_age_max: Duration,
+    /// How far an issuer's clock may be ahead of the agent's, or behind.
+    pub login_skew_max: Duration,
 }
 
 impl ApprovalConfig {
@@ -33,6 +38,8 @@ impl ApprovalConfig {
             use_within: table.duration("use_within", Duration::from_secs(300), HOUR)?,
             pause: table.duration("pause", Duration::from_secs(30), DAY)?,
             pause_max: table.duration("pause_max", Duration::from_secs(3600), DAY)?,
+            login_age_max: table.duration("login_age_max", Duration::from_secs(600), DAY)?,
+            login_skew_max: table.duration("login_skew_max", Duration::from_secs(30), SKEW)?,
         };
         table.finish()?;
         Ok(config)

@@ -20,9 +20,6 @@ use serde::de::IgnoredAny;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// How far ahead an issuer's clock may be.
-const AHEAD_MAX: Duration = Duration::from_secs(30);
-
 /// The longest ID token that is looked at, in bytes.
 const TOKEN_BYTES_MAX: usize = 16 * 1024;
 
@@ -37,19 +34,30 @@ pub struct Issuer {
     pub jwks_path: PathBuf,
 }
 
+/// How old a login may be, and what issuers' clocks may be apart from ours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LoginTimes {
+    /// How long after it was issued an ID token still counts, whatever its `exp` says.
+    pub age_max: Duration,
+    /// How far an issuer's clock may be ahead of ours, or behind.
+    pub skew_max: Duration,
+}
+
 /// Verifies ID tokens of the configured issuers; of none where none is.
 #[derive(Clone, Debug, Default)]
 pub struct IdTokens {
     issuers: Vec<Issuer>,
+    times: LoginTimes,
     jwks_bytes_max: u64,
 }
 
 impl IdTokens {
     /// People of these issuers, whose key sets have at most so many bytes.
     #[must_use]
-    pub fn new(issuers: Vec<Issuer>, jwks_bytes_max: u64) -> Self {
+    pub fn new(issuers: Vec<Issuer>, times: LoginTimes, jwks_bytes_max: u64) -> Self {
         Self {
             issuers,
+            times,
             jwks_bytes_max,
         }
     }
@@ -98,8 +106,9 @@ impl Persons for IdTokens {
             let keys = read
                 .map_err(|error| PersonError::Unavailable(error.to_string()))?
                 .map_err(PersonError::Unavailable)?;
+            let due = (nonce(digest, verdict), now);
             unverified
-                .verify(&keys, &issuer.audience, (&nonce(digest, verdict), now))
+                .verify(&keys, (&issuer.audience, self.times), due)
                 .map_err(PersonError::Refused)
         })
     }
@@ -175,8 +184,8 @@ impl<'a> Unverified<'a> {
     fn verify(
         self,
         keys: &KeySet,
-        audience: &str,
-        (due, now): (&str, Time),
+        (audience, times): (&str, LoginTimes),
+        (due, now): (String, Time),
     ) -> Result<VerifiedPerson, &'static str> {
         let Header {
             alg,
@@ -212,17 +221,23 @@ impl<'a> Unverified<'a> {
         if !ours || azp.is_some_and(|azp| azp != audience) {
             return Err("id_token_audience");
         }
-        if now.reached(Time(exp.saturating_mul(1000))) {
+        let seconds = |whole: u64| Time(whole.saturating_mul(1000));
+        if now.reached(seconds(exp)) {
             return Err("id_token_expired");
         }
-        if Time(iat.saturating_mul(1000)) > now.after(AHEAD_MAX) {
+        if seconds(iat) > now.after(times.skew_max) {
             return Err("id_token_issued_later");
         }
-        if nbf.is_some_and(|from| Time(from.saturating_mul(1000)) > now.after(AHEAD_MAX)) {
+        // The latest that it can have been by our clock: whole seconds, and theirs may be behind.
+        let issued_by = seconds(iat.saturating_add(1)).after(times.skew_max);
+        if now > issued_by.after(times.age_max) {
+            return Err("id_token_too_old");
+        }
+        if nbf.is_some_and(|from| seconds(from) > now.after(times.skew_max)) {
             return Err("id_token_not_yet");
         }
         // The login was for this very decision, and for no other.
-        if nonce.as_deref() != Some(due) {
+        if nonce.as_ref() != Some(&due) {
             return Err("id_token_nonce");
         }
         if sub.is_empty() {
@@ -231,6 +246,7 @@ impl<'a> Unverified<'a> {
         Ok(VerifiedPerson {
             issuer: iss,
             subject: sub,
+            issued_by,
         })
     }
 }

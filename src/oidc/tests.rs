@@ -1,6 +1,6 @@
 //! ID tokens made here with a key of our own, and everything that can be wrong with one.
 
-use super::{IdTokens, Issuer};
+use super::{IdTokens, Issuer, LoginTimes};
 use crate::domain::approval::Verdict;
 use crate::domain::id::Digest;
 use crate::domain::time::Time;
@@ -10,10 +10,15 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPai
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 const ISSUER: &str = "https://login.example.test";
 const NOW: Time = Time(1_800_000_000_000);
 const DIGEST: Digest = Digest([7; 32]);
+const TIMES: LoginTimes = LoginTimes {
+    age_max: Duration::from_secs(600),
+    skew_max: Duration::from_secs(30),
+};
 
 struct World {
     folder: tempfile::TempDir,
@@ -39,7 +44,7 @@ impl World {
             jwks_path,
         };
         Self {
-            tokens: IdTokens::new(vec![issuer], 4096),
+            tokens: IdTokens::new(vec![issuer], TIMES, 4096),
             folder,
             key,
         }
@@ -233,6 +238,28 @@ async fn claims_of_anything_but_this_very_login_are_refused() {
     let twice = claims().to_string().replacen('{', "{\"nonce\":\"x\",", 1);
     let verdict = world.verdict(&world.sign(&header(), &twice)).await;
     assert_eq!(verdict, Err(PersonError::Refused("id_token_claims")));
+}
+
+#[tokio::test]
+async fn a26_an_old_login_counts_no_more_whatever_its_end() {
+    let world = World::new();
+    let of = |ago: u64| {
+        let lasting = with(claims(), "exp", json!(seconds(86_400)));
+        let issued = NOW.as_seconds().saturating_sub(ago);
+        world.sign(&header(), &with(lasting, "iat", json!(issued)).to_string())
+    };
+    // Ten minutes, thirty seconds between the clocks, and the part of a second that `iat` does not state.
+    let good = of(631);
+    assert!(world.verdict(&good).await.is_ok());
+    for ago in [632, 86_400, NOW.as_seconds()] {
+        let old = world.verdict(&of(ago)).await;
+        assert_eq!(old, Err(PersonError::Refused("id_token_too_old")), "{ago}");
+    }
+    // What is said of its time is no earlier than it was: a request after that was seen by nobody.
+    let decided = (DIGEST, Verdict::Approved);
+    let person = world.tokens.verify(&of(60), decided, NOW).await.unwrap();
+    let latest = seconds(0).saturating_sub(60 - 1 - 30);
+    assert_eq!(person.issued_by.as_seconds(), latest);
 }
 
 #[tokio::test]

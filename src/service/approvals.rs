@@ -269,7 +269,8 @@ impl Continuation {
         let hash = person
             .as_ref()
             .ok()
-            .map(|VerifiedPerson { issuer, subject }| self.ports.names.principal(issuer, subject));
+            .map(|person: &VerifiedPerson| (person.issuer.as_str(), person.subject.as_str()))
+            .map(|(issuer, subject)| self.ports.names.principal(issuer, subject));
         let brought_by = scene::caller(evidence);
         let settings = Arc::clone(&self.settings);
         let DecideAsk {
@@ -290,6 +291,10 @@ impl Continuation {
             scene.fact("approval", &id);
             scene.fact("approval_s256", &Hex(&digest.0));
             let (person, hash) = (person.clone()?, hash.ok_or(Reason::Unknown)?);
+            // Nobody had seen the request when that login was made.
+            if person.issued_by < row.opened_at {
+                return Err(Reason::Person("id_token_before_request"));
+            }
             let facts = scene.person(&person.issuer, hash);
             let permit = scene.permit_approve((approver, scene.evidence), row, Some(facts))?;
             let ask = AskDecide {

@@ -78,6 +78,33 @@ fn only_a_person_of_the_configured_issuer_decides_and_the_first_wins() {
 }
 
 #[test]
+fn a26_a_login_from_before_the_request_decides_nothing() {
+    if !distinct_uids("a26_a_login_from_before_the_request_decides_nothing") {
+        return;
+    }
+    let mut options = options();
+    // `TABLES` opens a table of rows: this one comes before.
+    options.config = format!("[approvals]\nlogin_skew_max = \"10s\"\n{}", options.config);
+    let mut world = World::with(&options);
+    let (_, leg) = world.leg();
+    let id = world.ask(&step_op(&leg, 1));
+    let good = world.decision(&id, "approve");
+    let nonce = nonce(&text(&good, "digest"));
+    // Well within what a login may be old, and before anybody could see this request.
+    let mut early = good.clone();
+    early["id_token"] = world.provider.login_ago("person-1", &nonce, 120).into();
+    let refused = world.approver.err(&early);
+    assert_eq!(refused["reason"], "person", "{refused}");
+    let why = world.job.node.explain(&text(&refused, "decision_id"));
+    assert!(why.to_string().contains("id_token_before_request"), "{why}");
+    assert_eq!(world.seen(&id)["state"], "open");
+    // The same person's login for the request counts, also by a clock that is a little behind.
+    let mut behind = good;
+    behind["id_token"] = world.provider.login_ago("person-1", &nonce, 5).into();
+    assert_eq!(world.approver.ok(&behind)["state"], "approved");
+}
+
+#[test]
 fn a36_requests_that_are_unknown_or_anothers_are_answered_alike() {
     if !distinct_uids("a36_requests_that_are_unknown_or_anothers_are_answered_alike") {
         return;

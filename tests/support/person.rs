@@ -37,8 +37,13 @@ impl Provider {
         jwks.to_string()
     }
 
-    /// The ID token of a login with this nonce.
+    /// The ID token of a login with this nonce, now.
     pub(crate) fn login(&self, subject: &str, nonce: &str) -> String {
+        self.login_ago(subject, nonce, 0)
+    }
+
+    /// The ID token of a login so many seconds ago; it ends late.
+    pub(crate) fn login_ago(&self, subject: &str, nonce: &str, seconds: u64) -> String {
         #[expect(
             clippy::disallowed_methods,
             reason = "an identity provider has a clock of its own"
@@ -47,7 +52,7 @@ impl Provider {
         let now = now.duration_since(UNIX_EPOCH).unwrap().as_secs();
         let header = json!({ "alg": "ES256", "kid": "1", "typ": "JWT" });
         let claims = json!({
-            "iss": ISSUER, "sub": subject, "aud": AUDIENCE, "iat": now,
+            "iss": ISSUER, "sub": subject, "aud": AUDIENCE, "iat": now.saturating_sub(seconds),
             "exp": now.saturating_add(300), "nonce": nonce,
         });
         let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());

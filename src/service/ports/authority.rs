@@ -131,6 +131,8 @@ pub struct VerifiedPerson {
     pub issuer: String,
     /// `sub` of the ID token.
     pub subject: String,
+    /// The latest time at which the ID token can have been issued, by our clock.
+    pub issued_by: Time,
 }
 
 impl std::fmt::Debug for VerifiedPerson {
@@ -152,7 +154,7 @@ pub enum PersonError {
 
 /// Verifies people's ID tokens (OIDC Core 1.0 §3.1.3.7).
 pub trait Persons: Send + Sync + std::fmt::Debug {
-    /// Verifies signature, issuer, audience and times, and that the login was for this very verdict on this very
+    /// Verifies signature, issuer, audience, times and age, and that the login was for this very verdict on this very
     /// digest: the `nonce` of an approval is its base64url, that of a refusal the same after `refuse.`.
     ///
     /// # Errors
