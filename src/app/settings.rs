@@ -48,6 +48,8 @@ pub(super) fn of(config: &Config) -> Settings {
         revocation_subscribers_max: limits.revocation_subscribers,
         revocation_subscribers_per_uid_max: limits.revocation_subscribers_per_uid,
         revocation_notices_max: limits.revocation_notices,
+        receipts_max: limits.receipts,
+        children_named_max: limits.children_named,
         fold_denials_per_uid_max: limits.folded_denials_per_uid,
     }
 }

@@ -44,7 +44,10 @@ pub(super) async fn status(socket: &Path, output: &mut Output) -> Result<ExitCod
             "subscribers    {} to revocations",
             status.revocation_subscribers
         ),
-        format!("revoked IDs    {revoked}"),
+        format!(
+            "revoked IDs    {revoked} ({} of {} places taken, {} by lifted ones)",
+            status.revoked_ids_kept, status.revoked_ids_max, status.revoked_ids_lifted
+        ),
     ];
     let json = json!({
         "version": status.version, "spiffe_id": status.spiffe_id, "epoch": status.epoch,
@@ -52,7 +55,8 @@ pub(super) async fn status(socket: &Path, output: &mut Output) -> Result<ExitCod
         "policy_generation": status.policy_generation, "policy_error": status.policy_error,
         "audit_records": status.audit_records, "live_legs": status.live_legs,
         "uptime_ms": status.uptime_ms, "revocation_subscribers": status.revocation_subscribers,
-        "revoked_ids": status.revoked_ids,
+        "revoked_ids": status.revoked_ids, "revoked_ids_kept": status.revoked_ids_kept,
+        "revoked_ids_lifted": status.revoked_ids_lifted, "revoked_ids_max": status.revoked_ids_max,
     });
     output.answer(&json, &lines);
     Ok(ExitCode::SUCCESS)

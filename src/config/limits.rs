@@ -61,6 +61,8 @@ limits! {
     constraint_members: usize = 32,
     /// Children of one `Spawn`.
     children_per_spawn: usize = 1_000,
+    /// Children of one `Spawn` that its audit record names, with who may spend them; the rest are counted.
+    children_named: usize = 64,
     /// Bytes of one request message to `Legs`, which a `Spawn` may need.
     spawn_bytes: usize = 1024 * 1024,
     /// Performers named for one task.
@@ -123,6 +125,8 @@ limits! {
     revocation_subscribers_per_uid: usize = 64,
     /// Events waiting in one `WatchRevocations` stream; it ends where they wait for three heartbeats.
     revocation_notices: usize = 64,
+    /// Revocations whose receipt (who has stopped) is remembered; the oldest is forgotten.
+    receipts: usize = 64,
     /// Answers and decisions that one task waits for at a time.
     inputs: usize = 16,
     /// Bytes of a server's name for an answer.

@@ -218,7 +218,9 @@ impl Revocations {
         next.raised_over(self)
     }
 
-    /// Forgets lifted IDs that were lifted before this time: no task is older that still can be read.
+    /// Forgets lifted IDs that were lifted before this time: no task is older that still can be read. None is
+    /// forgotten earlier, nor merged with others: what it made is dead by this row alone, and a cut would kill what
+    /// everybody else made by then.
     #[must_use]
     pub fn without_lifted_before(mut self, time: Time) -> Self {
         self.ids

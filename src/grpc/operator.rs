@@ -267,14 +267,17 @@ impl OperatorApi {
             policy_generation: service.policy_generation,
             policy_error: agent.policy_error.unwrap_or_default(),
             audit_records: agent.audit_records,
-            live_legs: u32::try_from(service.live_legs).unwrap_or(u32::MAX),
+            live_legs: count(service.live_legs),
             uptime_ms: convert::duration_ms(service.uptime),
-            revocation_subscribers: u32::try_from(service.subscribers).unwrap_or(u32::MAX),
+            revocation_subscribers: count(service.subscribers),
             revoked_ids: service
                 .revoked_ids
                 .iter()
                 .map(ToString::to_string)
                 .collect(),
+            revoked_ids_kept: count(service.revoked_ids_kept),
+            revoked_ids_lifted: count(service.revoked_ids_lifted),
+            revoked_ids_max: count(service.revoked_ids_max),
         })
     }
 
@@ -295,6 +298,10 @@ impl OperatorApi {
         }
         Ok(v1::AuditResponse { records: page.rows })
     }
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }
 
 /// Where a page begins.

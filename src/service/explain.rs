@@ -7,6 +7,10 @@ use crate::domain::task::Task;
 
 const ALARM: &str = "a valid signature without a record behind it: if no ledger was restored, treat the agent's \
                      key as stolen";
+const FEED_GAP: &str = "what ended since is forgotten, or this ledger (restored?) has not come so far, or has \
+    another record there than the mark says";
+const REVOKED_IDS: &str = "the limit limits.revoked_ids is reached: lifted IDs take a place until whatever they made \
+    has ended and is forgotten (tasks.deadline_max and tasks.retention after the lift); raise it";
 const REATTACH: &str =
     "the agent was restarted or its epoch was revoked: start again to take the leg up";
 const PERFORMER: &str = "a performer needs a [[workload]] row with a user or a cgroup, so that nobody else can \
@@ -35,9 +39,7 @@ pub(super) fn explain(reason: &Reason, task: Option<&Task>, evidence: &Evidence)
         Reason::Certificate => "wrong key on this connection: the token is bound to another \
             certificate"
             .to_owned(),
-        Reason::FeedGap => {
-            "what ended since is forgotten, or this ledger (restored?) has not come so far".into()
-        }
+        Reason::FeedGap => FEED_GAP.to_owned(),
         Reason::Fence => "a leg is up and another fence than its last start's was presented".into(),
         Reason::Grant => "neither the owner's grant nor the server's own permits this".to_owned(),
         Reason::Handle => "the handle is the name of another task, or is fixed already".to_owned(),
@@ -50,6 +52,7 @@ pub(super) fn explain(reason: &Reason, task: Option<&Task>, evidence: &Evidence)
         },
         Reason::EpochRevoked | Reason::IdRevoked => revoked(reason).to_owned(),
         Reason::InputRequired => "the task waits for an answer before its next step".to_owned(),
+        Reason::Limit("limits.revoked_ids") => REVOKED_IDS.to_owned(),
         Reason::Limit(limit) => format!("the limit {limit} is reached"),
         Reason::Narrowing { child, beyond } => more(*child, beyond.name()),
         Reason::NoLeg => "the caller has no live leg of this number: start one first".to_owned(),

@@ -11,9 +11,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 
-/// Receipts that are kept; the oldest is forgotten.
-const RECEIPTS: usize = 64;
-
 /// What an enforcement point is told.
 #[derive(Clone, Debug)]
 pub enum FeedEvent {
@@ -166,6 +163,8 @@ pub(super) struct Feed {
     clock: Arc<dyn Clock>,
     open_max: usize,
     per_tenant_max: usize,
+    /// Receipts that are kept; the oldest is forgotten.
+    receipts_max: usize,
     ended: watch::Sender<()>,
     /// Something ended that may have ended legs of other tasks with it.
     pub(super) wide: Notify,
@@ -209,6 +208,7 @@ impl Feed {
             clock,
             open_max: settings.revocation_subscribers_max,
             per_tenant_max: settings.revocation_subscribers_per_uid_max,
+            receipts_max: settings.receipts_max,
             ended: watch::Sender::new(()),
             wide: Notify::new(),
             table: Mutex::default(),
@@ -332,7 +332,7 @@ impl Feed {
             pid: None,
             state: PointState::Unwatched,
         });
-        if table.receipts.len() >= RECEIPTS {
+        while table.receipts.len() >= self.receipts_max.max(1) {
             table.receipts.pop_front();
         }
         let awaited = Awaited {

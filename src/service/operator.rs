@@ -45,6 +45,12 @@ pub struct StatusView {
     pub subscribers: usize,
     /// The first of the SPIFFE IDs that are revoked.
     pub revoked_ids: Vec<SpiffeId>,
+    /// How many are kept, lifted ones included.
+    pub revoked_ids_kept: usize,
+    /// How many of those are lifted.
+    pub revoked_ids_lifted: usize,
+    /// How many can be kept.
+    pub revoked_ids_max: usize,
     /// Time since start.
     pub uptime: Duration,
 }
@@ -109,7 +115,12 @@ impl Continuation {
     /// How the agent is.
     #[must_use]
     pub fn status(&self) -> StatusView {
+        let revocations = self.ports.ledger.revocations();
+        let lifted = revocations.ids.values().filter(|it| it.lifted);
         StatusView {
+            revoked_ids_kept: revocations.ids.len(),
+            revoked_ids_lifted: lifted.count(),
+            revoked_ids_max: self.settings.limits.revoked_ids_max,
             epoch: self.ports.signer.epoch().0,
             policy_generation: self.ports.policy.generation().number,
             live_legs: self.leases.all().len(),

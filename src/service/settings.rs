@@ -79,6 +79,10 @@ pub struct Settings {
     pub revocation_subscribers_per_uid_max: usize,
     /// Events that wait for one subscriber before its stream is closed.
     pub revocation_notices_max: usize,
+    /// Revocations whose receipt is remembered.
+    pub receipts_max: usize,
+    /// Children of one `Spawn` that its audit record names.
+    pub children_named_max: usize,
     /// Refusals of one user that are told apart by process and task at a time.
     pub fold_denials_per_uid_max: usize,
 }

@@ -14,6 +14,7 @@ const NEAR: &str = "spiffe://example.test/near";
 const FAR: &str = "spiffe://example.test/far";
 
 /// An open stream, and its number.
+#[derive(Debug)]
 struct Stream {
     events: Streaming<v1::RevocationEvent>,
     number: u64,
@@ -60,15 +61,18 @@ fn assert_unknown(refused: &Result<(), Status>) {
     assert_eq!(status.message(), "unknown task");
 }
 
-/// Revokes an ID that nobody has.
-async fn revoke(operator: &mut OperatorClient<Caller>) {
-    let scope = v1::revoke_request::Scope::SpiffeId("spiffe://example.test/nobody".to_owned());
-    let request = v1::RevokeRequest {
-        scope: Some(scope),
+/// To revoke an ID that nobody has.
+fn of(nobody: &str) -> v1::RevokeRequest {
+    let id = format!("spiffe://example.test/{nobody}");
+    v1::RevokeRequest {
+        scope: Some(v1::revoke_request::Scope::SpiffeId(id)),
         reason: "test".to_owned(),
         dry_run: false,
-    };
-    operator.revoke(request).await.expect("is permitted");
+    }
+}
+
+async fn revoke(operator: &mut OperatorClient<Caller>, nobody: &str) {
+    operator.revoke(of(nobody)).await.expect("is permitted");
 }
 
 #[tokio::test]
@@ -81,7 +85,7 @@ async fn each_workload_elsewhere_has_places_of_its_own_in_the_feed() {
     // Another connection of the same workload has no other places.
     let again = world.remote_caller(NEAR);
     let refused = Stream::open(&again).await;
-    let refused = refused.err().expect("has both its places");
+    let refused = refused.expect_err("has both its places");
     assert_eq!(refused.code(), Code::ResourceExhausted);
     let details = refused.get_error_details();
     let info = details.error_info().expect("each error has one");
@@ -95,12 +99,62 @@ async fn each_workload_elsewhere_has_places_of_its_own_in_the_feed() {
 }
 
 #[tokio::test]
+async fn as_many_receipts_are_remembered_as_the_limit_says() {
+    let world = World::with(|_, settings| settings.receipts_max = 2).await;
+    let mut stream = Stream::open(&world.remote_caller(NEAR)).await;
+    let stream = stream.as_mut().expect("has a place");
+    let mut operator = OperatorClient::new(world.at_operator_socket());
+    let mut sequences = Vec::new();
+    for nobody in ["one", "two", "three"] {
+        revoke(&mut operator, nobody).await;
+        sequences.push(stream.told().await);
+    }
+    let mut remembered = Vec::new();
+    for sequence in sequences {
+        let receipt = operator.receipt(v1::ReceiptRequest { sequence }).await;
+        remembered.push(receipt.is_ok());
+    }
+    assert_eq!(remembered, [false, true, true]);
+}
+
+#[tokio::test]
+async fn the_status_says_how_many_revoked_ids_are_kept_and_a_refusal_what_keeps_them() {
+    let world = World::with(|_, settings| settings.limits.revoked_ids_max = 2).await;
+    let mut operator = OperatorClient::new(world.at_operator_socket());
+    revoke(&mut operator, "one").await;
+    revoke(&mut operator, "two").await;
+    let spiffe_id = "spiffe://example.test/two".to_owned();
+    let lift = v1::LiftRequest {
+        spiffe_id,
+        reason: "test".to_owned(),
+    };
+    operator.lift(lift).await.expect("is permitted");
+    let status = operator.status(v1::StatusRequest {}).await;
+    let status = status.expect("is permitted").into_inner();
+    let kept = (status.revoked_ids_kept, status.revoked_ids_lifted);
+    assert_eq!((kept, status.revoked_ids_max), ((2, 1), 2));
+    // A third finds no place, and the record says why the lifted one still has its own.
+    let refused = operator.revoke(of("three")).await.expect_err("is full");
+    let details = refused.get_error_details();
+    let info = details.error_info().expect("each error has one");
+    let decision_id = info.metadata.get("decision_id").expect("has one").clone();
+    world.flush().await;
+    let explained = operator.explain(v1::ExplainRequest { decision_id }).await;
+    let record = format!("{:?}", explained.expect("is there").into_inner());
+    for word in ["limits.revoked_ids", "lifted", "tasks.retention"] {
+        assert!(record.contains(word), "{record}");
+    }
+    // The right one: an ID that has a place is revoked again.
+    revoke(&mut operator, "two").await;
+}
+
+#[tokio::test]
 async fn a_stream_elsewhere_is_acknowledged_by_whoever_was_told_its_number_and_has_its_id() {
     let world = World::new().await;
     let near = world.remote_caller(NEAR);
     let mut stream = Stream::open(&near).await.expect("has a place");
     let mut operator = OperatorClient::new(world.at_operator_socket());
-    revoke(&mut operator).await;
+    revoke(&mut operator, "nobody").await;
     let sequence = stream.told().await;
     let state = async |operator: &mut OperatorClient<Caller>| {
         let receipt = operator.receipt(v1::ReceiptRequest { sequence }).await;

@@ -363,5 +363,7 @@ fn settings() -> Settings {
         revocation_subscribers_max: 4,
         revocation_subscribers_per_uid_max: 2,
         revocation_notices_max: 8,
+        receipts_max: 2,
+        children_named_max: 2,
     }
 }
