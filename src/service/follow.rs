@@ -7,7 +7,7 @@ use super::watch::WatchStream;
 use super::{Continuation, Failure};
 use crate::domain::denial::Reason;
 use crate::domain::evidence::Assurance;
-use crate::domain::id::{Digest, RecordNumber, SpiffeId};
+use crate::domain::id::{Digest, RecordNumber, SpiffeId, TaskId};
 use crate::domain::lineage::{Load, Locator, Transition};
 use crate::domain::revocation::Ended;
 use crate::domain::role::{AsAudience, Held, NotHeld};
@@ -20,6 +20,14 @@ const PAGE: usize = 256;
 
 /// How many heartbeats an event may wait for a subscriber that does not read.
 const UNREAD_MAX: u32 = 3;
+
+/// Who may hear of an ending.
+enum Reach {
+    Everybody,
+    Nobody,
+    /// The server of this task, and whoever a step of it was asked for at.
+    PartiesOf(TaskId, SpiffeId),
+}
 
 /// Some endings in the order of their commits.
 struct Page {
@@ -38,9 +46,10 @@ impl Continuation {
         committed: std::time::Duration,
         (ended, acting): (Ended, Option<SpiffeId>),
     ) -> Result<(), LedgerError> {
+        let reach = self.reach(&ended).await?;
         let mut concerned = Vec::new();
         for (number, ids) in self.feed.subscriptions() {
-            if self.concerns(&ids, &ended).await? {
+            if self.concerns(&ids, &reach).await? {
                 concerned.push(number);
             }
         }
@@ -49,22 +58,33 @@ impl Continuation {
         Ok(())
     }
 
-    /// Whether somebody with these IDs may hear of this: of a task it serves or was asked for, of one that others
-    /// descend from, which may be anybody's, else of all.
-    async fn concerns(&self, ids: &[SpiffeId], ended: &Ended) -> Result<bool, LedgerError> {
+    /// Who may hear of this: of a task whoever serves it or was asked for it, of one that others descend from, which
+    /// may be anybody's, everybody, and so of all else.
+    async fn reach(&self, ended: &Ended) -> Result<Reach, LedgerError> {
         let Ended::Task(task, _) = ended else {
-            return Ok(true);
+            return Ok(Reach::Everybody);
         };
-        let ledger = &self.ports.ledger;
-        let rows = ledger.load(Load::of(Locator::Task(*task))).await?;
-        let Some(row) = rows.task else {
-            return Ok(false);
+        let load = Load::of(Locator::Task(*task));
+        let row = self.ports.ledger.load(load).await?.task;
+        Ok(match row {
+            None => Reach::Nobody,
+            Some(row) if row.spawned > 0 => Reach::Everybody,
+            Some(row) => Reach::PartiesOf(*task, row.server.spiffe_id),
+        })
+    }
+
+    /// Whether somebody with these IDs is among them.
+    async fn concerns(&self, ids: &[SpiffeId], reach: &Reach) -> Result<bool, LedgerError> {
+        let (task, server) = match reach {
+            Reach::Everybody => return Ok(true),
+            Reach::Nobody => return Ok(false),
+            Reach::PartiesOf(task, server) => (*task, server),
         };
-        if row.spawned > 0 || ids.contains(&row.server.spiffe_id) {
+        if ids.contains(server) {
             return Ok(true);
         }
         for id in ids {
-            if ledger.is_audience(*task, id).await? {
+            if self.ports.ledger.is_audience(task, id).await? {
                 return Ok(true);
             }
         }
@@ -106,11 +126,15 @@ impl Continuation {
                 return;
             };
             let patience = heartbeat.saturating_mul(UNREAD_MAX);
+            // Of a quiet feed every heartbeat has the mark of the one before.
+            let mut marked = None;
             // Noted first: whoever is told may acknowledge at once.
-            let say = async |event: FeedEvent| {
-                open.told(event.sequence());
-                let told = this.mark(event.sequence()).await;
-                let told = told.map(|mark| Told { event, mark }).map_err(Failure::from);
+            let mut say = async |event: FeedEvent| {
+                let sequence = event.sequence();
+                open.told(sequence);
+                let told = this.mark_after(&mut marked, sequence).await;
+                let told = told.map(|mark| Told { event, mark });
+                let told = told.map_err(Failure::from);
                 sender.send_timeout(told, patience).await.is_ok()
             };
             let mut ended = open.ended.clone();
@@ -158,6 +182,21 @@ impl Continuation {
         Ok(record.map_or(Digest([0; 32]), |it| it.hash))
     }
 
+    /// The mark of this record, read where it is not the one that was read last.
+    async fn mark_after(
+        &self,
+        last: &mut Option<(RecordNumber, Digest)>,
+        sequence: RecordNumber,
+    ) -> Result<Digest, LedgerError> {
+        let same = last.filter(|(number, _)| *number == sequence);
+        let mark = match same {
+            Some((_, mark)) => mark,
+            None => self.mark(sequence).await?,
+        };
+        *last = Some((sequence, mark));
+        Ok(mark)
+    }
+
     /// The next endings, as far as this subscriber may hear of them.
     async fn endings_after(&self, peer: &Peer, after: RecordNumber) -> Result<Page, Failure> {
         let caller = self.attest(peer, Freshness::Recent).await?;
@@ -166,7 +205,8 @@ impl Continuation {
         let last = endings.last().map(|(sequence, _)| *sequence);
         let mut news = Vec::new();
         for (sequence, ending) in endings {
-            if self.concerns(&ids, &ending.ended).await? {
+            let reach = self.reach(&ending.ended).await?;
+            if self.concerns(&ids, &reach).await? {
                 news.push(FeedEvent::Ended { sequence, ending });
             }
         }

@@ -1,9 +1,9 @@
 //! When a task ends, so do its descendants. Every call judges that by itself; here those are told who wait.
 
-use super::Continuation;
 use super::leases::HoldKind;
 use super::ports::LedgerError;
 use super::sweep::SETTLED_AT_ONCE;
+use super::{Continuation, bounded};
 use crate::domain::id::TaskId;
 use crate::domain::lineage::{Lineage, Load, Locator};
 use crate::domain::task::Task;
@@ -22,15 +22,11 @@ impl Continuation {
 
     /// Writes down the ends of several tasks, as many at a time as share a commit well.
     pub(super) async fn expire_all(&self, tasks: Vec<TaskId>) {
-        let mut expiring = tokio::task::JoinSet::new();
-        for task in tasks {
-            if expiring.len() >= SETTLED_AT_ONCE {
-                expiring.join_next().await;
-            }
+        bounded::each(tasks, SETTLED_AT_ONCE, |task| {
             let this = self.clone();
-            expiring.spawn(async move { Box::pin(this.expire(task)).await });
-        }
-        while expiring.join_next().await.is_some() {}
+            async move { Box::pin(this.expire(task)).await }
+        })
+        .await;
     }
 
     /// Ends the legs whose line is dead. Every call on them is refused anyway; here their holders hear of it.

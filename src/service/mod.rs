@@ -6,6 +6,7 @@
 mod acts;
 mod approvals;
 mod blast;
+mod bounded;
 mod consent;
 mod enforcement;
 mod explain;

@@ -4,7 +4,7 @@
 use super::leases::{AbortOnDrop, HoldKind, LeaseState, Up};
 use super::ports::ledger::Decision;
 use super::ports::{AttestError, Freshness, LedgerError, LocalPeer, Peer};
-use super::{Continuation, Failure, roles};
+use super::{Continuation, Failure, bounded, roles};
 use crate::domain::decide::{end, leg};
 use crate::domain::event::{CallerFacts, Event, Verdict};
 use crate::domain::evidence::{Assurance, Evidence, ProcessKey};
@@ -206,15 +206,15 @@ impl Continuation {
     async fn reattest(self) {
         loop {
             tokio::time::sleep(self.settings.reattest_interval).await;
-            let mut asked = tokio::task::JoinSet::new();
-            for (task, number, peer, _) in self.leases.all() {
-                if asked.len() >= REATTEST_AT_ONCE {
-                    asked.join_next().await;
-                }
-                let this = self.clone();
-                asked.spawn(async move { this.reattest_leg(task, number, peer).await });
-            }
-            while asked.join_next().await.is_some() {}
+            bounded::each(
+                self.leases.all(),
+                REATTEST_AT_ONCE,
+                |(task, number, peer, _)| {
+                    let this = self.clone();
+                    async move { this.reattest_leg(task, number, peer).await }
+                },
+            )
+            .await;
         }
     }
 
@@ -314,15 +314,11 @@ impl Continuation {
     }
 
     async fn settle(&self) {
-        let mut settling = tokio::task::JoinSet::new();
-        for (task, leg, ..) in self.leases.all() {
-            if settling.len() >= SETTLED_AT_ONCE {
-                settling.join_next().await;
-            }
+        bounded::each(self.leases.all(), SETTLED_AT_ONCE, |(task, leg, ..)| {
             let this = self.clone();
-            settling.spawn(async move { Box::pin(this.settle_leg(task, leg)).await });
-        }
-        while settling.join_next().await.is_some() {}
+            async move { Box::pin(this.settle_leg(task, leg)).await }
+        })
+        .await;
     }
 
     async fn settle_leg(&self, task: TaskId, leg: LegNumber) {
