@@ -53,6 +53,8 @@ mod remote;
 #[cfg(test)]
 mod revocations;
 #[cfg(test)]
+mod seen;
+#[cfg(test)]
 mod spawning;
 #[cfg(test)]
 mod strangers;
