@@ -154,6 +154,9 @@ fn would_stop(stops: &v1::WouldStop, decision_id: &str, output: &mut Output) {
         "would stop {} tasks, {} live legs, {} outstanding step tokens",
         stops.tasks, stops.legs, stops.tokens
     )];
+    if stops.children > 0 {
+        lines.push(format!("child grants, unspent: {}", stops.children));
+    }
     if stops.reachable > 0 {
         lines.push(format!(
             "reach: {} pairs of a task and a call",
@@ -165,7 +168,7 @@ fn would_stop(stops: &v1::WouldStop, decision_id: &str, output: &mut Output) {
     }
     lines.extend(stops.task_ids.iter().map(|task| format!("  {task}")));
     let json = json!({
-        "dry_run": true, "tasks": stops.tasks, "legs": stops.legs, "tokens": stops.tokens,
+        "dry_run": true, "tasks": stops.tasks, "legs": stops.legs, "tokens": stops.tokens, "children": stops.children,
         "reachable": stops.reachable, "task_ids": stops.task_ids, "decision_id": decision_id,
     });
     output.answer(&json, &lines);

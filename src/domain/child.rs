@@ -37,6 +37,8 @@ pub struct ChildGrant {
     pub made_at: Time,
     /// When it was spent.
     pub spent_at: Option<Time>,
+    /// When an operator revoked it, unspent.
+    pub revoked_at: Option<Time>,
 }
 
 impl ChildGrant {

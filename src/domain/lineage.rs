@@ -168,6 +168,16 @@ impl Lineage {
         })
     }
 
+    /// The child grant that the task would be made of, and that nobody has spent.
+    #[must_use]
+    pub fn unspent(&self) -> Option<&ChildGrant> {
+        let child = self
+            .child
+            .as_ref()
+            .filter(|child| self.id == Some(child.id));
+        child.filter(|child| self.task.is_none() && child.spent_at.is_none())
+    }
+
     /// Whether a process lost a leg of the line to a takeover.
     #[must_use]
     pub fn bars(&self, process: &ProcessKey) -> bool {
@@ -217,13 +227,14 @@ impl Lineage {
         ended.or(broken)
     }
 
-    /// Whether a child grant can still be spent: not once its line is dead, its own end has come, its maker or
-    /// spender was revoked after it was made, or the leg that made it was taken over.
+    /// Whether a child grant can still be spent: not once its line is dead, its own end has come, it was revoked,
+    /// its maker or spender was after it was made, or the leg that made it was taken over.
     #[must_use]
     pub fn child_is_alive(&self, child: &ChildGrant, now: Time) -> bool {
         let mut up = self.ancestors.iter();
         let parent = up.find(|task| task.id == child.parent);
         !now.reached(child.ends_at())
+            && child.revoked_at.is_none()
             && self.line_dead_since(Some(child.parent), now).is_none()
             && !self.revocations.ends_child(child)
             && !parent.is_some_and(|parent| parent.takeovers.ended(child.leg))

@@ -17,8 +17,10 @@ pub(super) fn is_essential(before: Option<&Task>, writes: &Writes) -> bool {
             .records
             .iter()
             .all(|record| record.purpose == Purpose::Cancel);
-    let revokes = writes.revocations.is_some();
-    let makes = writes.terms.is_some() || writes.bind.is_some() || !writes.children.is_empty();
+    let mut children = writes.children.iter();
+    let gives = children.clone().any(|child| child.revoked_at.is_none());
+    let revokes = writes.revocations.is_some() || children.any(|child| child.revoked_at.is_some());
+    let makes = writes.terms.is_some() || writes.bind.is_some() || gives;
     ((ends || cancels || revokes) && !makes) || takes_back(before, writes)
 }
 

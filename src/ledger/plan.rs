@@ -126,7 +126,7 @@ fn put_name(
     Ok(())
 }
 
-/// Puts child grants: new ones of this task, or the one that it is made of.
+/// Puts child grants: new ones of this task, or the one that it is, or would be, made of.
 fn put_children(
     table: &impl Rows,
     id: TaskId,
@@ -143,10 +143,11 @@ fn put_children(
     for child in children {
         let key = keys::child(child.id);
         let before: Option<ChildGrant> = read(table, &key, "child grant")?;
-        // INVARIANT: a child grant is made once and spent once, and is otherwise never another.
+        // INVARIANT: a child grant is made once and spent or revoked once, and is otherwise never another.
+        let is_open = |child: &ChildGrant| child.spent_at.is_none() && child.revoked_at.is_none();
         let fits = match &before {
-            None => child.parent == id && child.spent_at.is_none(),
-            Some(before) => child.id == id && before.spent_at.is_none(),
+            None => child.parent == id && is_open(child),
+            Some(before) => child.id == id && is_open(before),
         };
         if !fits {
             return Err(misfit("a child grant that is not its own to write"));

@@ -2,8 +2,9 @@
 
 use super::operator::operator;
 use super::ports::LocalPeer;
-use super::ports::ledger::Decision;
+use super::revocation::root_of;
 use super::{Continuation, Failure};
+use crate::domain::child::ChildGrant;
 use crate::domain::denial::Reason;
 use crate::domain::id::{SpiffeId, TaskId};
 use crate::domain::lineage::{Lineage, Load, Locator, Now, Transition};
@@ -27,7 +28,9 @@ pub struct Stops {
     /// For a SPIFFE ID: how many pairs of a running task and a permission of its grants a process with this
     /// ID can reach as a performer. What it can do at most, were it taken over now.
     pub reachable: u64,
-    /// The first of the tasks that would end, or lose their leg.
+    /// Child grants that nobody has spent and nobody could any more: where the scope names one.
+    pub children: u64,
+    /// The first of what would end, or lose its leg.
     pub named: Vec<TaskId>,
 }
 
@@ -48,27 +51,31 @@ impl Continuation {
             move |scene| {
                 scene.fact("scope", scope.name());
                 // Whoever names no task hears it now: the word itself would be refused too.
-                if matches!(scope, Scope::Task(_) | Scope::Tree(_)) && scene.lineage.task.is_none()
-                {
+                let rows = scene.lineage;
+                let names_one = matches!(scope, Scope::Task(_) | Scope::Tree(_));
+                if names_one && rows.task.is_none() && rows.unspent().is_none() {
                     return Err(Reason::Unknown);
                 }
-                Ok(Transition::unchanged(()))
+                let is_alive = |child: &&ChildGrant| rows.child_is_alive(child, scene.now.time);
+                Ok(Transition::unchanged(
+                    rows.unspent().filter(is_alive).map(|it| it.id),
+                ))
             }
         });
         let locator = match scope {
             Scope::Task(task) | Scope::Tree(task) => Locator::Task(*task),
             Scope::Before(_) | Scope::Epoch(_) | Scope::SpiffeId(_) => Locator::Nothing,
         };
-        let number = match self.decide(Load::of(locator), judge).await? {
-            Decision::Recorded(asked) => asked.number(),
-            Decision::Noted(asked) => asked.number(),
-            Decision::Denied(denied) => return Err(self.refuse(denied)),
-        };
+        let (child, decision_id) = self.answer(Load::of(locator), judge).await?;
         let root = match scope {
             Scope::Tree(task) => Some(self.root(*task).await?),
             Scope::Before(_) | Scope::Epoch(_) | Scope::SpiffeId(_) | Scope::Task(_) => None,
         };
-        let mut stops = Stops::default();
+        let mut stops = Stops {
+            children: u64::from(child.is_some()),
+            named: child.into_iter().take(named_max).collect(),
+            ..Stops::default()
+        };
         let mut after = None;
         loop {
             let page = self.ports.ledger.live_tasks(after, PAGE).await?;
@@ -84,13 +91,13 @@ impl Continuation {
             };
             tokio::task::yield_now().await;
         }
-        Ok((stops, self.decision_id(number)))
+        Ok((stops, decision_id))
     }
 
     async fn root(&self, task: TaskId) -> Result<TaskId, Failure> {
         let load = Load::of(Locator::Task(task));
         let rows = self.ports.ledger.load(load).await?;
-        Ok(rows.task.map_or(task, |task| task.txn))
+        Ok(root_of(&rows).unwrap_or(task))
     }
 
     fn count(

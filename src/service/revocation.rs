@@ -8,7 +8,7 @@ use super::{Continuation, Failure};
 use crate::domain::decide::end;
 use crate::domain::denial::Reason;
 use crate::domain::id::{Epoch, RecordNumber, SpiffeId, TaskId};
-use crate::domain::lineage::{Load, Locator, Now, Transition};
+use crate::domain::lineage::{Lineage, Load, Locator, Now, Transition};
 use crate::domain::revocation::{self, Ended, Scope};
 use crate::domain::step::StepState;
 use crate::domain::task::{Task, TaskState};
@@ -35,6 +35,17 @@ pub struct Lifted {
     pub lifted: bool,
     /// For `handfast explain`.
     pub decision_id: String,
+}
+
+/// A decision that was taken.
+#[derive(Clone, Copy, Debug)]
+struct Done {
+    /// Its record.
+    number: RecordNumber,
+    /// Whether it changed anything.
+    is_new: bool,
+    /// When it was known, by the monotonic clock.
+    at: std::time::Duration,
 }
 
 /// Revoked IDs that are named in an answer.
@@ -65,7 +76,7 @@ impl Continuation {
                         .ledger
                         .load(Load::of(Locator::Task(task)))
                         .await?;
-                    let root = rows.task.map_or(task, |task| task.txn);
+                    let root = root_of(&rows).unwrap_or(task);
                     this.revoke_task(&evidence, (root, Scope::Tree(task)), why)
                         .await
                 }
@@ -106,6 +117,16 @@ impl Continuation {
         let judge = self.judge(REVOKE, evidence, move |scene| {
             scene.fact("why", &why);
             scene.fact("scope", scope.name());
+            if let Some(child) = scene.lineage.unspent() {
+                let (spender, parent) = (child.spender.spiffe_id.clone(), child.parent);
+                let revoked = end::revoke_child(scene.lineage, child, &scene.now);
+                scene.fact("spender", &spender);
+                scene.fact("parent", &parent);
+                return Ok(Transition {
+                    effect: (revoked.effect, None),
+                    writes: revoked.writes,
+                });
+            }
             let task = scene.lineage.task.as_ref().ok_or(Reason::Unknown)?;
             let revoked = end::revoke(task, &scene.now);
             Ok(Transition {
@@ -113,31 +134,13 @@ impl Continuation {
                 writes: revoked.writes,
             })
         });
-        let load = Load::of(Locator::Task(task));
-        let committed = || self.ports.clock.monotonic();
-        let (number, sequence, (state, acting)) = match self.decide(load, judge).await? {
-            Decision::Recorded(done) => {
-                let number = done.number();
-                (number, Some(number), done.into_effect())
-            }
-            Decision::Noted(done) => (done.number(), None, done.into_effect()),
-            Decision::Denied(denied) => return Err(self.refuse(denied)),
-        };
-        let ended = Ended::Task(task, state);
-        let sequence = match sequence {
-            Some(sequence) => {
-                self.await_points(sequence, committed(), (ended, acting))
-                    .await?;
-                self.fell(task, super::HoldKind::Cancelled);
-                Some(sequence)
-            }
-            None => self.feed.awaited(&ended),
-        };
-        Ok(Revoked {
-            state: Some(state),
-            decision_id: self.decision_id(number),
-            sequence,
-        })
+        let decided = self.decide(Load::of(Locator::Task(task)), judge).await?;
+        let (done, (state, acting)) = self.done(decided)?;
+        if done.is_new {
+            self.fell(task, super::HoldKind::Cancelled);
+        }
+        let ended = (Ended::Task(task, state), acting);
+        self.revoked(done, ended, Some(state)).await
     }
 
     async fn revoke_wide(
@@ -161,25 +164,43 @@ impl Continuation {
         });
         // Decided in the order of the commits, so that its time is no earlier than any before it.
         let decided = self.decide_while(Load::of(Locator::Nothing), judge, || false);
-        let (number, sequence) = match decided.await? {
-            Decision::Recorded(done) => (done.number(), Some(done.number())),
-            Decision::Noted(done) => (done.number(), None),
-            Decision::Denied(denied) => return Err(self.refuse(denied)),
-        };
-        let sequence = match sequence {
-            Some(sequence) => {
-                let committed = self.ports.clock.monotonic();
-                self.renew_epoch()?;
-                self.await_points(sequence, committed, (ended, None))
-                    .await?;
-                self.feed.wide.notify_one();
-                Some(sequence)
-            }
-            None => self.feed.awaited(&ended),
+        let (done, ()) = self.done(decided.await?)?;
+        if done.is_new {
+            self.renew_epoch()?;
+            self.feed.wide.notify_one();
+        }
+        self.revoked(done, (ended, None), None).await
+    }
+
+    /// What was decided, and by which record.
+    fn done<E>(&self, decided: Decision<E>) -> Result<(Done, E), Failure> {
+        let at = self.ports.clock.monotonic();
+        let done = |number, is_new| Done { number, is_new, at };
+        match decided {
+            Decision::Recorded(it) => Ok((done(it.number(), true), it.into_effect())),
+            Decision::Noted(it) => Ok((done(it.number(), false), it.into_effect())),
+            Decision::Denied(denied) => Err(self.refuse(denied)),
+        }
+    }
+
+    /// The answer to a revocation: a new one awaits whom it concerns, and one that was in force before has the
+    /// receipt of the first time.
+    async fn revoked(
+        &self,
+        done: Done,
+        (ended, acting): (Ended, Option<SpiffeId>),
+        state: Option<TaskState>,
+    ) -> Result<Revoked, Failure> {
+        let sequence = if done.is_new {
+            self.await_points(done.number, done.at, (ended, acting))
+                .await?;
+            Some(done.number)
+        } else {
+            self.feed.awaited(&ended)
         };
         Ok(Revoked {
-            state: None,
-            decision_id: self.decision_id(number),
+            state,
+            decision_id: self.decision_id(done.number),
             sequence,
         })
     }
@@ -221,14 +242,10 @@ impl Continuation {
             Ok(Transition { writes, effect })
         });
         let decided = self.decide_while(Load::of(Locator::Nothing), judge, || false);
-        let (lifted, number) = match decided.await? {
-            Decision::Recorded(done) => (*done.effect(), done.number()),
-            Decision::Noted(done) => (*done.effect(), done.number()),
-            Decision::Denied(denied) => return Err(self.refuse(denied)),
-        };
+        let (done, lifted) = self.done(decided.await?)?;
         Ok(Lifted {
             lifted,
-            decision_id: self.decision_id(number),
+            decision_id: self.decision_id(done.number),
         })
     }
 
@@ -246,6 +263,12 @@ impl Continuation {
     pub fn receipt(&self, sequence: RecordNumber) -> Option<Receipt> {
         self.feed.receipt(sequence)
     }
+}
+
+/// The root of the tree of a task, or of one that a child grant is for.
+pub(super) fn root_of(rows: &Lineage) -> Option<TaskId> {
+    let child = rows.unspent().map(|child| child.txn);
+    rows.task.as_ref().map(|task| task.txn).or(child)
 }
 
 /// At whom an effect of the task may be going on. A token that is out and unused is void from the commit on.

@@ -5,12 +5,13 @@ use super::ports::{Freshness, Peer};
 use super::scene::Scene;
 use super::steps::refuse_ended;
 use super::{Continuation, Failure};
+use crate::domain::child::ChildGrant;
 use crate::domain::decide::spawn::{self, AskChild, AskSpawn};
 use crate::domain::decide::step;
 use crate::domain::denial::Reason;
 use crate::domain::grant::Authority;
 use crate::domain::grant::narrow::ChildTerms;
-use crate::domain::id::{Digest, LegNumber, SpiffeId, TaskId};
+use crate::domain::id::{Digest, Hex, LegNumber, SpiffeId, TaskId};
 use crate::domain::lineage::{Load, Locator};
 use crate::domain::policy::{Action, CallFacts, Permit};
 use crate::domain::role::{AsPerformer, Held};
@@ -70,6 +71,7 @@ impl Continuation {
             ..Load::of(Locator::Task(task))
         };
         let leases = Arc::clone(&self.leases);
+        let named_max = self.settings.children_named_max;
         let judge = self.judge(SPAWN, evidence, move |scene| {
             let task = scene.lineage.known(&scene.now)?;
             let held = Held::<AsPerformer>::check(task, scene.evidence)?;
@@ -81,7 +83,12 @@ impl Continuation {
                 return Err(Reason::NoLeg);
             }
             let permits = permit_children(scene, task, &held, &ask)?;
-            spawn::spawn(scene.lineage, &held, &ask, &permits, &scene.now)
+            scene.fact("asked_s256", &Hex(&ask.asked.0));
+            let spawned = spawn::spawn(scene.lineage, &held, &ask, &permits, &scene.now)?;
+            if !spawned.writes.children.is_empty() {
+                scene.fact("granted", &granted(&spawned.writes.children, named_max));
+            }
+            Ok(spawned)
         });
         let (children, number) = match self.decide(load, judge).await? {
             Decision::Recorded(done) => {
@@ -129,6 +136,19 @@ impl Continuation {
             asked: ask.asked,
         })
     }
+}
+
+/// Who may spend what, for the audit: each child's identifier and spender, and how many more there are.
+fn granted(children: &[ChildGrant], named_max: usize) -> String {
+    let named = children.iter().take(named_max);
+    let mut words: Vec<String> = named
+        .map(|child| format!("{} {}", child.id, child.spender.spiffe_id))
+        .collect();
+    let more = children.len().saturating_sub(named_max);
+    if more > 0 {
+        words.push(format!("and {more} more"));
+    }
+    words.join(", ")
 }
 
 /// Asks policy about every child; about equal ones once.

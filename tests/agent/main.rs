@@ -9,6 +9,8 @@ mod node;
 #[cfg(test)]
 mod approvals;
 #[cfg(test)]
+mod children;
+#[cfg(test)]
 mod consent;
 #[cfg(test)]
 mod creation;

@@ -4,8 +4,10 @@ use crate::support::{
     File, commit, create, creation, digest, event, id, of_task, record, role, spiffe, task, work,
 };
 use handfast::domain::barred::Barred;
+use handfast::domain::child::ChildGrant;
 use handfast::domain::delegation::{Act, Delegation};
 use handfast::domain::evidence::ProcessKey;
+use handfast::domain::grant::{ArgumentConstraint, Authority, Grant, Permission};
 use handfast::domain::id::{DelegationNumber, Epoch, Fence, LegNumber};
 use handfast::domain::lineage::Writes;
 use handfast::domain::step::{Purpose, TokenRecord};
@@ -272,6 +274,59 @@ async fn a_full_ledger_still_records_that_authority_is_taken_back_and_gives_none
     assert!(matches!(again, Err(LedgerError::Full)));
 }
 
+/// A child grant of the first task, unspent.
+fn child(number: u64) -> ChildGrant {
+    let call = Permission {
+        audience: spiffe("server"),
+        tool: "part".to_owned(),
+        arguments: ArgumentConstraint::Any,
+    };
+    ChildGrant {
+        id: id(number),
+        parent: id(1),
+        txn: id(1),
+        authority: Authority::Asked,
+        subject: spiffe("owner"),
+        spender: role("worker"),
+        call,
+        asked: Grant::default(),
+        maker: spiffe("worker"),
+        leg: LegNumber(1),
+        fence: Fence(2),
+        made_at: Time(3),
+        spent_at: None,
+        revoked_at: None,
+    }
+}
+
+#[tokio::test]
+async fn a_full_ledger_still_records_that_an_unspent_child_is_revoked() {
+    let (_file, ledger) = small();
+    let only = |children| Writes {
+        children,
+        ..Writes::default()
+    };
+    create(&ledger, 1).await;
+    commit(&ledger, of_task(1), only(vec![child(2), child(3)])).await;
+    fill(&ledger, 4).await;
+    let revoked = ChildGrant {
+        revoked_at: Some(Time(9)),
+        ..child(2)
+    };
+    let spent = ChildGrant {
+        spent_at: Some(Time(9)),
+        ..child(3)
+    };
+    commit(&ledger, of_task(2), only(vec![revoked.clone()])).await;
+    let read = ledger.load(of_task(2)).await.unwrap();
+    assert_eq!(read.child, Some(revoked));
+    // Making a task of one is no end of anything.
+    let expected = ledger.load(of_task(3)).await.unwrap();
+    let refused = work(of_task(3), expected, only(vec![spent]));
+    let refused = ledger.apply(refused).await;
+    assert!(matches!(refused, Err(LedgerError::Full)));
+}
+
 fn of_number(task: &Task) -> u64 {
-    (1..).find(|number| id(*number) == task.id).unwrap()
+    (1..=3).find(|number| id(*number) == task.id).unwrap()
 }

@@ -1,5 +1,6 @@
 //! How tasks end: by their server, their leg holder, an operator, or a clock.
 
+use crate::domain::child::ChildGrant;
 use crate::domain::denial::Reason;
 use crate::domain::id::{Fence, LegNumber};
 use crate::domain::lineage::{Lineage, Now, Transition, Writes};
@@ -119,6 +120,26 @@ pub fn revoke(task: &Task, now: &Now<'_>) -> Transition<TaskState> {
         return Transition::unchanged(state);
     }
     end_with(task, TaskState::Cancelled, now)
+}
+
+/// Ends a child grant on an operator's word, before a task is made of it: none is from then on. What was cut out
+/// for it does not flow back.
+#[must_use]
+pub fn revoke_child(rows: &Lineage, child: &ChildGrant, now: &Now<'_>) -> Transition<TaskState> {
+    let mut children = Vec::new();
+    if rows.child_is_alive(child, now.time) {
+        children.push(ChildGrant {
+            revoked_at: Some(now.time),
+            ..child.clone()
+        });
+    }
+    Transition {
+        writes: Writes {
+            children,
+            ..Writes::default()
+        },
+        effect: TaskState::Cancelled,
+    }
 }
 
 /// Writes down what the clock, or the line of a task, has already decided. Takes the rows as they are.

@@ -183,6 +183,7 @@ fn make(
         fence: leg.fence,
         made_at: now.time,
         spent_at: None,
+        revoked_at: None,
     })
 }
 

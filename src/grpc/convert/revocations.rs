@@ -39,6 +39,7 @@ pub(in crate::grpc) fn would_stop(stops: &Stops) -> v1::WouldStop {
         legs: stops.legs,
         tokens: stops.tokens,
         reachable: stops.reachable,
+        children: stops.children,
         task_ids: stops.named.iter().map(ToString::to_string).collect(),
     }
 }

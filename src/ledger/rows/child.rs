@@ -24,6 +24,7 @@ impl Row for ChildGrant {
             fence,
             made_at,
             spent_at,
+            revoked_at,
         } = self;
         wire::ChildGrant {
             id: id.0.to_vec(),
@@ -39,6 +40,7 @@ impl Row for ChildGrant {
             fence: fence.0,
             made_at: made_at.0,
             spent_at: spent_at.map(|time| time.0),
+            revoked_at: revoked_at.map(|time| time.0),
         }
     }
 
@@ -57,6 +59,7 @@ impl Row for ChildGrant {
             fence: Fence(wire.fence),
             made_at: Time(wire.made_at),
             spent_at: wire.spent_at.map(Time),
+            revoked_at: wire.revoked_at.map(Time),
         })
     }
 }

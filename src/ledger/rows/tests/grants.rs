@@ -97,26 +97,29 @@ pub(super) fn child() -> impl Strategy<Value = ChildGrant> {
     let ids = any::<([u8; 16], [u8; 16], [u8; 16], u32, u64)>();
     let who = (authority(), spiffe_id(), role(), spiffe_id());
     let what = (permission(), grant());
-    (ids, who, what, time(), of(time())).prop_map(|(ids, who, what, made_at, spent_at)| {
-        let (id, parent, txn, leg, fence) = ids;
-        let (authority, subject, spender, maker) = who;
-        let (call, asked) = what;
-        ChildGrant {
-            id: TaskId(id),
-            parent: TaskId(parent),
-            txn: TaskId(txn),
-            authority,
-            subject,
-            spender,
-            call,
-            asked,
-            maker,
-            leg: LegNumber(leg),
-            fence: Fence(fence),
-            made_at,
-            spent_at,
-        }
-    })
+    (ids, who, what, time(), of((time(), any::<bool>()))).prop_map(
+        |(ids, who, what, made_at, over)| {
+            let (id, parent, txn, leg, fence) = ids;
+            let (authority, subject, spender, maker) = who;
+            let (call, asked) = what;
+            ChildGrant {
+                id: TaskId(id),
+                parent: TaskId(parent),
+                txn: TaskId(txn),
+                authority,
+                subject,
+                spender,
+                call,
+                asked,
+                maker,
+                leg: LegNumber(leg),
+                fence: Fence(fence),
+                made_at,
+                spent_at: over.and_then(|(at, revoked)| (!revoked).then_some(at)),
+                revoked_at: over.and_then(|(at, revoked)| revoked.then_some(at)),
+            }
+        },
+    )
 }
 
 pub(super) fn spawned() -> impl Strategy<Value = Spawned> {

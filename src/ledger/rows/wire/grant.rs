@@ -74,6 +74,8 @@ pub(crate) struct ChildGrant {
     pub spent_at: Option<u64>,
     #[prost(string, tag = "13")]
     pub maker: String,
+    #[prost(uint64, optional, tag = "14")]
+    pub revoked_at: Option<u64>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
