@@ -37,7 +37,7 @@ fn permission(audience: &str, tool: &str) -> Permission {
 }
 
 /// A task that may fan out, with a live leg of the worker.
-fn parent(children: u32, depth: u32, uses: Option<u32>) -> World {
+pub(crate) fn parent(children: u32, depth: u32, uses: Option<u32>) -> World {
     let mut world = World::of(Task {
         asked: Grant {
             permissions: vec![
@@ -55,7 +55,7 @@ fn parent(children: u32, depth: u32, uses: Option<u32>) -> World {
     world
 }
 
-fn terms(children: u32, depth: u32, uses: Option<u32>) -> ChildTerms {
+pub(crate) fn terms(children: u32, depth: u32, uses: Option<u32>) -> ChildTerms {
     ChildTerms {
         call: permission("reports", "part"),
         permissions: vec![permission("warehouse", "export")],
@@ -69,7 +69,7 @@ fn terms(children: u32, depth: u32, uses: Option<u32>) -> ChildTerms {
     }
 }
 
-fn ask(request: u8, children: Vec<(ChildTerms, Option<Role>)>) -> AskSpawn {
+pub(crate) fn ask(request: u8, children: Vec<(ChildTerms, Option<Role>)>) -> AskSpawn {
     let child = |(number, (terms, spender)): (u8, _)| AskChild {
         id: TaskId([request.wrapping_mul(16).wrapping_add(number); 16]),
         terms,
@@ -83,7 +83,7 @@ fn ask(request: u8, children: Vec<(ChildTerms, Option<Role>)>) -> AskSpawn {
     }
 }
 
-fn spawn(world: &World, ask: &AskSpawn) -> Result<Transition<Children>, Reason> {
+pub(crate) fn spawn(world: &World, ask: &AskSpawn) -> Result<Transition<Children>, Reason> {
     let held = Held::<AsPerformer>::check(world.task(), &worker()).unwrap();
     spawn::spawn(&world.lineage, &held, ask, &[], &world.now())
 }

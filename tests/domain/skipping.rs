@@ -1,7 +1,9 @@
 //! Where policy permits, a task goes on past a step whose outcome nobody knows. That one is not tried again.
 
+use crate::fanning;
 use crate::fixture::{World, permit, present, tool, worker};
 use crate::rules::{fresh, unknown};
+use handfast::domain::decide::Presented;
 use handfast::domain::decide::check::StepChecked;
 use handfast::domain::decide::report::Outcome;
 use handfast::domain::decide::step::StepAsked;
@@ -98,4 +100,48 @@ fn both_sides_of_the_limit_of_steps_passed_over() {
     assert_eq!(refused, Err(Reason::Limit("tasks.open_steps_max")));
     world.limits.open_steps_max = 1;
     past(&mut world);
+}
+
+/// A parent of which one step is used, and a moment at which nobody knows how that ended.
+fn parent_of_an_unknown_step() -> (World, Presented) {
+    let mut world = fanning::parent(2, 1, None);
+    let first = world.token(1);
+    assert!(fresh(&world.check(&tool(), &first, 1).unwrap()));
+    world.time = world.time.after(Duration::from_secs(8));
+    (world, first)
+}
+
+#[test]
+fn no_child_is_made_while_nobody_knows_how_a_step_ended() {
+    let child = fanning::ask(1, vec![(fanning::terms(0, 0, None), None)]);
+    let spawned = |world: &World| fanning::spawn(world, &child).map(|made| made.effect.repeat);
+    for passed in [false, true] {
+        let (mut world, first) = parent_of_an_unknown_step();
+        if passed {
+            past(&mut world);
+        }
+        // With policy's yes or without: that is to another step, not to the same call by another task.
+        assert_eq!(spawned(&world), Err(Reason::StepUnknown), "{passed}");
+        world.report(&first, Outcome::NotDone).unwrap();
+        assert_eq!(spawned(&world), Ok(false), "{passed}");
+    }
+}
+
+#[test]
+fn children_that_were_made_are_answered_again_whatever_became_of_a_step() {
+    let child = fanning::ask(1, vec![(fanning::terms(0, 0, None), None)]);
+    let mut world = fanning::parent(2, 1, None);
+    let made = fanning::spawn(&world, &child).unwrap();
+    let row = made.writes.spawned.clone();
+    let ids = world.apply(made).ids;
+    let first = world.token(1);
+    assert!(fresh(&world.check(&tool(), &first, 1).unwrap()));
+    world.time = world.time.after(Duration::from_secs(8));
+    let another = fanning::ask(2, vec![(fanning::terms(0, 0, None), None)]);
+    let refused = fanning::spawn(&world, &another);
+    assert_eq!(refused.unwrap_err(), Reason::StepUnknown);
+    world.lineage.spawned = row;
+    let again = fanning::spawn(&world, &child).unwrap();
+    assert!(again.writes.is_empty() && again.effect.repeat);
+    assert_eq!(again.effect.ids, ids);
 }

@@ -16,6 +16,17 @@ pub fn passes_over<'a>(task: &'a Task, number: StepNumber, now: &Now<'_>) -> Opt
         .map(|(step, _)| step)
 }
 
+/// Refuses while nobody knows how some step ended, also one that the task went on past: a child could be made for the
+/// very call whose effect nobody knows.
+pub(super) fn all_known(task: &Task, now: &Now<'_>) -> Result<(), Reason> {
+    // No step has the number 0: none is left out.
+    let pending = passes_over(task, StepNumber(0), now);
+    if pending.is_some() || !task.skipped_steps.is_empty() {
+        return Err(Reason::StepUnknown);
+    }
+    Ok(())
+}
+
 /// A step that was never issued: `last + 1`, and nothing else in flight or unknown.
 pub(super) fn next_in_order(
     task: &Task,

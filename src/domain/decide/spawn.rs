@@ -75,8 +75,8 @@ pub fn repeated(lineage: &Lineage, ask: &AskSpawn) -> Result<Option<Children>, R
 /// never flows back.
 ///
 /// # Errors
-/// As for a step: no leg, re-attachment due, waiting for input, ended. Besides [`Reason::Limit`] for too many,
-/// and [`Reason::Narrowing`] for the first child that asks for more than there is.
+/// As for a step: no leg, re-attachment due, waiting for input, ended, a step whose outcome is unknown. Besides
+/// [`Reason::Limit`] for too many, and [`Reason::Narrowing`] for the first child that asks for more than there is.
 pub fn spawn(
     lineage: &Lineage,
     held: &Held<AsPerformer>,
@@ -94,6 +94,7 @@ pub fn spawn(
     if let Some(children) = repeated(lineage, ask)? {
         return Ok(Transition::unchanged(children));
     }
+    super::order::all_known(task, now)?;
     if task.state_at(now.time) == TaskState::InputRequired {
         return Err(Reason::InputRequired);
     }

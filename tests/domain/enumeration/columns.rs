@@ -189,6 +189,10 @@ fn fanning() -> Table {
             ("a child with all steps", vec![START, spawn(Cut::Rest)]),
             ("a step begun", vec![START, STEP]),
             (
+                "a child with one step, a step unknown",
+                vec![START, ONE, STEP, CHECK, Command::Wait(Wait::Act)],
+            ),
+            (
                 "input_required",
                 vec![START, Require(Hand::Server, ROOT, Shown::Current)],
             ),

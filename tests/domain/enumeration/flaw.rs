@@ -47,6 +47,8 @@ pub(super) enum Flaw {
     LentLegSpawns,
     /// What children get is not taken from their parent.
     ChildrenAreFree,
+    /// Children are made while nobody knows how a step ended.
+    UnknownSpawns,
     /// A child grant is spent though its line is dead.
     DeadLineIsSpent,
     /// A child grant is spent by whoever knows it.
@@ -62,7 +64,7 @@ pub(super) enum Flaw {
 }
 
 impl Flaw {
-    pub(super) const ALL: [Self; 25] = [
+    pub(super) const ALL: [Self; 26] = [
         Self::BareTwinHolds,
         Self::FreshTwice,
         Self::DeadlineIgnored,
@@ -82,6 +84,7 @@ impl Flaw {
         Self::LoanExceedsGiver,
         Self::LentLegSpawns,
         Self::ChildrenAreFree,
+        Self::UnknownSpawns,
         Self::DeadLineIsSpent,
         Self::AnybodySpends,
         Self::RevokedActs,
@@ -100,9 +103,10 @@ impl Flaw {
             | Self::LegOutlivesLoan
             | Self::LentLegSpawns
             | Self::LoanOutlivesItself => (Setting::HANDED, handing()),
-            Self::AnybodySpends | Self::ChildrenAreFree | Self::DeadLineIsSpent => {
-                (Setting::FANNED, fanning())
-            }
+            Self::AnybodySpends
+            | Self::ChildrenAreFree
+            | Self::DeadLineIsSpent
+            | Self::UnknownSpawns => (Setting::FANNED, fanning()),
             Self::CutIgnored | Self::LiftedRevives | Self::RevokedActs | Self::RevokedOwns => {
                 (Setting::HANDED, revoking())
             }

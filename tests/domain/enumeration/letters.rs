@@ -203,7 +203,7 @@ pub(super) fn handing_on() -> Vec<Command> {
 
 /// Children of a task with a budget, and the ends of their line.
 pub(super) fn fanning() -> Vec<Command> {
-    use Command::{Issue, Restart, Revoke, Spawn, Spend, Start, Wide};
+    use Command::{Check, Issue, Resolve, Restart, Revoke, Spawn, Spend, Start, Wide};
     let root = On::Root;
     let mut all = vec![
         Command::Wait(Wait::Expiry),
@@ -217,6 +217,8 @@ pub(super) fn fanning() -> Vec<Command> {
         Start(Hand::Worker, On::Child, true),
         Issue(Hand::Worker, root, Which::Next),
         Issue(Hand::Worker, On::Child, Which::Next),
+        Check(Hand::Tool, root, Token::Newest, With::Right),
+        Resolve(Hand::Owner, root, Word::NotDone),
         Spend(Hand::Worker, Half::Both),
         Spend(Hand::Worker, Half::Ask),
         Spend(Hand::Second, Half::Ask),

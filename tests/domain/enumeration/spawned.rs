@@ -3,10 +3,12 @@
 use super::alphabet::{Hand, On};
 use super::answer::{Answer, Expected};
 use super::flaw::Flaw;
-use super::history::{Happened, History, TOKEN_TTL};
+use super::history::{Happened, History, TOKEN_TTL, TokenFacts};
 use super::oracle::{Oracle, Prediction, name, refused, unknown, unless};
+use super::steps::last_tokens;
 use super::wider::{Cut, Half};
 use handfast::domain::delegation::Act;
+use handfast::domain::step::StepState;
 
 /// What the history says of the first task's children.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -163,6 +165,10 @@ impl Oracle {
             }
             (Cut::Differs, _) => objections.push("repeat_differs"),
             _ => {}
+        }
+        let unknown = |token: &TokenFacts| token.state == StepState::Unknown;
+        if last_tokens(&task.tokens).any(unknown) && flaw != Some(Flaw::UnknownSpawns) {
+            objections.push("step_unknown");
         }
         if task.waits || self.waits_for_person(On::Root, None) {
             objections.push("input_required");
