@@ -90,7 +90,7 @@ impl Continuation {
             scene.fact("acts", &acts.join(" "));
             let permit = scene.permit(Action::Delegate, held.spiffe_id.as_ref())?;
             scene.fact("asked_s256", &Hex(&ask.asked.0));
-            let made = handover::delegate(task, &held, &ask, &permit, &scene.now)?;
+            let made = handover::delegate(scene.lineage, &held, &ask, &permit, &scene.now)?;
             scene.fact("delegation", &made.effect.number.0);
             scene.fact("not_after_ms", &made.effect.not_after.0);
             if let Some(from) = made.effect.from {
@@ -117,7 +117,7 @@ impl Continuation {
             let held = Held::<AsOwnerPrincipalDue>::for_act(task, Act::Delegate, scene.evidence)?;
             scene.fact("delegation", &number.0);
             let permit = scene.permit(Action::Delegate, held.spiffe_id.as_ref())?;
-            let revoked = handover::revoke(task, &held, number, &permit, &scene.now)?;
+            let revoked = handover::revoke(scene.lineage, &held, number, &permit, &scene.now)?;
             Ok(about(task.id, revoked))
         });
         let (this, load) = (self.clone(), self.named(named));
@@ -147,7 +147,7 @@ impl Continuation {
             let task = scene.lineage.known(&scene.now)?;
             let held = Held::<AsOwnerPrincipalDue>::for_act(task, Act::Takeover, scene.evidence)?;
             let permit = scene.permit(Action::TakeOver, held.spiffe_id.as_ref())?;
-            let taken = handover::take_over(task, &held, request, &permit, &scene.now)?;
+            let taken = handover::take_over(scene.lineage, &held, request, &permit, &scene.now)?;
             scene.fact("leg", &taken.effect.0);
             Ok(about(task.id, taken))
         });

@@ -12,10 +12,9 @@ use crate::domain::delegation::Act;
 use crate::domain::denial::Reason;
 use crate::domain::grant::{Grant, Permission, SeenCall};
 use crate::domain::id::{SpiffeId, TaskId};
-use crate::domain::lineage::{Load, Locator, Now, Transition};
+use crate::domain::lineage::{Lineage, Load, Locator, Now, Transition};
 use crate::domain::policy::{Action, CallFacts, Permit};
 use crate::domain::role::{AsOwnerPrincipalDue, AsSpender, Held};
-use crate::domain::task::Task;
 use crate::domain::time::Time;
 use secrecy::{ExposeSecret, SecretString};
 use std::time::Duration;
@@ -70,7 +69,7 @@ const UPDATE: &str = "Requests.Issue(update)";
 
 /// A rule of [`owner`] that issues a token with a record.
 type IssueOwner = fn(
-    &Task,
+    &Lineage,
     &Held<AsOwnerPrincipalDue>,
     &AskOwner,
     &Permit,
@@ -159,7 +158,7 @@ impl Continuation {
             let task = scene.lineage.known(&scene.now)?;
             let held = Held::<AsOwnerPrincipalDue>::for_act(task, Act::Query, scene.evidence)?;
             let permit = scene.permit(Action::Query, held.spiffe_id.as_ref())?;
-            owner::issue_query(task, &held, &ask, &permit, &scene.now)
+            owner::issue_query(scene.lineage, &held, &ask, &permit, &scene.now)
         });
         match self.decide(load, judge).await? {
             Decision::Noted(claims) => {
@@ -213,7 +212,7 @@ impl Continuation {
             let task = scene.lineage.known(&scene.now)?;
             let held = Held::<AsOwnerPrincipalDue>::for_act(task, act, scene.evidence)?;
             let permit = scene.permit(action, held.spiffe_id.as_ref())?;
-            issue(task, &held, &ask, &permit, &scene.now)
+            issue(scene.lineage, &held, &ask, &permit, &scene.now)
         });
         match self.decide(load, judge).await? {
             Decision::Recorded(claims) => self.sign(&claims),

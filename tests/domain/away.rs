@@ -25,7 +25,7 @@ fn asks(world: &mut World, who: &Evidence) {
         certificate: Digest([8; 32]),
         certificate_ends: world.time.after(Duration::from_secs(3600)),
     };
-    let asked = ask::issue_query(world.task(), &held, &query, &permit(), &world.now());
+    let asked = ask::issue_query(&world.lineage, &held, &query, &permit(), &world.now());
     world.apply(asked.unwrap());
 }
 

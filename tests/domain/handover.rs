@@ -43,7 +43,7 @@ fn take_over(
     held: &Held<AsOwnerPrincipalDue>,
 ) -> Result<Transition<LegNumber>, Reason> {
     let request = Digest([9; 32]);
-    handover::take_over(world.task(), held, request, &permit(), &world.now())
+    handover::take_over(&world.lineage, held, request, &permit(), &world.now())
 }
 
 pub(crate) fn ask(acts: impl IntoIterator<Item = Act>, request: u8) -> AskDelegate {
@@ -67,7 +67,7 @@ pub(crate) fn delegate(
     let rows = world.lineage.as_of(world.time).into_owned();
     let task = rows.known(&world.now())?;
     let held = Held::<AsOwnerPrincipalDue>::for_act(task, Act::Delegate, who)?;
-    let made = handover::delegate(task, &held, ask, &permit(), &world.now())?;
+    let made = handover::delegate(&rows, &held, ask, &permit(), &world.now())?;
     Ok(world.apply(made))
 }
 
@@ -356,7 +356,7 @@ fn delegates_leave_their_owner_a_place_and_what_is_over_makes_room() {
     assert_eq!(own.number, DelegationNumber(4));
     // Full: one that is over makes room, and its number is not given again.
     let held = Held::<AsOwnerPrincipalDue>::check(world.task(), &owner()).unwrap();
-    let revoked = handover::revoke(world.task(), &held, own.number, &permit(), &world.now());
+    let revoked = handover::revoke(&world.lineage, &held, own.number, &permit(), &world.now());
     world.apply(revoked.unwrap());
     let next = delegate(&mut world, &owner(), &ask([Act::Cancel], 21)).unwrap();
     assert_eq!(next.number, DelegationNumber(5));

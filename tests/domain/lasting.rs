@@ -71,7 +71,7 @@ fn an_owner_can_cancel_again_after_the_life_of_a_token() {
             certificate: Digest([8; 32]),
             certificate_ends: Time(u64::MAX),
         };
-        ask::issue_cancel(world.task(), &held, &ask, &permit(), &world.now())
+        ask::issue_cancel(&world.lineage, &held, &ask, &permit(), &world.now())
             .map(|issued| world.apply(issued))
             .map(drop)
     };
@@ -158,7 +158,7 @@ fn a_claim_after_the_end_revives_nothing() {
             certificate: Digest([8; 32]),
             certificate_ends: Time(u64::MAX),
         };
-        let issued = ask::issue_cancel(world.task(), &held, &ask, &permit(), &world.now());
+        let issued = ask::issue_cancel(&world.lineage, &held, &ask, &permit(), &world.now());
         world.apply(issued.unwrap());
         let state = world
             .task()

@@ -1,12 +1,18 @@
 //! A takeover ends a leg for good: its process never comes back, and a repeat takes no other leg.
 
-use crate::fixture::{World, evidence, owner, permit};
-use crate::handover::world;
-use handfast::domain::decide::handover;
+use crate::fixture::{World, evidence, owner, permit, role, task};
+use crate::handover::{ask, delegate, world};
+use handfast::domain::barred::Barred;
+use handfast::domain::decide::handover::{self, AskDelegate};
+use handfast::domain::decide::owner::{AskOwner, issue_cancel, issue_query, issue_update};
+use handfast::domain::delegation::Act;
 use handfast::domain::denial::Reason;
 use handfast::domain::evidence::Evidence;
-use handfast::domain::id::{Digest, LegNumber};
+use handfast::domain::id::{DelegationNumber, Digest, Jti, LegNumber, TaskId};
+use handfast::domain::lineage::Lineage;
 use handfast::domain::role::{AsOwnerPrincipalDue, Held};
+use handfast::domain::task::Task;
+use handfast::domain::time::Time;
 
 /// A worker's process, the younger the higher its number.
 fn aged(pid: i32) -> Evidence {
@@ -22,7 +28,7 @@ fn take(world: &mut World, (pid, request): (i32, u8)) -> Result<LegNumber, Reaso
         world.start(&aged(pid))?;
     }
     let request = Digest([request; 32]);
-    let taken = handover::take_over(world.task(), &held, request, &permit(), &world.now())?;
+    let taken = handover::take_over(&world.lineage, &held, request, &permit(), &world.now())?;
     Ok(world.apply(taken))
 }
 
@@ -50,4 +56,119 @@ fn a_repeated_takeover_takes_no_other_leg() {
     assert_eq!(take(&mut world, (0, 1)), Ok(LegNumber(1)));
     assert!(world.task().leg.is_some());
     assert_eq!(take(&mut world, (0, 2)), Ok(LegNumber(2)));
+}
+
+/// The process of the delegate that loses a leg, and another one of the same account.
+fn lost() -> Evidence {
+    evidence("relief", 160, 60)
+}
+
+fn other() -> Evidence {
+    evidence("relief", 161, 60)
+}
+
+/// What a delegate may be told besides handing on: what came of taking back the newest delegation, of taking over the
+/// leg that is up, and of its three tokens.
+fn orders(world: &World, who: &Evidence) -> [Result<(), Reason>; 5] {
+    let held = |act| Held::<AsOwnerPrincipalDue>::for_act(world.task(), act, who).unwrap();
+    let (rows, now) = (&world.lineage, world.now());
+    let newest = world.task().delegations.last().unwrap().number;
+    let token = AskOwner {
+        jti: Jti([7; 16]),
+        certificate: Digest([8; 32]),
+        certificate_ends: Time(u64::MAX),
+    };
+    let request = Digest([77; 32]);
+    [
+        handover::revoke(rows, &held(Act::Delegate), newest, &permit(), &now).map(drop),
+        handover::take_over(rows, &held(Act::Takeover), request, &permit(), &now).map(drop),
+        issue_update(rows, &held(Act::Update), &token, &permit(), &now).map(drop),
+        issue_query(rows, &held(Act::Query), &token, &permit(), &now).map(drop),
+        issue_cancel(rows, &held(Act::Cancel), &token, &permit(), &now).map(drop),
+    ]
+}
+
+fn on_to_the_third(request: u8) -> AskDelegate {
+    AskDelegate {
+        to: role("third", 70),
+        ..ask([Act::Perform], request)
+    }
+}
+
+/// The barred process reads and cancels, and gives no order; another one of the same account gives every one.
+fn the_lost_one_gives_no_orders(world: &mut World) {
+    world.start(&evidence("worker", 104, 30)).unwrap();
+    let refused = delegate(world, &lost(), &on_to_the_third(3));
+    assert_eq!(refused, Err(Reason::TakenOver));
+    delegate(world, &other(), &on_to_the_third(4)).unwrap();
+    let no = Err(Reason::TakenOver);
+    assert_eq!(
+        orders(world, &lost()),
+        [no.clone(), no.clone(), no, Ok(()), Ok(())]
+    );
+    assert_eq!(orders(world, &other()), [const { Ok(()) }; 5]);
+}
+
+#[test]
+fn whoever_lost_its_leg_gives_no_orders_as_a_delegate_either() {
+    let mut world = world();
+    delegate(&mut world, &owner(), &ask(Act::ALL, 1)).unwrap();
+    // What it handed on before goes on; a repeat of that is no order that it may give.
+    delegate(&mut world, &lost(), &on_to_the_third(2)).unwrap();
+    world.start(&lost()).unwrap();
+    assert_eq!(take(&mut world, (0, 1)), Ok(LegNumber(1)));
+    let again = delegate(&mut world, &lost(), &on_to_the_third(2));
+    assert_eq!(again, Err(Reason::TakenOver));
+    assert_eq!(
+        world
+            .task()
+            .delegation(DelegationNumber(2))
+            .unwrap()
+            .ended_at,
+        None
+    );
+    the_lost_one_gives_no_orders(&mut world);
+}
+
+#[test]
+fn whoever_lost_a_leg_further_up_gives_no_orders_below_either() {
+    for last in [21, 22] {
+        let mut world = below(last, &lost());
+        delegate(&mut world, &owner(), &ask(Act::ALL, 1)).unwrap();
+        the_lost_one_gives_no_orders(&mut world);
+    }
+}
+
+#[test]
+fn an_owner_is_nobodys_delegate_whatever_its_process_lost() {
+    let mut world = below(21, &owner());
+    delegate(&mut world, &owner(), &ask(Act::ALL, 1)).unwrap();
+    world.start(&evidence("worker", 104, 30)).unwrap();
+    assert_eq!(orders(&world, &owner()), [const { Ok(()) }; 5]);
+}
+
+/// A task below one, or two, of which the last was taken over from this process.
+fn below(last: u8, whom: &Evidence) -> World {
+    let above = |number: u8| Task {
+        id: TaskId([number; 16]),
+        parent: (number < last).then_some(TaskId([last; 16])),
+        ..task()
+    };
+    let mut ancestors: Vec<Task> = (21..=last).map(above).collect();
+    ancestors.last_mut().unwrap().takeovers.0.push(Barred {
+        process: whom.process.unwrap(),
+        leg: LegNumber(1),
+        request: Digest([1; 32]),
+        and_older: false,
+    });
+    let mut world = world();
+    world.lineage = Lineage {
+        ancestors,
+        task: Some(Task {
+            parent: Some(TaskId([21; 16])),
+            ..world.task().clone()
+        }),
+        ..world.lineage
+    };
+    world
 }

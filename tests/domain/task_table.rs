@@ -81,7 +81,7 @@ fn asked(world: &mut World, who: &Evidence, operation: Operation) -> Result<Stri
             ask::issue_query
         }
     };
-    let issued = issue(task, &held, &owner_ask(), &permit(), &world.now())?;
+    let issued = issue(&world.lineage, &held, &owner_ask(), &permit(), &world.now())?;
     world.apply(issued);
     Ok("token".to_owned())
 }

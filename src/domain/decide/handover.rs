@@ -41,15 +41,18 @@ pub struct AskDelegate {
 ///
 /// # Errors
 /// [`Reason::PrincipalDue`] where the owner acts for a user, whom this node cannot see;
-/// [`Reason::NotNarrower`] with the field that asks for more; [`Reason::Limit`]; [`Reason::Terminal`].
+/// [`Reason::TakenOver`] to a delegate that lost a leg of the line; [`Reason::NotNarrower`] with the field that asks
+/// for more; [`Reason::Limit`]; [`Reason::Terminal`].
 pub fn delegate(
-    task: &Task,
+    lineage: &Lineage,
     held: &Held<AsOwnerPrincipalDue>,
     ask: &AskDelegate,
     _permit: &Permit,
     now: &Now<'_>,
 ) -> Result<Transition<Delegation>, Reason> {
+    let task = lineage.known(now)?;
     task.runnable(now.time)?;
+    lineage.hears(held)?;
     principal_is_not_due(task, held)?;
     if let Some(made) = task.delegations.iter().find(|it| it.request == ask.request) {
         if made.asked != ask.asked {
@@ -144,14 +147,17 @@ fn make_room(task: &mut Task, of_delegate: bool, now: &Now<'_>) -> Result<(), Re
 /// them ends. The owner can take back any, a delegate what it handed on itself.
 ///
 /// # Errors
-/// [`Reason::PrincipalDue`], [`Reason::Unknown`] for one that is not the caller's to take back.
+/// [`Reason::PrincipalDue`], [`Reason::Unknown`] for one that is not the caller's to take back, [`Reason::TakenOver`]
+/// to a delegate that lost a leg of the line.
 pub fn revoke(
-    task: &Task,
+    lineage: &Lineage,
     held: &Held<AsOwnerPrincipalDue>,
     number: DelegationNumber,
     _permit: &Permit,
     now: &Now<'_>,
 ) -> Result<Transition<Option<LegNumber>>, Reason> {
+    let task = lineage.known(now)?;
+    lineage.hears(held)?;
     principal_is_not_due(task, held)?;
     let delegation = task.delegation(number).ok_or(Reason::Unknown)?;
     if held.delegation.is_some() && delegation.from != held.delegation {
@@ -174,15 +180,18 @@ pub fn revoke(
 /// has spent are worth nothing. A repeat takes no other leg.
 ///
 /// # Errors
-/// [`Reason::PrincipalDue`], [`Reason::Terminal`], [`Reason::NoLeg`] where there is none.
+/// [`Reason::PrincipalDue`], [`Reason::Terminal`], [`Reason::NoLeg`] where there is none, [`Reason::TakenOver`] to a
+/// delegate that lost a leg of the line.
 pub fn take_over(
-    task: &Task,
+    lineage: &Lineage,
     held: &Held<AsOwnerPrincipalDue>,
     request: Digest,
     _permit: &Permit,
     now: &Now<'_>,
 ) -> Result<Transition<LegNumber>, Reason> {
+    let task = lineage.known(now)?;
     task.runnable(now.time)?;
+    lineage.hears(held)?;
     principal_is_not_due(task, held)?;
     if let Some(leg) = task.takeovers.repeated(request) {
         return Ok(Transition::unchanged(leg));

@@ -22,6 +22,7 @@ use super::claims::{Operation, TokenClaims};
 use super::denial::Reason;
 use super::id::{NameHash, StepNumber, Thumbprint};
 use super::lineage::{Lineage, Now};
+use super::role::{AsOwnerPrincipalDue, Held};
 use super::step::{Circumstances, Step, StepState};
 use super::task::{Task, TaskState};
 use super::time::Time;
@@ -76,6 +77,19 @@ impl Lineage {
             .as_ref()
             .filter(|task| !task.forgotten(now))
             .ok_or(Reason::Unknown)
+    }
+
+    /// Refuses a delegate whose process lost a leg of the line to a takeover: what was taken from it, it does not do by
+    /// other hands or words. It may still look, and end what it was lent to end. An owner is nobody's delegate.
+    ///
+    /// # Errors
+    /// [`Reason::TakenOver`].
+    fn hears(&self, held: &Held<AsOwnerPrincipalDue>) -> Result<(), Reason> {
+        let barred = held.process.is_some_and(|process| self.bars(&process));
+        if held.delegation.is_some() && barred {
+            return Err(Reason::TakenOver);
+        }
+        Ok(())
     }
 
     /// The step of this number as last written, pending or settled.

@@ -3,7 +3,7 @@
 use crate::domain::claims::{Operation, Subject, TokenClaims};
 use crate::domain::denial::Reason;
 use crate::domain::id::{Fence, Jti, Thumbprint};
-use crate::domain::lineage::{Now, Transition, Writes};
+use crate::domain::lineage::{Lineage, Now, Transition, Writes};
 use crate::domain::policy::Permit;
 use crate::domain::role::{AsOwnerPrincipalDue, Held};
 use crate::domain::step::{Purpose, TokenRecord};
@@ -27,12 +27,13 @@ pub struct AskOwner {
 /// # Errors
 /// [`Reason::Unknown`] for an owner that is a principal alone (it asks through its server).
 pub fn issue_query(
-    task: &Task,
+    lineage: &Lineage,
     held: &Held<AsOwnerPrincipalDue>,
     ask: &AskOwner,
     _permit: &Permit,
     now: &Now<'_>,
 ) -> Result<Transition<TokenClaims>, Reason> {
+    let task = lineage.known(now)?;
     let expires_at = now
         .time
         .after(now.limits.query_ttl)
@@ -68,27 +69,31 @@ fn is_not_seen(task: &Task, held: &Held<AsOwnerPrincipalDue>) -> bool {
 /// # Errors
 /// [`Reason::Limit`] after too many of them within the life of a token.
 pub fn issue_cancel(
-    task: &Task,
+    lineage: &Lineage,
     held: &Held<AsOwnerPrincipalDue>,
     ask: &AskOwner,
     _permit: &Permit,
     now: &Now<'_>,
 ) -> Result<Transition<TokenClaims>, Reason> {
+    let task = lineage.known(now)?;
     effectful(task, held, ask, (Operation::Cancel, Purpose::Cancel), now)
 }
 
 /// Issues an update token: for one answer to what the task waits for, now or by the time of its use.
 ///
 /// # Errors
-/// [`Reason::Terminal`] after the task's end, [`Reason::Limit`] as for a cancel token.
+/// [`Reason::Terminal`] after the task's end, [`Reason::Limit`] as for a cancel token, [`Reason::TakenOver`] to a
+/// delegate that lost a leg of the line.
 pub fn issue_update(
-    task: &Task,
+    lineage: &Lineage,
     held: &Held<AsOwnerPrincipalDue>,
     ask: &AskOwner,
     _permit: &Permit,
     now: &Now<'_>,
 ) -> Result<Transition<TokenClaims>, Reason> {
+    let task = lineage.known(now)?;
     task.runnable(now.time)?;
+    lineage.hears(held)?;
     effectful(task, held, ask, (Operation::Update, Purpose::Update), now)
 }
 

@@ -49,6 +49,10 @@ fn handing() -> Table {
                 "the same, run out",
                 vec![LIMITED, LENT_LEG, Command::Wait(Wait::Expiry)],
             ),
+            (
+                "everything lent, its leg taken over",
+                vec![LENT, LENT_LEG, Takeover(Hand::Owner, ROOT)],
+            ),
             ("taken back", vec![LENT, LENT_LEG, BACK]),
             ("task terminal", vec![LENT, Revoke(ROOT)]),
         ],
@@ -85,6 +89,7 @@ fn handing() -> Table {
             ),
             ("Spawn by the delegate", Spawn(Hand::Relief, Cut::One)),
             ("query by the delegate", ask(Want::Query)),
+            ("update by the delegate", ask(Want::Update)),
             ("cancel by the delegate", ask(Want::Cancel)),
             ("Takeover by the delegate", Takeover(Hand::Relief, ROOT)),
         ],

@@ -41,6 +41,14 @@ pub(super) enum Flaw {
     AllIsLent,
     /// Whoever lost its leg to a takeover starts again.
     BarredStarts,
+    /// Whoever lost its leg to a takeover answers what the task waits for, as a delegate.
+    BarredAnswers,
+    /// The same hands on what it was lent.
+    BarredHandsOn,
+    /// The same takes back what it has handed on.
+    BarredTakesBack,
+    /// The same takes over the leg of another.
+    BarredTakesOver,
     /// A delegate hands on more than it has.
     LoanExceedsGiver,
     /// A lent leg has children.
@@ -64,7 +72,7 @@ pub(super) enum Flaw {
 }
 
 impl Flaw {
-    pub(super) const ALL: [Self; 26] = [
+    pub(super) const ALL: [Self; 30] = [
         Self::BareTwinHolds,
         Self::FreshTwice,
         Self::DeadlineIgnored,
@@ -81,6 +89,10 @@ impl Flaw {
         Self::LegOutlivesLoan,
         Self::AllIsLent,
         Self::BarredStarts,
+        Self::BarredAnswers,
+        Self::BarredHandsOn,
+        Self::BarredTakesBack,
+        Self::BarredTakesOver,
         Self::LoanExceedsGiver,
         Self::LentLegSpawns,
         Self::ChildrenAreFree,
@@ -99,7 +111,11 @@ impl Flaw {
             Self::ConsentToAnything | Self::ConsentTwice => (Setting::PLAIN, asking()),
             Self::OrphansLive => (Setting::PLAIN, core(&[On::Root, On::Child])),
             Self::AllIsLent
+            | Self::BarredAnswers
+            | Self::BarredHandsOn
             | Self::BarredStarts
+            | Self::BarredTakesBack
+            | Self::BarredTakesOver
             | Self::LegOutlivesLoan
             | Self::LentLegSpawns
             | Self::LoanOutlivesItself => (Setting::HANDED, handing()),

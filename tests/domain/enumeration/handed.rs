@@ -133,6 +133,17 @@ impl Oracle {
         nth.map(Strength::Lent)
     }
 
+    /// Whether its process lost a leg of the task, or of the one above it, to a takeover.
+    pub(super) fn is_barred(&self, on: On, by: Hand) -> bool {
+        let up = on.parent().map(|parent| &self.task(parent).barred);
+        self.task(on).barred.contains(&by) || up.is_some_and(|up| up.contains(&by))
+    }
+
+    /// Whoever lost a leg gives no orders any more on the strength of what it was lent.
+    pub(super) fn unheard(&self, on: On, (by, strength): (Hand, Strength)) -> bool {
+        strength != Strength::Own && self.is_barred(on, by)
+    }
+
     /// Whether a call is one that the leg may make: what is lent is the owner's, and no more than was named.
     pub(super) fn lends(&self, on: On, lent: Option<usize>, ask: &Issued) -> bool {
         lent.is_none_or(|nth| {
@@ -165,6 +176,9 @@ impl Oracle {
         }
         let mut objections: Vec<_> = task.end.map(|(_, how)| name(how)).into_iter().collect();
         objections.extend(self.due(strength));
+        if self.unheard(on, (by, strength)) && flaw != Some(Flaw::BarredHandsOn) {
+            objections.push("taken_over");
+        }
         let mut made = task.delegations.iter();
         if let Some(nth) = made.position(|it| it.asked == (by, lend)) {
             return unless(objections, Answer::Handed(nth), Vec::new());
@@ -199,9 +213,15 @@ impl Oracle {
         let Some(strength) = self.strength(on, by, Act::Delegate, flaw) else {
             return unknown();
         };
+        if task.forgotten {
+            return unknown();
+        }
+        if self.unheard(on, (by, strength)) && flaw != Some(Flaw::BarredTakesBack) {
+            return refused("taken_over");
+        }
         let delegation = &task.delegations[nth];
         let foreign = strength != Strength::Own && delegation.from != strength.lent();
-        if task.forgotten || (foreign && self.due(strength).is_none()) {
+        if foreign && self.due(strength).is_none() {
             return unknown();
         }
         let objections = self.due(strength).into_iter().collect();
@@ -223,6 +243,9 @@ impl Oracle {
         }
         let mut objections: Vec<_> = task.end.map(|(_, how)| name(how)).into_iter().collect();
         objections.extend(self.due(strength));
+        if self.unheard(on, (by, strength)) && flaw != Some(Flaw::BarredTakesOver) {
+            objections.push("taken_over");
+        }
         let Some(leg) = task.leg else {
             objections.push("no_leg");
             return unless(objections, Answer::TakenOver, Vec::new());

@@ -55,7 +55,7 @@ impl Moment<'_> {
             asked: Digest(request),
             witnesses: Witnesses::default(),
         };
-        let made = handover::delegate(task, &held, &ask, &permit(), &self.now())?;
+        let made = handover::delegate(self.seen(on), &held, &ask, &permit(), &self.now())?;
         let nth = usize::try_from(made.effect.number.0).unwrap() - 1;
         Ok(Done::with(Answer::Handed(nth), vec![made.writes]))
     }
@@ -65,7 +65,7 @@ impl Moment<'_> {
         let who = self.hands.of(by);
         let held = Held::<AsOwnerPrincipalDue>::for_act(task, Act::Delegate, who)?;
         let number = DelegationNumber(u32::try_from(nth).unwrap() + 1);
-        let revoked = handover::revoke(task, &held, number, &permit(), &self.now())?;
+        let revoked = handover::revoke(self.seen(on), &held, number, &permit(), &self.now())?;
         Ok(Done::with(Answer::Revoked, vec![revoked.writes]))
     }
 
@@ -76,7 +76,7 @@ impl Moment<'_> {
         // Each a request of its own; what a repeat gets is another test's.
         let request = task.leg.as_ref().map_or(0, |leg| leg.number.0);
         let request = Digest([u8::try_from(request).unwrap(); 32]);
-        let taken = handover::take_over(task, &held, request, &permit(), &self.now())?;
+        let taken = handover::take_over(self.seen(on), &held, request, &permit(), &self.now())?;
         Ok(Done::with(Answer::TakenOver, vec![taken.writes]))
     }
 

@@ -155,7 +155,11 @@ pub(super) fn handing() -> Vec<Command> {
         Command::Revoke(on),
         Delegate(Hand::Owner, on, Lend::Whole),
         Delegate(Hand::Owner, on, Lend::Limited),
+        Delegate(Hand::Relief, on, Lend::Onward),
+        Delegate(Hand::Owner, On::Child, Lend::Whole),
+        Delegate(Hand::Relief, On::Child, Lend::Onward),
         RevokeDelegation(Hand::Owner, on, Nth::First),
+        RevokeDelegation(Hand::Relief, on, Nth::Newest),
         Takeover(Hand::Owner, on),
         Takeover(Hand::Relief, on),
         Resolve(Hand::Owner, on, Word::NotDone),
@@ -170,6 +174,7 @@ pub(super) fn handing() -> Vec<Command> {
         End(Hand::Relief, on, LegEnding::Yielded),
         Spawn(Hand::Relief, Cut::One),
         Command::Ask(Hand::Relief, on, Want::Cancel, Path::Right),
+        Command::Ask(Hand::Relief, on, Want::Update, Path::Right),
     ]
 }
 

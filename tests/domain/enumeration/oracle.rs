@@ -125,9 +125,7 @@ impl Oracle {
         }
         let mut objections = Vec::new();
         objections.extend(task.end.map(|(_, how)| name(how)));
-        let up = on.parent().map(|parent| &self.task(parent).barred);
-        let barred = task.barred.contains(&by) || up.is_some_and(|up| up.contains(&by));
-        if barred && flaw != Some(Flaw::BarredStarts) {
+        if self.is_barred(on, by) && flaw != Some(Flaw::BarredStarts) {
             objections.push("taken_over");
         }
         let kept = task.leg.filter(|leg| leg.holder == by && may_act);
@@ -232,14 +230,20 @@ impl Oracle {
 
     fn ask(&self, on: On, (by, path): (Hand, Path), want: Want, flaw: Option<Flaw>) -> Prediction {
         let task = self.task(on);
-        if self.strength(on, by, want.act(), flaw).is_none() || task.forgotten {
+        let Some(strength) = self.strength(on, by, want.act(), flaw) else {
+            return unknown();
+        };
+        if task.forgotten {
             return unknown();
         }
         let mut happened = Vec::new();
-        if want == Want::Update
-            && let Some((_, was)) = task.end
-        {
-            return refused(name(was));
+        if want == Want::Update {
+            if let Some((_, was)) = task.end {
+                return refused(name(was));
+            }
+            if self.unheard(on, (by, strength)) && flaw != Some(Flaw::BarredAnswers) {
+                return refused("taken_over");
+            }
         }
         if task.end.is_none() {
             // The token itself is issued, and the task claimed, whatever `Check` says of it then.

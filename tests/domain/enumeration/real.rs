@@ -107,7 +107,11 @@ impl Moment<'_> {
     }
 
     pub(super) fn known(&self, on: On) -> Result<&Task, Reason> {
-        self.views[on.index()].seen.known(&self.now())
+        self.seen(on).known(&self.now())
+    }
+
+    pub(super) fn seen(&self, on: On) -> &Lineage {
+        &self.views[on.index()].seen
     }
 
     /// Puts the command to the rules. `issued` says which step is asked for, `nth` which token or delegation is
@@ -309,7 +313,7 @@ impl Moment<'_> {
             Want::Query => ask::issue_query,
             Want::Update => ask::issue_update,
         };
-        let issued = issue(task, &held, &ask, &permit(), &self.now())?;
+        let issued = issue(self.seen(on), &held, &ask, &permit(), &self.now())?;
         let token = present(issued.effect);
         let record = issued.writes.records.first().cloned();
         let between = Lineage {
