@@ -123,11 +123,14 @@ impl Task {
         delegation.is_some_and(|it| it.permissions.is_some())
     }
 
-    /// The delegations that stand for this act.
+    /// The delegations that stand for this act. Of several that one role has the first counts: the newest that the
+    /// owner gave, else the newest that was handed on. Whoever may hand on puts no less in the place of what the owner
+    /// gave.
     pub fn delegated(&self, act: Act) -> impl Iterator<Item = &Delegation> {
-        self.delegations
-            .iter()
-            .filter(move |it| it.ended_at.is_none() && it.acts.contains(&act))
+        let newest = self.delegations.iter().rev();
+        let standing = newest.filter(move |it| it.ended_at.is_none() && it.acts.contains(&act));
+        let owners = standing.clone().filter(|it| it.from.is_none());
+        owners.chain(standing.filter(|it| it.from.is_some()))
     }
 
     /// Whether some delegation has run out by now, or its delegate was revoked, and is not yet marked so.

@@ -3,6 +3,8 @@
 //! A role is a full SPIFFE ID **and** the evidence recorded in the task, and for an owner a principal.
 //! [`Held`] is made here alone: a decision that takes one cannot be reached without this check.
 
+mod lent;
+
 use super::child::ChildGrant;
 use super::delegation::Act;
 use super::event::CallerFacts;
@@ -161,69 +163,7 @@ impl Held<AsOwnerPrincipalDue> {
     }
 }
 
-impl Held<AsOwnerPrincipalDue> {
-    /// The owner's workload, or a delegate for this act.
-    ///
-    /// # Errors
-    /// As [`Held::check`].
-    pub fn for_act(task: &Task, act: Act, evidence: &Evidence) -> Result<Self, NotHeld> {
-        Self::check(task, evidence).or_else(|owner| by_delegation(task, act, evidence, owner))
-    }
-}
-
-/// Whether the evidence fills the role of a delegate for this act; else the reason why it fills no nearer one.
-fn by_delegation<R>(
-    task: &Task,
-    act: Act,
-    evidence: &Evidence,
-    otherwise: NotHeld,
-) -> Result<Held<R>, NotHeld> {
-    let mut worst = otherwise;
-    for delegation in task.delegated(act) {
-        match fill([&delegation.to], evidence) {
-            Ok(id) => {
-                return Ok(Held {
-                    delegation: Some(delegation.number),
-                    ..held(&id, evidence)
-                });
-            }
-            Err(mismatch @ NotHeld::Evidence(_)) => worst = mismatch,
-            Err(NotHeld::NoRole | NotHeld::NotApart | NotHeld::NotLocal | NotHeld::Principal) => {}
-        }
-    }
-    Err(worst)
-}
-
 impl Held<AsOwner> {
-    /// As [`Held::with_principal`], or a delegate for this act, for whose own user the server vouches.
-    ///
-    /// # Errors
-    /// As [`Held::with_principal`].
-    pub fn for_act(
-        task: &Task,
-        act: Act,
-        workload: Option<&SpiffeId>,
-        principal: Option<PrincipalHash>,
-    ) -> Result<Self, NotHeld> {
-        let owner = task.owner.workload.as_ref().map(|role| &role.spiffe_id);
-        let Some(id) = workload.filter(|id| Some(*id) != owner) else {
-            return Self::with_principal(task, workload, principal);
-        };
-        let mut delegations = task.delegated(act).filter(|it| it.to.spiffe_id == *id);
-        let first = delegations.next().ok_or(NotHeld::NoRole)?;
-        let delegation = std::iter::once(first)
-            .chain(delegations)
-            .find(|it| it.principal == principal)
-            .ok_or(NotHeld::Principal)?;
-        Ok(Self {
-            spiffe_id: Some(id.clone()),
-            assurance: Assurance::Process,
-            process: None,
-            delegation: Some(delegation.number),
-            role: PhantomData,
-        })
-    }
-
     /// Completes the owner's role at `Check`: the token proves the workload, the server the principal.
     ///
     /// `workload` is what the verified token says of its holder; `None` where the attested server
@@ -287,7 +227,7 @@ impl Held<AsPerformer> {
     pub fn check(task: &Task, evidence: &Evidence) -> Result<Self, NotHeld> {
         match hold(task, Needed::Performer, evidence) {
             Ok(id) => Ok(held(&id, evidence)),
-            Err(performer) => by_delegation(task, Act::Perform, evidence, performer),
+            Err(performer) => lent::any_of(task.delegated(Act::Perform), evidence, performer),
         }
     }
 

@@ -114,7 +114,7 @@ impl Continuation {
         let caller = self.attest(peer, Freshness::Now).await?;
         let judge = self.judge(REVOKE, caller.evidence(), move |scene| {
             let task = scene.lineage.known(&scene.now)?;
-            let held = Held::<AsOwnerPrincipalDue>::for_act(task, Act::Delegate, scene.evidence)?;
+            let held = Held::<AsOwnerPrincipalDue>::to_take_back(task, number, scene.evidence)?;
             scene.fact("delegation", &number.0);
             let permit = scene.permit(Action::Delegate, held.spiffe_id.as_ref())?;
             let revoked = handover::revoke(scene.lineage, &held, number, &permit, &scene.now)?;

@@ -33,6 +33,8 @@ mod roles;
 #[cfg(test)]
 mod rules;
 #[cfg(test)]
+mod several;
+#[cfg(test)]
 mod skipping;
 #[cfg(test)]
 mod tables;

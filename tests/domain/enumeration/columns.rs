@@ -20,6 +20,7 @@ const CHECK: Command = Check(Hand::Tool, ROOT, Token::Newest, With::Right);
 const LENT: Command = Delegate(Hand::Owner, ROOT, Lend::Whole);
 const LIMITED: Command = Delegate(Hand::Owner, ROOT, Lend::Limited);
 const LENT_LEG: Command = Start(Hand::Relief, ROOT, true);
+const TAKEN: Command = Takeover(Hand::Owner, ROOT);
 const BACK: Command = RevokeDelegation(Hand::Owner, ROOT, Nth::First);
 const SENSITIVE: Command = Issue(Hand::Worker, ROOT, Which::Sensitive);
 const YES: Command = Decide(Hand::Approver, ROOT, Verdict::Approved, true);
@@ -46,13 +47,18 @@ fn handing() -> Table {
                 vec![LIMITED, LENT_LEG],
             ),
             (
-                "the same, run out",
-                vec![LIMITED, LENT_LEG, Command::Wait(Wait::Expiry)],
+                "the same, everything lent since",
+                vec![LIMITED, LENT_LEG, LENT],
             ),
             (
-                "everything lent, its leg taken over",
-                vec![LENT, LENT_LEG, Takeover(Hand::Owner, ROOT)],
+                "the one call, then everything, its leg live",
+                vec![LIMITED, LENT, LENT_LEG],
             ),
+            (
+                "the one call, run out",
+                vec![LIMITED, LENT_LEG, Command::Wait(Wait::Expiry)],
+            ),
+            ("its leg taken over", vec![LENT, LENT_LEG, TAKEN]),
             ("taken back", vec![LENT, LENT_LEG, BACK]),
             ("task terminal", vec![LENT, Revoke(ROOT)]),
         ],
@@ -99,7 +105,6 @@ fn handing() -> Table {
 fn taking() -> Table {
     let resolve = |by, word| Resolve(by, ROOT, word);
     let unknown = Command::Wait(Wait::Act);
-    let taken = Takeover(Hand::Owner, ROOT);
     Table {
         title: "Takeover and a word on an unknown step",
         setting: Setting::HANDED,
@@ -109,14 +114,14 @@ fn taking() -> Table {
             ("token used", vec![START, STEP, CHECK]),
             ("step unknown", vec![START, STEP, CHECK, unknown]),
             ("suspended", vec![START, STEP, Restart]),
-            ("taken over", vec![START, STEP, taken]),
+            ("taken over", vec![START, STEP, TAKEN]),
             (
                 "task terminal, step unknown",
                 vec![START, STEP, CHECK, unknown, Revoke(ROOT)],
             ),
         ],
         rows: vec![
-            ("Takeover", taken),
+            ("Takeover", TAKEN),
             ("Takeover by a performer", Takeover(Hand::Second, ROOT)),
             ("Start by the process that had the leg", START),
             (

@@ -37,6 +37,12 @@ pub(super) enum Flaw {
     LoanOutlivesItself,
     /// A leg outlives what was lent to it.
     LegOutlivesLoan,
+    /// Of several delegations the oldest counts.
+    FirstLoanCounts,
+    /// What a delegate hands on counts before what the owner gave, if it is newer.
+    HandedOnReplaces,
+    /// A delegate takes back only what it made on the delegation that counts now.
+    TakesBackByNewest,
     /// A limited delegation lends every call.
     AllIsLent,
     /// Whoever lost its leg to a takeover starts again.
@@ -72,7 +78,7 @@ pub(super) enum Flaw {
 }
 
 impl Flaw {
-    pub(super) const ALL: [Self; 30] = [
+    pub(super) const ALL: [Self; 33] = [
         Self::BareTwinHolds,
         Self::FreshTwice,
         Self::DeadlineIgnored,
@@ -87,6 +93,9 @@ impl Flaw {
         Self::ConsentTwice,
         Self::LoanOutlivesItself,
         Self::LegOutlivesLoan,
+        Self::FirstLoanCounts,
+        Self::HandedOnReplaces,
+        Self::TakesBackByNewest,
         Self::AllIsLent,
         Self::BarredStarts,
         Self::BarredAnswers,
@@ -116,6 +125,7 @@ impl Flaw {
             | Self::BarredStarts
             | Self::BarredTakesBack
             | Self::BarredTakesOver
+            | Self::FirstLoanCounts
             | Self::LegOutlivesLoan
             | Self::LentLegSpawns
             | Self::LoanOutlivesItself => (Setting::HANDED, handing()),
@@ -126,7 +136,9 @@ impl Flaw {
             Self::CutIgnored | Self::LiftedRevives | Self::RevokedActs | Self::RevokedOwns => {
                 (Setting::HANDED, revoking())
             }
-            Self::LoanExceedsGiver => (Setting::HANDED, handing_on()),
+            Self::HandedOnReplaces | Self::LoanExceedsGiver | Self::TakesBackByNewest => {
+                (Setting::HANDED, handing_on())
+            }
             Self::BareTwinHolds
             | Self::DeadlineIgnored
             | Self::ExpiryIgnored

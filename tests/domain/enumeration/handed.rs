@@ -29,6 +29,12 @@ pub(super) struct Lent {
 }
 
 impl Lent {
+    /// Whether it gives this hand this act.
+    fn stands(&self, by: Hand, act: Act, flaw: Option<Flaw>) -> bool {
+        let stands = !self.over || flaw == Some(Flaw::LoanOutlivesItself);
+        stands && self.to == by && self.acts.contains(&act)
+    }
+
     /// Whether it lends less than all of what its owner granted: whatever a delegate hands on is counted so.
     pub(super) fn is_a_part(&self) -> bool {
         self.limited || self.from.is_some()
@@ -111,7 +117,8 @@ impl History {
 }
 
 impl Oracle {
-    /// A role of one's own comes first, then the first delegation that stands.
+    /// A role of one's own comes first; then, of the delegations that stand, the newest of the owner's, and the newest
+    /// of what was handed on.
     pub(super) fn strength(
         &self,
         on: On,
@@ -127,10 +134,14 @@ impl Oracle {
         if holds && by.path() == role {
             return Some(Strength::Own);
         }
-        let stands = |it: &Lent| !it.over || flaw == Some(Flaw::LoanOutlivesItself);
-        let mut all = self.task(on).delegations.iter();
-        let nth = all.position(|it| it.to == by && it.acts.contains(&act) && stands(it));
-        nth.map(Strength::Lent)
+        let all = self.task(on).delegations.iter().enumerate();
+        let standing = all.filter(|(_, it)| it.stands(by, act, flaw));
+        let counts = standing.max_by_key(|(nth, it)| match flaw {
+            Some(Flaw::FirstLoanCounts) => (true, usize::MAX - nth),
+            Some(Flaw::HandedOnReplaces) => (true, *nth),
+            _ => (it.from.is_none(), *nth),
+        });
+        counts.map(|(nth, _)| Strength::Lent(nth))
     }
 
     /// Whether its process lost a leg of the task, or of the one above it, to a takeover.
@@ -156,6 +167,7 @@ impl Oracle {
         let last = self.task(on).delegations.len().checked_sub(1)?;
         Some(match nth {
             Nth::First => 0,
+            Nth::Second => 1.min(last),
             Nth::Newest => last,
         })
     }
@@ -220,7 +232,14 @@ impl Oracle {
             return refused("taken_over");
         }
         let delegation = &task.delegations[nth];
-        let foreign = strength != Strength::Own && delegation.from != strength.lent();
+        // Its giver's is any delegation of the caller's, not only the one that counts now.
+        let made = delegation.from.is_some_and(|giver| {
+            let giver = &task.delegations[giver];
+            let counts =
+                flaw != Some(Flaw::TakesBackByNewest) || delegation.from == strength.lent();
+            counts && giver.stands(by, Act::Delegate, flaw)
+        });
+        let foreign = strength != Strength::Own && !made;
         if foreign && self.due(strength).is_none() {
             return unknown();
         }

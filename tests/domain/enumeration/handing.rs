@@ -63,8 +63,8 @@ impl Moment<'_> {
     pub(super) fn revoke_delegation(&self, on: On, by: Hand, nth: usize) -> Result<Done, Reason> {
         let task = self.known(on)?;
         let who = self.hands.of(by);
-        let held = Held::<AsOwnerPrincipalDue>::for_act(task, Act::Delegate, who)?;
         let number = DelegationNumber(u32::try_from(nth).unwrap() + 1);
+        let held = Held::<AsOwnerPrincipalDue>::to_take_back(task, number, who)?;
         let revoked = handover::revoke(self.seen(on), &held, number, &permit(), &self.now())?;
         Ok(Done::with(Answer::Revoked, vec![revoked.writes]))
     }

@@ -127,6 +127,8 @@ impl Lend {
 pub(super) enum Nth {
     First,
     Newest,
+    /// The second, or the first where there is no other.
+    Second,
 }
 
 /// Which children a leg holder asks for.
