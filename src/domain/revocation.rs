@@ -18,16 +18,23 @@ use std::sync::Arc;
 /// What is revoked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
+    /// One task, and with it whatever descends from it.
+    Task(TaskId),
+    /// The whole tree that a task belongs to.
+    Tree(TaskId),
+    /// More than a task's own row can say.
+    Wide(Wide),
+}
+
+/// What is revoked by more than a task's own row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wide {
     /// Every task that was created, and every token that was issued, before this time.
     Before(Time),
     /// Every token that was signed in this epoch or an earlier one. Legs have to be taken up again.
     Epoch(Epoch),
     /// A SPIFFE ID: it may do nothing, and what it owns, serves or carries out has ended.
     SpiffeId(SpiffeId),
-    /// One task, and with it whatever descends from it.
-    Task(TaskId),
-    /// The whole tree that a task belongs to.
-    Tree(TaskId),
 }
 
 impl Scope {
@@ -35,11 +42,21 @@ impl Scope {
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
+            Self::Task(_) => "task",
+            Self::Tree(_) => "tree",
+            Self::Wide(wide) => wide.name(),
+        }
+    }
+}
+
+impl Wide {
+    /// The scope's name in the audit.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
             Self::Before(_) => "before",
             Self::Epoch(_) => "epoch",
             Self::SpiffeId(_) => "spiffe_id",
-            Self::Task(_) => "task",
-            Self::Tree(_) => "tree",
         }
     }
 }
@@ -170,14 +187,14 @@ impl Revocations {
             || (claims.operation == Operation::Query && early().is_some())
     }
 
-    /// Revokes more. `None` where nothing changes: it is revoked already, or the scope is a task's own row.
+    /// Revokes more. `None` where nothing changes: it is revoked already.
     ///
     /// # Errors
     /// [`Reason::Limit`] for one SPIFFE ID too many.
-    pub fn with(&self, scope: &Scope, now: Time, ids_max: usize) -> Result<Option<Self>, Reason> {
+    pub fn with(&self, scope: &Wide, now: Time, ids_max: usize) -> Result<Option<Self>, Reason> {
         let mut next = self.clone();
         match scope {
-            Scope::Before(before) => {
+            Wide::Before(before) => {
                 if self.cuts.last().is_none_or(|cut| cut.before < *before) {
                     if next.cuts.len() >= CUTS_MAX {
                         // What died by the oldest is as dead by the next, if a little later.
@@ -189,8 +206,8 @@ impl Revocations {
                     });
                 }
             }
-            Scope::Epoch(epoch) => next.epochs = next.epochs.max(*epoch),
-            Scope::SpiffeId(id) => {
+            Wide::Epoch(epoch) => next.epochs = next.epochs.max(*epoch),
+            Wide::SpiffeId(id) => {
                 if !self.denies(id) {
                     if self.ids.len() >= ids_max && !self.ids.contains_key(id) {
                         return Err(Reason::Limit("limits.revoked_ids"));
@@ -203,7 +220,6 @@ impl Revocations {
                     next.ids.insert(id.clone(), revoked);
                 }
             }
-            Scope::Task(_) | Scope::Tree(_) => {}
         }
         Ok(next.raised_over(self))
     }
@@ -249,10 +265,10 @@ pub struct Ending {
 /// What ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// Everything of a scope wider than a task.
-    Scope(Scope),
     /// One task, and with it whatever descends from it.
     Task(TaskId, TaskState),
+    /// Everything of a scope wider than a task.
+    Wide(Wide),
 }
 
 impl Ending {
@@ -275,7 +291,7 @@ impl Ending {
 /// As [`Revocations::with`].
 pub fn revoke(
     rows: &Lineage,
-    scope: &Scope,
+    scope: &Wide,
     now: &super::lineage::Now<'_>,
 ) -> Result<Writes, Reason> {
     let limits = now.limits;
@@ -290,7 +306,7 @@ pub fn revoke(
         revocations: Some(Arc::new(next)),
         ending: Some(Ending {
             at: now.time,
-            ended: Ended::Scope(scope.clone()),
+            ended: Ended::Wide(scope.clone()),
         }),
         ..Writes::default()
     })

@@ -8,7 +8,7 @@ use crate::domain::child::ChildGrant;
 use crate::domain::denial::Reason;
 use crate::domain::id::{SpiffeId, TaskId};
 use crate::domain::lineage::{Lineage, Load, Locator, Now, Transition};
-use crate::domain::revocation::Scope;
+use crate::domain::revocation::{Scope, Wide};
 use crate::domain::step::StepState;
 use crate::domain::task::Task;
 use std::sync::Arc;
@@ -64,12 +64,12 @@ impl Continuation {
         });
         let locator = match scope {
             Scope::Task(task) | Scope::Tree(task) => Locator::Task(*task),
-            Scope::Before(_) | Scope::Epoch(_) | Scope::SpiffeId(_) => Locator::Nothing,
+            Scope::Wide(_) => Locator::Nothing,
         };
         let (child, decision_id) = self.answer(Load::of(locator), judge).await?;
         let root = match scope {
             Scope::Tree(task) => Some(self.root(*task).await?),
-            Scope::Before(_) | Scope::Epoch(_) | Scope::SpiffeId(_) | Scope::Task(_) => None,
+            Scope::Task(_) | Scope::Wide(_) => None,
         };
         let mut stops = Stops {
             children: u64::from(child.is_some()),
@@ -126,15 +126,17 @@ impl Continuation {
                 task.id == *id || rows.ancestors.iter().any(|ancestor| ancestor.id == *id)
             }
             Scope::Tree(_) => Some(task.txn) == root,
-            Scope::Before(_) | Scope::Epoch(_) | Scope::SpiffeId(_) => after
+            Scope::Wide(_) => after
                 .task
                 .as_ref()
                 .is_none_or(|task| task.state_at(now.time).is_terminal()),
         };
         let leg_after = after.task.as_ref().and_then(|task| task.leg.as_ref());
         let epoch_ends = |leg: &&crate::domain::task::Leg| match scope {
-            Scope::Epoch(epoch) => leg.epoch <= *epoch,
-            Scope::Before(_) | Scope::SpiffeId(_) | Scope::Task(_) | Scope::Tree(_) => false,
+            Scope::Wide(Wide::Epoch(epoch)) => leg.epoch <= *epoch,
+            Scope::Wide(Wide::Before(_) | Wide::SpiffeId(_)) | Scope::Task(_) | Scope::Tree(_) => {
+                false
+            }
         };
         let leg = task.live_leg(now.epoch);
         let leg_ends = leg.is_some_and(|leg| ends || leg_after.is_none() || epoch_ends(&leg));
@@ -144,7 +146,7 @@ impl Continuation {
         add(&mut stops.tasks, ends);
         add(&mut stops.legs, leg_ends);
         add(&mut stops.tokens, token);
-        if let Scope::SpiffeId(id) = scope {
+        if let Scope::Wide(Wide::SpiffeId(id)) = scope {
             stops.reachable = stops.reachable.saturating_add(reach(task, id));
         }
         if (ends || leg_ends) && stops.named.len() < named_max {
@@ -156,7 +158,10 @@ impl Continuation {
 
 /// The rows as they were after this revocation.
 fn then(rows: &Lineage, scope: &Scope, now: &Now<'_>) -> Lineage {
-    let next = rows.revocations.with(scope, now.time, usize::MAX);
+    let next = match scope {
+        Scope::Task(_) | Scope::Tree(_) => Ok(None),
+        Scope::Wide(wide) => rows.revocations.with(wide, now.time, usize::MAX),
+    };
     Lineage {
         revocations: match next {
             Ok(Some(next)) => Arc::new(next),

@@ -222,7 +222,7 @@ impl Feed {
     /// Something ended, durably.
     pub(super) fn wake(&self, ended: &Ended) {
         self.ended.send_replace(());
-        if matches!(ended, Ended::Scope(_)) {
+        if matches!(ended, Ended::Wide(_)) {
             self.wide.notify_one();
         }
     }

@@ -9,7 +9,7 @@ use crate::domain::decide::end;
 use crate::domain::denial::Reason;
 use crate::domain::id::{Epoch, RecordNumber, SpiffeId, TaskId};
 use crate::domain::lineage::{Lineage, Load, Locator, Now, Transition};
-use crate::domain::revocation::{self, Ended, Scope};
+use crate::domain::revocation::{self, Ended, Scope, Wide};
 use crate::domain::step::StepState;
 use crate::domain::task::{Task, TaskState};
 
@@ -80,9 +80,7 @@ impl Continuation {
                     this.revoke_task(&evidence, (root, Scope::Tree(task)), why)
                         .await
                 }
-                wide @ (Scope::Before(_) | Scope::Epoch(_) | Scope::SpiffeId(_)) => {
-                    this.revoke_wide(&evidence, wide, why).await
-                }
+                Scope::Wide(wide) => this.revoke_wide(&evidence, wide, why).await,
             }
         })
         .await
@@ -92,17 +90,17 @@ impl Continuation {
     pub(super) fn begun(&self, scope: &Scope) -> Result<(), Failure> {
         let running = self.ports.signer.epoch();
         match scope {
-            Scope::Before(time) if *time > self.now()? => Err(Failure::Invalid(
+            Scope::Wide(Wide::Before(time)) if *time > self.now()? => Err(Failure::Invalid(
                 "before: the time has not come yet".to_owned(),
             )),
-            Scope::Epoch(epoch) if *epoch > running => Err(Failure::Invalid(format!(
+            Scope::Wide(Wide::Epoch(epoch)) if *epoch > running => Err(Failure::Invalid(format!(
                 "epoch: the running one is {}",
                 running.0
             ))),
-            Scope::Epoch(Epoch(0)) => Err(Failure::Invalid("epoch: the first is 1".to_owned())),
-            Scope::Before(_)
-            | Scope::Epoch(_)
-            | Scope::SpiffeId(_)
+            Scope::Wide(Wide::Epoch(Epoch(0))) => {
+                Err(Failure::Invalid("epoch: the first is 1".to_owned()))
+            }
+            Scope::Wide(Wide::Before(_) | Wide::Epoch(_) | Wide::SpiffeId(_))
             | Scope::Task(_)
             | Scope::Tree(_) => Ok(()),
         }
@@ -146,18 +144,17 @@ impl Continuation {
     async fn revoke_wide(
         &self,
         evidence: &crate::domain::evidence::Evidence,
-        scope: Scope,
+        scope: Wide,
         why: String,
     ) -> Result<Revoked, Failure> {
-        let ended = Ended::Scope(scope.clone());
+        let ended = Ended::Wide(scope.clone());
         let judge = self.judge(REVOKE, evidence, move |scene| {
             scene.fact("why", &why);
             scene.fact("scope", scope.name());
             match &scope {
-                Scope::Before(time) => scene.fact("before_ms", &time.0),
-                Scope::Epoch(epoch) => scene.fact("epoch", &epoch.0),
-                Scope::SpiffeId(id) => scene.fact("spiffe_id", id),
-                Scope::Task(_) | Scope::Tree(_) => {}
+                Wide::Before(time) => scene.fact("before_ms", &time.0),
+                Wide::Epoch(epoch) => scene.fact("epoch", &epoch.0),
+                Wide::SpiffeId(id) => scene.fact("spiffe_id", id),
             }
             let writes = revocation::revoke(scene.rows, &scope, &scene.now)?;
             Ok(Transition { writes, effect: () })

@@ -6,7 +6,7 @@ use crate::support::{
 use handfast::domain::denial::Reason;
 use handfast::domain::id::{Epoch, Fence, RecordNumber, StepNumber};
 use handfast::domain::lineage::{Lineage, Load, Locator, Transition, Writes};
-use handfast::domain::revocation::{Ended, Ending, Scope};
+use handfast::domain::revocation::{Ended, Ending, Wide};
 use handfast::domain::task::{Task, TaskState};
 use handfast::domain::time::Time;
 use handfast::service::ports::Ledger;
@@ -125,9 +125,9 @@ pub(crate) async fn a_revocation_meanwhile_is_decided_again(ledger: &dyn Ledger)
     create(ledger, 1).await;
     let old = ledger.load(of_task(1)).await.unwrap();
     let nothing = Load::of(Locator::Nothing);
-    let next = old.revocations.with(&Scope::Epoch(Epoch(0)), Time(7), 9);
+    let next = old.revocations.with(&Wide::Epoch(Epoch(0)), Time(7), 9);
     assert_eq!(next, Ok(None), "nothing new is no change");
-    let scope = Scope::SpiffeId(spiffe("worker"));
+    let scope = Wide::SpiffeId(spiffe("worker"));
     let next = old.revocations.with(&scope, Time(7), 9).unwrap().unwrap();
     let revoke = work(
         nothing,
@@ -136,7 +136,7 @@ pub(crate) async fn a_revocation_meanwhile_is_decided_again(ledger: &dyn Ledger)
             revocations: Some(Arc::new(next.clone())),
             ending: Some(Ending {
                 at: Time(7),
-                ended: Ended::Scope(scope),
+                ended: Ended::Wide(scope),
             }),
             ..Writes::default()
         },

@@ -3,7 +3,7 @@
 use super::answers;
 use super::field::{self, FormError, InField as _, InvalidField};
 use crate::domain::id::{Epoch, SpiffeId};
-use crate::domain::revocation::{Ended, Ending, Scope};
+use crate::domain::revocation::{Ended, Ending, Scope, Wide};
 use crate::domain::time::Time;
 use crate::proto::v1;
 use crate::service::{FeedEvent, Point, PointState, Receipt, Stops, Told};
@@ -21,9 +21,9 @@ pub(in crate::grpc) fn scope(
         Some(Wire::TreeOfTaskId(id)) => {
             Ok(Scope::Tree(field::task_id(&id).field("tree_of_task_id")?))
         }
-        Some(Wire::SpiffeId(id)) => Ok(Scope::SpiffeId(field::spiffe_id(&id).field("spiffe_id")?)),
-        Some(Wire::Epoch(epoch)) => Ok(Scope::Epoch(Epoch(epoch))),
-        Some(Wire::BeforeMs(ms)) => Ok(Scope::Before(Time(ms))),
+        Some(Wire::SpiffeId(id)) => Ok(Scope::Wide(Wide::SpiffeId(spiffe_id(&id)?))),
+        Some(Wire::Epoch(epoch)) => Ok(Scope::Wide(Wide::Epoch(Epoch(epoch)))),
+        Some(Wire::BeforeMs(ms)) => Ok(Scope::Wide(Wide::Before(Time(ms)))),
     }
 }
 
@@ -106,15 +106,9 @@ fn ended_event(ended: Ended) -> Event {
                 state: answers::task_state(state),
             });
         }
-        Ended::Scope(Scope::Task(task) | Scope::Tree(task)) => {
-            return Event::Task(v1::TaskEnded {
-                task_id: task.to_string(),
-                state: v1::TaskState::Cancelled.into(),
-            });
-        }
-        Ended::Scope(Scope::Before(time)) => Wire::BeforeMs(answers::at_ms(time)),
-        Ended::Scope(Scope::Epoch(epoch)) => Wire::Epoch(epoch.0),
-        Ended::Scope(Scope::SpiffeId(id)) => Wire::SpiffeId(id.to_string()),
+        Ended::Wide(Wide::Before(time)) => Wire::BeforeMs(answers::at_ms(time)),
+        Ended::Wide(Wide::Epoch(epoch)) => Wire::Epoch(epoch.0),
+        Ended::Wide(Wide::SpiffeId(id)) => Wire::SpiffeId(id.to_string()),
     };
     Event::Scope(v1::RevokedScope { scope: Some(scope) })
 }

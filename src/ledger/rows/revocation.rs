@@ -2,7 +2,7 @@
 
 use super::{Row, RowError, due, spiffe_id, task, task_id};
 use crate::domain::id::Epoch;
-use crate::domain::revocation::{Cut, Ended, Ending, Revocations, RevokedId, Scope};
+use crate::domain::revocation::{Cut, Ended, Ending, Revocations, RevokedId, Wide};
 use crate::domain::time::Time;
 
 impl Row for Revocations {
@@ -80,29 +80,21 @@ impl Row for Ending {
                 wire.task = Some(id.0.to_vec());
                 wire.state = task::state_number(*state);
             }
-            Ended::Scope(Scope::Before(time)) => wire.before = Some(time.0),
-            Ended::Scope(Scope::Epoch(epoch)) => wire.epoch = Some(epoch.0),
-            Ended::Scope(Scope::SpiffeId(id)) => wire.spiffe_id = Some(id.to_string()),
-            Ended::Scope(Scope::Task(id)) => wire.scope_task = Some(id.0.to_vec()),
-            Ended::Scope(Scope::Tree(id)) => wire.scope_tree = Some(id.0.to_vec()),
+            Ended::Wide(Wide::Before(time)) => wire.before = Some(time.0),
+            Ended::Wide(Wide::Epoch(epoch)) => wire.epoch = Some(epoch.0),
+            Ended::Wide(Wide::SpiffeId(id)) => wire.spiffe_id = Some(id.to_string()),
         }
         wire
     }
 
     fn from_wire(wire: Self::Wire) -> Result<Self, RowError> {
-        let task_scope =
-            |bytes: Option<Vec<u8>>| bytes.map(|bytes| task_id(&bytes, "scope")).transpose();
         let ended = match wire.task {
             Some(id) => Ended::Task(task_id(&id, "task")?, task::state(wire.state)?),
-            None => Ended::Scope(due(
+            None => Ended::Wide(due(
                 match (wire.before, wire.epoch, wire.spiffe_id) {
-                    (Some(time), None, None) => Some(Scope::Before(Time(time))),
-                    (None, Some(epoch), None) => Some(Scope::Epoch(Epoch(epoch))),
-                    (None, None, Some(id)) => Some(Scope::SpiffeId(spiffe_id(&id, "spiffe_id")?)),
-                    (None, None, None) => match task_scope(wire.scope_task)? {
-                        Some(id) => Some(Scope::Task(id)),
-                        None => task_scope(wire.scope_tree)?.map(Scope::Tree),
-                    },
+                    (Some(time), None, None) => Some(Wide::Before(Time(time))),
+                    (None, Some(epoch), None) => Some(Wide::Epoch(Epoch(epoch))),
+                    (None, None, Some(id)) => Some(Wide::SpiffeId(spiffe_id(&id, "spiffe_id")?)),
                     _ => None,
                 },
                 "scope",
@@ -164,9 +156,5 @@ mod stored {
         pub epoch: Option<u64>,
         #[prost(string, optional, tag = "6")]
         pub spiffe_id: Option<String>,
-        #[prost(bytes = "vec", optional, tag = "7")]
-        pub scope_task: Option<Vec<u8>>,
-        #[prost(bytes = "vec", optional, tag = "8")]
-        pub scope_tree: Option<Vec<u8>>,
     }
 }

@@ -7,7 +7,7 @@ use super::wider::Wider;
 use crate::fixture::id;
 use handfast::domain::denial::Reason;
 use handfast::domain::lineage::Lineage;
-use handfast::domain::revocation::{self, Scope};
+use handfast::domain::revocation::{self, Wide};
 
 impl Moment<'_> {
     /// Whoever has no SPIFFE ID left that is not revoked is heard no further.
@@ -28,9 +28,9 @@ impl Moment<'_> {
         let now = self.now();
         let revoke = |scope| revocation::revoke(&rows, &scope, &now);
         let writes = match wide {
-            Wider::Before => revoke(Scope::Before(now.time))?,
-            Wider::Epoch => revoke(Scope::Epoch(now.epoch))?,
-            Wider::Id(hand) => revoke(Scope::SpiffeId(id(hand.path())))?,
+            Wider::Before => revoke(Wide::Before(now.time))?,
+            Wider::Epoch => revoke(Wide::Epoch(now.epoch))?,
+            Wider::Id(hand) => revoke(Wide::SpiffeId(id(hand.path())))?,
             Wider::Lift(hand) => revocation::lift(&rows, &id(hand.path()), &now),
         };
         Ok(Done::with(Answer::Nothing, vec![writes]))
