@@ -23,7 +23,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Our messages that carry a token, a name, a principal or arguments: `src/proto.rs` has their `Debug`.
-const SECRET_OWN_MESSAGES: [&str; 16] = [
+const SECRET_OWN_MESSAGES: [&str; 17] = [
     ".handfast.v1.Approval",
     ".handfast.v1.AskName",
     ".handfast.v1.CheckName",
@@ -34,6 +34,7 @@ const SECRET_OWN_MESSAGES: [&str; 16] = [
     ".handfast.v1.IssueResponse",
     ".handfast.v1.IssueStepResponse",
     ".handfast.v1.OneOf",
+    ".handfast.v1.OrderToken",
     ".handfast.v1.Permission",
     ".handfast.v1.Principal",
     ".handfast.v1.ReportRequest",

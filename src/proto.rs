@@ -61,6 +61,7 @@ redacted! {
     IssueResponse { expires_at_ms, repeat, decision_id; token }
     IssueStepResponse { expires_at_ms, fence, state, decision_id, pending_approval; token, idempotency_key }
     OneOf { ; values }
+    OrderToken { expires_at_ms; token }
     Principal { ; issuer, subject }
     ReportRequest { task_id, step, fence, outcome; jti }
     StartRequest { certificate, request_id; work_reference }
@@ -181,7 +182,7 @@ mod tests {
         ]
     }
 
-    fn answered() -> [String; 5] {
+    fn answered() -> [String; 6] {
         let created = v1::CreateResponse {
             work_reference: text(),
             ..v1::CreateResponse::default()
@@ -200,6 +201,13 @@ mod tests {
             idempotency_key: bytes(),
             ..v1::StepFacts::default()
         };
+        let order = v1::DelegateResponse {
+            order_token: Some(v1::OrderToken {
+                token: text(),
+                expires_at_ms: 0,
+            }),
+            ..v1::DelegateResponse::default()
+        };
         let approval = v1::Approval {
             text: text(),
             ..v1::Approval::default()
@@ -210,6 +218,7 @@ mod tests {
             format!("{step:?}"),
             format!("{facts:?}"),
             format!("{approval:?}"),
+            format!("{order:?}"),
         ]
     }
 

@@ -1,10 +1,16 @@
 //! What an owner, or its delegate, does with a task besides asking about it: hand it over, take it back, settle an
 //! effect that nobody knows about.
+//!
+//! Where it acts for a user, only the task's server can see who that is: [`Handover::with_hand`] gets a token for
+//! each order, and one `tasks/update` that shows it has the order carried out.
 
 use super::agent::{RequestId, Stub};
 use super::error::ClientError;
 use super::facts::StepState;
 use super::grant::Grant;
+use super::hand::Hand;
+use super::owner::Issued;
+use super::server::Principal;
 use crate::proto::v1::legs_client::LegsClient;
 use crate::proto::v1::{self as proto};
 
@@ -54,6 +60,7 @@ pub struct Delegate {
     acts: Vec<Act>,
     lent: Option<Grant>,
     not_after_ms: Option<u64>,
+    principal: Option<Principal>,
     request_id: Option<RequestId>,
 }
 
@@ -66,6 +73,7 @@ impl Delegate {
             acts: acts.into_iter().collect(),
             lent: None,
             not_after_ms: None,
+            principal: None,
             request_id: None,
         }
     }
@@ -81,6 +89,13 @@ impl Delegate {
     #[must_use]
     pub fn until_ms(mut self, not_after_ms: u64) -> Self {
         self.not_after_ms = Some(not_after_ms);
+        self
+    }
+
+    /// The delegate acts for this user, whom servers must then see on each of its requests.
+    #[must_use]
+    pub fn acting_for(mut self, principal: Principal) -> Self {
+        self.principal = Some(principal);
         self
     }
 
@@ -105,9 +120,66 @@ pub struct Delegated {
     pub decision_id: String,
 }
 
+/// What became of an order.
+#[derive(Clone, Debug)]
+pub enum Ordered<T> {
+    /// The caller acts for a user: this token makes one `tasks/update` at the task's server, on a connection of the
+    /// same hand, carry the order out. Call again with the same content to hear what became of it.
+    AtServer(Issued),
+    /// It is carried out.
+    Done(T),
+}
+
+impl<T> Ordered<T> {
+    /// What became of it, where no user is due.
+    fn done(self) -> Result<T, ClientError> {
+        match self {
+            Self::AtServer(_) => Err(ClientError::Reply("order_token")),
+            Self::Done(done) => Ok(done),
+        }
+    }
+
+    fn of(
+        token: Option<proto::OrderToken>,
+        decision_id: &str,
+        done: impl FnOnce() -> Result<T, ClientError>,
+    ) -> Result<Self, ClientError> {
+        let Some(proto::OrderToken {
+            token,
+            expires_at_ms,
+        }) = token
+        else {
+            return done().map(Self::Done);
+        };
+        let reply = proto::IssueResponse {
+            token,
+            expires_at_ms,
+            repeat: false,
+            decision_id: decision_id.to_owned(),
+        };
+        Issued::read(reply).map(Self::AtServer)
+    }
+}
+
+/// Orders of an owner, or a delegate, that acts for a user. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct UserHandover {
+    handover: Handover,
+    certificate: Vec<u8>,
+}
+
 impl Handover {
     pub(super) fn new(stub: Stub) -> Self {
         Self(LegsClient::new(stub))
+    }
+
+    /// The same orders where the caller acts for a user. `hand` is that of the connection to the server.
+    #[must_use]
+    pub fn with_hand(&self, hand: &Hand) -> UserHandover {
+        UserHandover {
+            handover: self.clone(),
+            certificate: hand.certificate().to_vec(),
+        }
     }
 
     /// Hands the task, or acts on it, over.
@@ -120,6 +192,17 @@ impl Handover {
         task: TaskName,
         delegate: Delegate,
     ) -> Result<Delegated, ClientError> {
+        self.order_delegate(task, delegate, Vec::new())
+            .await?
+            .done()
+    }
+
+    async fn order_delegate(
+        &self,
+        task: TaskName,
+        delegate: Delegate,
+        certificate: Vec<u8>,
+    ) -> Result<Ordered<Delegated>, ClientError> {
         let permissions = delegate.lent.map(|grant| proto::Keep {
             permissions: grant.into_proto().permissions,
         });
@@ -129,16 +212,20 @@ impl Handover {
             acts: delegate.acts.into_iter().map(i32::from).collect(),
             permissions,
             not_after_ms: delegate.not_after_ms,
-            principal: None,
+            principal: delegate.principal.map(Principal::into_proto),
             request_id: RequestId::or_random(delegate.request_id)?,
+            certificate,
         };
         let reply = self.0.clone().delegate(request).await?.into_inner();
-        let made = reply.delegation.ok_or(ClientError::Reply("delegation"))?;
-        Ok(Delegated {
-            number: made.number,
-            not_after_ms: made.not_after_ms,
-            requirement: made.requirement,
-            decision_id: reply.decision_id,
+        let decision_id = reply.decision_id;
+        Ordered::of(reply.order_token, &decision_id, || {
+            let made = reply.delegation.ok_or(ClientError::Reply("delegation"))?;
+            Ok(Delegated {
+                number: made.number,
+                not_after_ms: made.not_after_ms,
+                requirement: made.requirement,
+                decision_id: decision_id.clone(),
+            })
         })
     }
 
@@ -147,12 +234,23 @@ impl Handover {
     /// # Errors
     /// See [`ClientError`].
     pub async fn revoke(&self, task: TaskName, number: u32) -> Result<(), ClientError> {
+        self.order_revoke(task, number, Vec::new()).await?.done()
+    }
+
+    async fn order_revoke(
+        &self,
+        task: TaskName,
+        number: u32,
+        certificate: Vec<u8>,
+    ) -> Result<Ordered<()>, ClientError> {
         let request = proto::RevokeDelegationRequest {
             task: Some(task.into_proto()),
             number,
+            certificate,
         };
-        self.0.clone().revoke_delegation(request).await?;
-        Ok(())
+        let reply = self.0.clone().revoke_delegation(request).await?;
+        let reply = reply.into_inner();
+        Ordered::of(reply.order_token, &reply.decision_id, || Ok(()))
     }
 
     /// Ends the live leg; its process cannot start again. Says which leg it was. A random request ID is made where
@@ -165,11 +263,24 @@ impl Handover {
         task: TaskName,
         request_id: Option<RequestId>,
     ) -> Result<u32, ClientError> {
+        self.order_takeover(task, request_id, Vec::new())
+            .await?
+            .done()
+    }
+
+    async fn order_takeover(
+        &self,
+        task: TaskName,
+        request_id: Option<RequestId>,
+        certificate: Vec<u8>,
+    ) -> Result<Ordered<u32>, ClientError> {
         let request = proto::TakeoverRequest {
             task: Some(task.into_proto()),
             request_id: RequestId::or_random(request_id)?,
+            certificate,
         };
-        Ok(self.0.clone().takeover(request).await?.into_inner().leg)
+        let reply = self.0.clone().takeover(request).await?.into_inner();
+        Ordered::of(reply.order_token, &reply.decision_id, || Ok(reply.leg))
     }
 
     /// Says whether the effect of a step happened, where nobody knows.
@@ -182,12 +293,82 @@ impl Handover {
         step: u32,
         done: bool,
     ) -> Result<StepState, ClientError> {
+        self.order_resolve(task, (step, done), Vec::new())
+            .await?
+            .done()
+    }
+
+    async fn order_resolve(
+        &self,
+        task: TaskName,
+        (step, done): (u32, bool),
+        certificate: Vec<u8>,
+    ) -> Result<Ordered<StepState>, ClientError> {
         let request = proto::ResolveRequest {
             task: Some(task.into_proto()),
             step,
             done,
+            certificate,
         };
         let reply = self.0.clone().resolve(request).await?.into_inner();
-        StepState::read(reply.state)
+        Ordered::of(reply.order_token, &reply.decision_id, || {
+            StepState::read(reply.state)
+        })
+    }
+}
+
+impl UserHandover {
+    /// As [`Handover::delegate`]. Give the request an ID, to be told later what was granted.
+    ///
+    /// # Errors
+    /// As [`Handover::delegate`].
+    pub async fn delegate(
+        &self,
+        task: TaskName,
+        delegate: Delegate,
+    ) -> Result<Ordered<Delegated>, ClientError> {
+        let certificate = self.certificate.clone();
+        self.handover
+            .order_delegate(task, delegate, certificate)
+            .await
+    }
+
+    /// As [`Handover::revoke`].
+    ///
+    /// # Errors
+    /// As [`Handover::revoke`].
+    pub async fn revoke(&self, task: TaskName, number: u32) -> Result<Ordered<()>, ClientError> {
+        let certificate = self.certificate.clone();
+        self.handover.order_revoke(task, number, certificate).await
+    }
+
+    /// As [`Handover::take_over`]. Give the request an ID, to be told later which leg it was.
+    ///
+    /// # Errors
+    /// As [`Handover::take_over`].
+    pub async fn take_over(
+        &self,
+        task: TaskName,
+        request_id: Option<RequestId>,
+    ) -> Result<Ordered<u32>, ClientError> {
+        let certificate = self.certificate.clone();
+        self.handover
+            .order_takeover(task, request_id, certificate)
+            .await
+    }
+
+    /// As [`Handover::resolve`].
+    ///
+    /// # Errors
+    /// As [`Handover::resolve`].
+    pub async fn resolve(
+        &self,
+        task: TaskName,
+        step: u32,
+        done: bool,
+    ) -> Result<Ordered<StepState>, ClientError> {
+        let certificate = self.certificate.clone();
+        let what = (step, done);
+        self.handover.order_resolve(task, what, certificate).await
     }
 }

@@ -39,6 +39,20 @@ pub struct Issued {
     pub decision_id: String,
 }
 
+impl Issued {
+    pub(super) fn read(reply: proto::IssueResponse) -> Result<Self, ClientError> {
+        let token = match reply.token {
+            none if none.is_empty() => None,
+            text => Some(Token::new(text).map_err(|_malformed| ClientError::Reply("token"))?),
+        };
+        Ok(Self {
+            token,
+            expires_at_ms: reply.expires_at_ms,
+            decision_id: reply.decision_id,
+        })
+    }
+}
+
 impl Create {
     /// The task that this call at an MCP server makes. Grants nothing, leaves the choice of worker to the
     /// server, and lives as long as the agent allows.
@@ -171,15 +185,7 @@ impl Owner {
             operation: Some(operation),
         };
         let reply = self.0.clone().issue(request).await?.into_inner();
-        let token = match reply.token {
-            none if none.is_empty() => None,
-            text => Some(Token::new(text).map_err(|_malformed| ClientError::Reply("token"))?),
-        };
-        Ok(Issued {
-            token,
-            expires_at_ms: reply.expires_at_ms,
-            decision_id: reply.decision_id,
-        })
+        Issued::read(reply)
     }
 }
 

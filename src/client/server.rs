@@ -33,6 +33,15 @@ pub struct Principal {
     pub subject: String,
 }
 
+impl Principal {
+    pub(super) fn into_proto(self) -> proto::Principal {
+        proto::Principal {
+            issuer: self.issuer,
+            subject: self.subject,
+        }
+    }
+}
+
 /// Who is asking: what the server saw on this request.
 #[derive(Clone, Default)]
 pub struct Caller {
@@ -131,10 +140,7 @@ impl Caller {
 
     /// Token, proof and principal.
     pub(super) fn into_proto(self) -> (String, Option<proto::Proof>, Option<proto::Principal>) {
-        let principal = self.principal.map(|principal| proto::Principal {
-            issuer: principal.issuer,
-            subject: principal.subject,
-        });
+        let principal = self.principal.map(Principal::into_proto);
         (self.token, self.proof, principal)
     }
 }

@@ -329,6 +329,14 @@ impl<E> Transition<E> {
             effect,
         }
     }
+
+    /// The same writes with another answer.
+    pub fn map<F>(self, answer: impl FnOnce(E) -> F) -> Transition<F> {
+        Transition {
+            writes: self.writes,
+            effect: answer(self.effect),
+        }
+    }
 }
 
 /// The circumstances of a decision.

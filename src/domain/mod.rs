@@ -19,6 +19,7 @@ pub mod id;
 pub mod input;
 pub mod limits;
 pub mod lineage;
+pub mod order;
 pub mod policy;
 pub mod revocation;
 pub mod role;

@@ -2,6 +2,7 @@
 
 use super::grant::{Authority, ToolCall};
 use super::id::{Digest, Epoch, Fence, Jti, LegNumber, SpiffeId, StepNumber, TaskId, Thumbprint};
+use super::order::GivenOrder;
 use super::time::Time;
 
 /// Where the newest token of a step is in its life.
@@ -105,10 +106,12 @@ impl Step {
 }
 
 /// What an effectful token is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// End the task; its use is the transition.
     Cancel,
+    /// Have this carried out for an owner that acts for a user; its use is the transition.
+    Order(Box<GivenOrder>),
     /// Carry out the step with this number.
     Step(StepNumber),
     /// Answer what the task waits for; its use is the transition.

@@ -1,10 +1,15 @@
-//! `Legs`: what an owner, or its delegate, does with a task besides asking about it.
+//! `Legs`: what an owner, or its delegate, orders about a task besides asking about it.
 
-use super::convert;
+use super::convert::{self, OrderForm};
 use super::routes::{Api, caller};
+use crate::domain::order::Ordered;
 use crate::proto::v1;
-use crate::service::Failure;
+use crate::service::ports::Peer;
+use crate::service::{Failure, OrderAnswer};
 use tonic::Request;
+
+/// What became of an order, or the token that has it carried out; and the decision ID.
+type Answered = (Result<Ordered, v1::OrderToken>, String);
 
 impl Api {
     pub(super) async fn delegate_task(
@@ -12,11 +17,16 @@ impl Api {
         request: Request<v1::DelegateRequest>,
     ) -> Result<v1::DelegateResponse, Failure> {
         let (peer, message) = caller(request)?;
-        let (task, ask) = self.forms.delegate(message)?;
-        let (made, decision_id) = self.continuation.delegate(&peer, &task, ask).await?;
+        let (ordered, decision_id) = self.order(&peer, self.forms.delegate(message)?).await?;
+        let (delegation, order_token) = match ordered {
+            Ok(Ordered::Delegated(made)) => (Some(convert::delegation(&made)), None),
+            Ok(_) => return Err(another()),
+            Err(token) => (None, Some(token)),
+        };
         Ok(v1::DelegateResponse {
-            delegation: Some(convert::delegation(&made)),
+            delegation,
             decision_id,
+            order_token,
         })
     }
 
@@ -25,10 +35,11 @@ impl Api {
         request: Request<v1::RevokeDelegationRequest>,
     ) -> Result<v1::RevokeDelegationResponse, Failure> {
         let (peer, message) = caller(request)?;
-        let (task, number) = self.forms.revoke_delegation(message)?;
-        let revoked = self.continuation.revoke_delegation(&peer, &task, number);
+        let form = self.forms.revoke_delegation(message)?;
+        let (ordered, decision_id) = self.order(&peer, form).await?;
         Ok(v1::RevokeDelegationResponse {
-            decision_id: revoked.await?,
+            decision_id,
+            order_token: ordered.err(),
         })
     }
 
@@ -37,12 +48,16 @@ impl Api {
         request: Request<v1::TakeoverRequest>,
     ) -> Result<v1::TakeoverResponse, Failure> {
         let (peer, message) = caller(request)?;
-        let (task, request_id) = self.forms.take_over(message)?;
-        let taken = self.continuation.take_over(&peer, &task, &request_id);
-        let (leg, decision_id) = taken.await?;
+        let (ordered, decision_id) = self.order(&peer, self.forms.take_over(message)?).await?;
+        let (leg, order_token) = match ordered {
+            Ok(Ordered::TakenOver(leg)) => (leg.0, None),
+            Ok(_) => return Err(another()),
+            Err(token) => (0, Some(token)),
+        };
         Ok(v1::TakeoverResponse {
-            leg: leg.0,
+            leg,
             decision_id,
+            order_token,
         })
     }
 
@@ -51,11 +66,36 @@ impl Api {
         request: Request<v1::ResolveRequest>,
     ) -> Result<v1::ResolveResponse, Failure> {
         let (peer, message) = caller(request)?;
-        let (task, resolved) = self.forms.resolve(message)?;
-        let (state, decision_id) = self.continuation.resolve(&peer, &task, resolved).await?;
+        let (ordered, decision_id) = self.order(&peer, self.forms.resolve(message)?).await?;
+        let (state, order_token) = match ordered {
+            Ok(Ordered::Resolved(state)) => (convert::step_state(state), None),
+            Ok(_) => return Err(another()),
+            Err(token) => (v1::StepState::Unspecified.into(), Some(token)),
+        };
         Ok(v1::ResolveResponse {
-            state: convert::step_state(state),
+            state,
             decision_id,
+            order_token,
         })
     }
+
+    async fn order(&self, peer: &Peer, form: OrderForm) -> Result<Answered, Failure> {
+        let (task, ask, certificate) = form;
+        let answer = self.continuation.order(peer, &task, ask, certificate);
+        Ok(match answer.await? {
+            OrderAnswer::Done(ordered, decision_id) => (Ok(ordered), decision_id),
+            OrderAnswer::Token(issued) => {
+                let issued = convert::issued(&issued);
+                let token = v1::OrderToken {
+                    token: issued.token,
+                    expires_at_ms: issued.expires_at_ms,
+                };
+                (Err(token), issued.decision_id)
+            }
+        })
+    }
+}
+
+fn another() -> Failure {
+    Failure::Internal("another order was answered".to_owned())
 }

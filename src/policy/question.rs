@@ -225,23 +225,23 @@ fn principal_alone(input: &PolicyInput) -> Option<PrincipalHash> {
 /// Whether the actor is always the caller, so that its evidence is known.
 fn needs_evidence(action: Action) -> bool {
     match action {
-        Action::Delegate
-        | Action::End
+        Action::End
         | Action::Finish
         | Action::RequireInput
-        | Action::Resolve
         | Action::SkipUnknown
         | Action::Spawn
         | Action::Start
-        | Action::TakeOver
         | Action::Vouch => true,
         Action::Approve
         | Action::Cancel
         | Action::Create
+        | Action::Delegate
         | Action::Grant
         | Action::Query
+        | Action::Resolve
         | Action::Retry
         | Action::Step
+        | Action::TakeOver
         | Action::Update => false,
     }
 }

@@ -2,7 +2,7 @@
 
 use super::leases::HoldKind;
 use super::ports::{Freshness, Peer};
-use super::{Continuation, Failure, Vouched};
+use super::{Continuation, Failure, Vouched, handover};
 use crate::domain::claims::Operation;
 use crate::domain::decide::Presented;
 use crate::domain::decide::check::{self, FreshStep, OwnerChecked, StepChecked};
@@ -11,7 +11,7 @@ use crate::domain::denial::Reason;
 use crate::domain::evidence::{Assurance, Evidence};
 use crate::domain::grant::{Authority, SeenCall};
 use crate::domain::id::{Jti, SpiffeId, TaskId, Thumbprint};
-use crate::domain::lineage::{Lineage, Load, Locator, Transition};
+use crate::domain::lineage::{Lineage, Load, Locator};
 use crate::domain::policy::{Action, CallFacts};
 use crate::domain::role::{AsAudience, AsOwner, AsServer, Held};
 use crate::domain::step::{Step, StepState};
@@ -37,6 +37,17 @@ pub enum OwnerOperation {
     Query,
     /// `tasks/update`.
     Update,
+}
+
+impl OwnerOperation {
+    /// What a delegate must have been handed for it.
+    fn act(self) -> Act {
+        match self {
+            Self::Cancel => Act::Cancel,
+            Self::Query => Act::Query,
+            Self::Update => Act::Update,
+        }
+    }
 }
 
 /// `Check` by an MCP server.
@@ -150,6 +161,8 @@ impl Continuation {
         let handle = self.ports.names.handle(&server, ask.handle.expose_secret());
         let load = Load {
             record: token.as_ref().map(|presented| presented.claims.fence),
+            // An order may be about a step.
+            step: token.as_ref().and_then(|presented| presented.claims.step),
             ..Load::of(Locator::Name(handle))
         };
         let judge = self.owner_judge(
@@ -170,6 +183,10 @@ impl Continuation {
                     step: None,
                 }
             }
+            OwnerChecked::Ordered(ordered, _) => {
+                self.follow(task.id, &ordered);
+                CheckAnswer::Read(task)
+            }
             OwnerChecked::Ended(_) | OwnerChecked::Read(_) => CheckAnswer::Read(task),
         };
         Ok((answer, decision_id))
@@ -185,15 +202,24 @@ impl Continuation {
         let principal = vouched.as_ref().map(|vouched| self.principal(vouched));
         let issuer = vouched.map(|vouched| vouched.issuer);
         self.judge(name, evidence, move |scene| {
-            let task = scene.lineage.known(&scene.now)?;
+            let lineage = scene.lineage;
+            let task = lineage.known(&scene.now)?;
             let server = Held::<AsServer>::check(task, scene.evidence)?;
             let actor = token.as_ref().map(|presented| &presented.claims.actor);
-            let act = match operation {
-                OwnerOperation::Cancel => Act::Cancel,
-                OwnerOperation::Query => Act::Query,
-                OwnerOperation::Update => Act::Update,
+            let ordered = match (operation, &token) {
+                (OwnerOperation::Update, Some(token)) => check::ordered(lineage, token),
+                _ => None,
             };
-            let owner = Held::<AsOwner>::for_act(task, act, actor, principal)?;
+            let (owner, action) = match ordered.map(|given| &given.order) {
+                Some(order) => (
+                    Held::<AsOwner>::for_order(task, order, actor, principal)?,
+                    order.action(),
+                ),
+                None => (
+                    Held::<AsOwner>::for_act(task, operation.act(), actor, principal)?,
+                    action,
+                ),
+            };
             if let Some(presented) = &token {
                 scene.not_void(&presented.claims)?;
             }
@@ -205,17 +231,26 @@ impl Continuation {
             let permit = scene.permit(action, actor)?;
             let roles = (&server, &owner);
             let (token, now) = (token.as_ref(), &scene.now);
-            let transition = match operation {
-                OwnerOperation::Cancel => check::cancel(scene.lineage, roles, token, &permit, now)?,
-                OwnerOperation::Query => check::query(task, roles, token, &permit, now)?,
-                OwnerOperation::Update => check::update(scene.lineage, roles, token, &permit, now)?,
+            let transition = match (operation, ordered, token) {
+                (_, Some(given), Some(token)) => {
+                    check::order(lineage, roles, (token, given), &permit, now)?
+                }
+                (OwnerOperation::Cancel, _, token) => {
+                    check::cancel(lineage, roles, token, &permit, now)?
+                }
+                (OwnerOperation::Query, _, token) => {
+                    check::query(task, roles, token, &permit, now)?
+                }
+                (OwnerOperation::Update, _, token) => {
+                    check::update(lineage, roles, token, &permit, now)?
+                }
             };
+            if let OwnerChecked::Ordered(ordered, _) = &transition.effect {
+                handover::tell(scene, ordered);
+            }
             let after = transition.writes.task.as_ref().unwrap_or(task);
-            let view = view((after, scene.lineage), scene.now.time);
-            Ok(Transition {
-                effect: (transition.effect, view),
-                writes: transition.writes,
-            })
+            let view = view((after, lineage), scene.now.time);
+            Ok(transition.map(|checked| (checked, view)))
         })
     }
 
@@ -310,10 +345,7 @@ impl Continuation {
                 (&permit, &scene.now),
             )?;
             let view = view((task, scene.lineage), scene.now.time);
-            Ok(Transition {
-                effect: (checked.effect, view),
-                writes: checked.writes,
-            })
+            Ok(checked.map(|checked| (checked, view)))
         })
     }
 }

@@ -39,7 +39,7 @@ pub use approvals::{ApprovalView, DecideAsk};
 pub use blast::Stops;
 pub use enforcement::{CheckAnswer, CheckOwner, CheckStep, OwnerOperation, Proofs, TaskView};
 pub use feed::{FeedEvent, Point, PointState, Receipt, Told};
-pub use handover::{DelegateAsk, NamedTask};
+pub use handover::{DelegateAsk, NamedTask, OrderAnswer, OrderAsk};
 pub use leases::{HoldKind, HoldStream};
 pub use legs::{EndAsk, LegStarted, StartAsk};
 pub use operator::{StatusView, TaskSummary};

@@ -222,17 +222,22 @@ impl Continuation {
     }
 
     fn name_ask(&self, ask: &NameAsk) -> Result<(Load, AskOwner), Failure> {
-        let hand = self.certificate(&ask.certificate, self.now()?)?;
         let name = self
             .ports
             .names
             .handle(&ask.server, ask.handle.expose_secret());
-        let owner = AskOwner {
+        let owner = self.owner_ask(&ask.certificate)?;
+        Ok((Load::of(Locator::Name(name)), owner))
+    }
+
+    /// What a token for an owner is bound to: its hand certificate (DER).
+    pub(super) fn owner_ask(&self, certificate: &[u8]) -> Result<AskOwner, Failure> {
+        let hand = self.certificate(certificate, self.now()?)?;
+        Ok(AskOwner {
             jti: self.jti()?,
             certificate: hand.thumbprint,
             certificate_ends: hand.ends,
-        };
-        Ok((Load::of(Locator::Name(name)), owner))
+        })
     }
 
     /// Checks a leg or hand certificate's form and own signature.

@@ -41,6 +41,8 @@ mod names;
 #[cfg(test)]
 mod operator;
 #[cfg(test)]
+mod orders;
+#[cfg(test)]
 mod persons;
 #[cfg(test)]
 mod policy;

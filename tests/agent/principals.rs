@@ -1,18 +1,18 @@
 //! Users behind a workload, and users whose workload has no SVID.
 
-use crate::job::{HANDLE, Job, SERVER, WORKER, assert_unknown, build, text};
+use crate::job::{HANDLE, Job, SERVER, Task, WORKER, assert_unknown, build, text};
 use crate::node::Options;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
 const ISSUER: &str = "https://login.demo.test";
 
-fn user(subject: &str) -> Value {
+pub(crate) fn user(subject: &str) -> Value {
     json!({ "issuer": ISSUER, "subject": subject })
 }
 
 /// The server may vouch for the users of one issuer.
-fn vouching() -> Options {
+pub(crate) fn vouching() -> Options {
     let mut options = Options::default();
     write!(
         options.policy,
@@ -23,7 +23,7 @@ fn vouching() -> Options {
     options
 }
 
-fn for_user(mut op: Value, principal: Option<Value>) -> Value {
+pub(crate) fn for_user(mut op: Value, principal: Option<Value>) -> Value {
     if let Some(principal) = principal {
         op["principal"] = principal;
     }
@@ -31,9 +31,14 @@ fn for_user(mut op: Value, principal: Option<Value>) -> Value {
 }
 
 /// A task of user-1 behind the client.
-fn task_of_user_1(job: &mut Job) {
+pub(crate) fn task_of_user_1(job: &mut Job) -> Task {
     let op = job.create_op("one", HANDLE);
-    job.server.ok(&for_user(op, Some(user("user-1"))));
+    let created = job.server.ok(&for_user(op, Some(user("user-1"))));
+    Task {
+        id: text(&created, "task_id"),
+        handle: HANDLE.to_owned(),
+        work_reference: text(&created, "work_reference"),
+    }
 }
 
 #[test]

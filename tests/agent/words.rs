@@ -5,12 +5,18 @@ use crate::job::{Leg, SERVER, Task, assert_unknown, check_op, report_op, start_o
 use crate::node::{Options, until};
 use serde_json::{Value, json};
 
-const SHORT: &str = "[tokens]\nact_by = \"200ms\"\nact_by_grace = \"100ms\"\n";
+pub(crate) const SHORT: &str = "[tokens]\nact_by = \"200ms\"\nact_by_grace = \"100ms\"\n";
 
 /// A step whose effect happened and was never reported.
 fn unknown_step(world: &mut World) -> (Task, Leg) {
     let task = world.job.create();
-    let leg = world.job.start_leg(&task);
+    let leg = unknown_step_of(world, &task);
+    (task, leg)
+}
+
+/// The same of this task.
+pub(crate) fn unknown_step_of(world: &mut World, task: &Task) -> Leg {
+    let leg = world.job.start_leg(task);
     let token = world.job.step_token(&leg, 1);
     assert_eq!(world.job.check(&leg, &token)["answer"], "fresh");
     world.job.tool.kill();
@@ -20,10 +26,10 @@ fn unknown_step(world: &mut World) -> (Task, Leg) {
         retry["request_id"] = "retry".into();
         world.job.worker.call(&retry)["err"]["reason"] == "step_unknown"
     });
-    (task, leg)
+    leg
 }
 
-fn resolve(task: &Task, done: bool) -> Value {
+pub(crate) fn resolve(task: &Task, done: bool) -> Value {
     let mut op = named("resolve", task);
     op["step"] = 1.into();
     op["done"] = done.into();

@@ -28,6 +28,7 @@ mod lines;
 mod narrowing;
 #[cfg(test)]
 mod paths;
+mod orders;
 #[cfg(test)]
 mod roles;
 #[cfg(test)]

@@ -9,6 +9,7 @@ use handfast::domain::denial::Reason;
 use handfast::domain::evidence::Evidence;
 use handfast::domain::grant::{ArgumentConstraint, Permission};
 use handfast::domain::id::{DelegationNumber, Digest, LegNumber};
+use handfast::domain::order::Order;
 use handfast::domain::role::{AsOwner, AsOwnerPrincipalDue, AsPerformer, Held};
 
 fn relief() -> Evidence {
@@ -53,7 +54,7 @@ fn yielded(world: &mut World, who: &Evidence) {
 
 fn take_back(world: &mut World, who: &Evidence, number: u32) -> Result<(), Reason> {
     let number = DelegationNumber(number);
-    let held = Held::<AsOwnerPrincipalDue>::to_take_back(world.task(), number, who)?;
+    let held = Held::<AsOwnerPrincipalDue>::for_order(world.task(), &Order::TakeBack(number), who)?;
     let revoked = handover::revoke(&world.lineage, &held, number, &permit(), &world.now())?;
     world.apply(revoked);
     Ok(())

@@ -105,6 +105,7 @@ fn checked(world: &mut World, principal: Digest, operation: Operation) -> Result
         }
     };
     Ok(match (operation, answer.effect) {
+        (_, OwnerChecked::Ordered(..)) => "carried out".to_owned(),
         (_, OwnerChecked::Cancelled) => "cancelled; leg ends, issued tokens void".to_owned(),
         (_, OwnerChecked::Ended(_)) | (Operation::Update, OwnerChecked::Read(_)) => {
             "acknowledged, no change".to_owned()

@@ -216,7 +216,11 @@ fn handed_over(to: Caller, operation: &str, handle: String) -> Attempt {
             Box::pin(async move { seen(legs.delegate(request).await) })
         }
         "RevokeDelegation" => {
-            let request = v1::RevokeDelegationRequest { task, number: 1 };
+            let request = v1::RevokeDelegationRequest {
+                task,
+                number: 1,
+                ..v1::RevokeDelegationRequest::default()
+            };
             Box::pin(async move { seen(legs.revoke_delegation(request).await) })
         }
         "Resolve" => {
@@ -224,6 +228,7 @@ fn handed_over(to: Caller, operation: &str, handle: String) -> Attempt {
                 task,
                 step: 1,
                 done: true,
+                ..v1::ResolveRequest::default()
             };
             Box::pin(async move { seen(legs.resolve(request).await) })
         }
@@ -232,6 +237,7 @@ fn handed_over(to: Caller, operation: &str, handle: String) -> Attempt {
                 legs.takeover(v1::TakeoverRequest {
                     task,
                     request_id: b"take over".to_vec(),
+                    ..v1::TakeoverRequest::default()
                 })
                 .await,
             )

@@ -1,12 +1,14 @@
 //! `Check`: what a token's audience is told, and the burning of the token.
 
 use super::Presented;
+use super::handover::{Hand, carry_out};
 use crate::domain::claims::{Operation, Subject};
 use crate::domain::denial::Reason;
 use crate::domain::grant::SeenCall;
 use crate::domain::id::{Digest, Fence, SpiffeId, StepNumber};
 use crate::domain::input::Input;
 use crate::domain::lineage::{Lineage, Now, Transition, Writes};
+use crate::domain::order::{GivenOrder, Ordered};
 use crate::domain::policy::Permit;
 use crate::domain::role::{AsAudience, AsOwner, AsServer, Held};
 use crate::domain::step::{Purpose, StepState, TokenRecord};
@@ -20,6 +22,8 @@ pub enum OwnerChecked {
     Cancelled,
     /// It had ended before; a cancel is acknowledged without change.
     Ended(TaskState),
+    /// The owner's order is carried out, by this call. Nothing is to be taken from the request.
+    Ordered(Ordered, TaskState),
     /// The task may be read.
     Read(TaskState),
     /// The owner's answer is taken, by this call; what the server waited for is settled.
@@ -66,7 +70,7 @@ pub fn cancel(
     let task = lineage.known(now)?;
     owner_token(task, roles.0, token, Operation::Cancel, now)?;
     let state = task.state_at(now.time);
-    let Some(mut writes) = burn(lineage, token, Purpose::Cancel, now)? else {
+    let Some(mut writes) = burn(lineage, token, |purpose| *purpose == Purpose::Cancel, now)? else {
         // Used before: the task is cancelled, or had ended when it was used.
         return Ok(Transition::unchanged(OwnerChecked::Ended(state)));
     };
@@ -99,7 +103,7 @@ pub fn update(
     let task = lineage.known(now)?;
     owner_token(task, roles.0, token, Operation::Update, now)?;
     task.runnable(now.time)?;
-    let Some(mut writes) = burn(lineage, token, Purpose::Update, now)? else {
+    let Some(mut writes) = burn(lineage, token, |purpose| *purpose == Purpose::Update, now)? else {
         let state = task.state_at(now.time);
         return Ok(Transition::unchanged(OwnerChecked::Read(state)));
     };
@@ -121,17 +125,52 @@ pub fn update(
     Ok(Transition { writes, effect })
 }
 
+/// The order that this token was issued for, if it was for one.
+#[must_use]
+pub fn ordered<'a>(lineage: &'a Lineage, token: &Presented) -> Option<&'a GivenOrder> {
+    match &record_of(lineage, token).ok()?.purpose {
+        Purpose::Order(given) => Some(given),
+        Purpose::Cancel | Purpose::Step(_) | Purpose::Update => None,
+    }
+}
+
+/// Carries out what the owner ordered, now that its server has seen the user, and burns the token.
+///
+/// # Errors
+/// The first rule that is broken, those of the order included; then nothing is burned.
+pub fn order(
+    lineage: &Lineage,
+    roles: (&Held<AsServer>, &Held<AsOwner>),
+    (token, given): (&Presented, &GivenOrder),
+    permit: &Permit,
+    now: &Now<'_>,
+) -> Result<Transition<OwnerChecked>, Reason> {
+    let task = lineage.known(now)?;
+    owner_token(task, roles.0, Some(token), Operation::Update, now)?;
+    let is_for = |purpose: &Purpose| matches!(purpose, Purpose::Order(_));
+    let Some(burned) = burn(lineage, Some(token), is_for, now)? else {
+        let state = task.state_at(now.time);
+        return Ok(Transition::unchanged(OwnerChecked::Read(state)));
+    };
+    let by = Hand(roles.1.delegation, given.by);
+    let mut done = carry_out(lineage, &by, &given.order, permit, now)?;
+    done.writes.records.extend(burned.records);
+    let after = done.writes.task.as_ref().unwrap_or(task);
+    let state = after.state_at(now.time);
+    Ok(done.map(|ordered| OwnerChecked::Ordered(ordered, state)))
+}
+
 /// Burns an owner's token, if there is one; `None` for one that was used before.
 fn burn(
     lineage: &Lineage,
     token: Option<&Presented>,
-    purpose: Purpose,
+    is_for: impl FnOnce(&Purpose) -> bool,
     now: &Now<'_>,
 ) -> Result<Option<Writes>, Reason> {
     let mut writes = Writes::default();
     if let Some(token) = token {
         let record = record_of(lineage, token)?;
-        if record.purpose != purpose {
+        if !is_for(&record.purpose) {
             return Err(Reason::TokenInvalid("operation"));
         }
         if record.used_at.is_some() {

@@ -1,14 +1,16 @@
 //! What an owner does with a task besides asking about it: hand it over, take it back, settle an effect that
-//! nobody knows about.
+//! nobody knows about. Each can be done at once, or be an [`Order`] that is carried out when its token is used.
 
 use super::report::Outcome;
 use crate::domain::arguments::Witnesses;
 use crate::domain::barred::Barred;
 use crate::domain::delegation::{Act, Delegation};
 use crate::domain::denial::{Reason, Unlent};
+use crate::domain::evidence::ProcessKey;
 use crate::domain::grant::Permission;
 use crate::domain::id::{DelegationNumber, Digest, LegNumber, PrincipalHash, StepNumber};
 use crate::domain::lineage::{Lineage, Now, Transition, Writes};
+use crate::domain::order::{Order, Ordered, Word};
 use crate::domain::policy::Permit;
 use crate::domain::role::{AsOwnerPrincipalDue, Held, Role};
 use crate::domain::step::StepState;
@@ -37,6 +39,74 @@ pub struct AskDelegate {
     pub witnesses: Witnesses,
 }
 
+/// By whom something is ordered: the delegation by which its role is held, `None` for the owner's own.
+type By = Option<DelegationNumber>;
+
+/// Whoever may give an order, as far as it is seen.
+pub trait Orderer {
+    /// By which delegation, and by which process.
+    ///
+    /// # Errors
+    /// [`Reason::PrincipalDue`] where a user is due whom only the server can see.
+    fn hand(&self, task: &Task) -> Result<(Option<DelegationNumber>, Option<ProcessKey>), Reason>;
+}
+
+/// On the Unix socket only the workload can be seen: what is a user's to say, the owner's or a delegate's own,
+/// goes through the server.
+impl Orderer for Held<AsOwnerPrincipalDue> {
+    fn hand(&self, task: &Task) -> Result<(By, Option<ProcessKey>), Reason> {
+        match self.due(task) {
+            None => Ok((self.delegation, self.process)),
+            Some(_) => Err(Reason::PrincipalDue),
+        }
+    }
+}
+
+/// Whoever gave an order, with or without its user: one that is judged beforehand and not carried out, or one whose
+/// user the server has seen.
+pub(super) struct Hand(pub(super) By, pub(super) Option<ProcessKey>);
+
+impl Orderer for Hand {
+    fn hand(&self, _task: &Task) -> Result<(By, Option<ProcessKey>), Reason> {
+        Ok((self.0, self.1))
+    }
+}
+
+/// By which delegation an order is given. A delegate whose process lost a leg of the line is not heard.
+fn heard(lineage: &Lineage, task: &Task, orderer: &impl Orderer) -> Result<By, Reason> {
+    let (by, process) = orderer.hand(task)?;
+    lineage.hears(by, process)?;
+    Ok(by)
+}
+
+/// Carries out an order.
+///
+/// # Errors
+/// As [`delegate`], [`resolve`], [`revoke`] and [`take_over`].
+pub fn carry_out(
+    lineage: &Lineage,
+    held: &impl Orderer,
+    order: &Order,
+    permit: &Permit,
+    now: &Now<'_>,
+) -> Result<Transition<Ordered>, Reason> {
+    let task = lineage.known(now)?;
+    Ok(match order {
+        Order::Delegate(made) => {
+            give(task, held.seen(task)?, made, now)?.map(|made| Ordered::Delegated(Box::new(made)))
+        }
+        Order::Resolve(step, word) => {
+            resolve(lineage, held, (*step, *word), permit, now)?.map(Ordered::Resolved)
+        }
+        Order::TakeBack(number) => {
+            revoke(lineage, held, *number, permit, now)?.map(Ordered::TakenBack)
+        }
+        Order::TakeOver(request) => {
+            take_over(lineage, held, *request, permit, now)?.map(Ordered::TakenOver)
+        }
+    })
+}
+
 /// Hands over: as the owner, or as a delegate that may hand on. Never more than the giver has.
 ///
 /// # Errors
@@ -45,22 +115,28 @@ pub struct AskDelegate {
 /// for more; [`Reason::Limit`]; [`Reason::Terminal`].
 pub fn delegate(
     lineage: &Lineage,
-    held: &Held<AsOwnerPrincipalDue>,
+    held: &impl Orderer,
     ask: &AskDelegate,
     _permit: &Permit,
     now: &Now<'_>,
 ) -> Result<Transition<Delegation>, Reason> {
     let task = lineage.known(now)?;
     task.runnable(now.time)?;
-    lineage.hears(held)?;
-    principal_is_not_due(task, held)?;
-    if let Some(made) = task.delegations.iter().find(|it| it.request == ask.request) {
-        if made.asked != ask.asked {
-            return Err(Reason::RepeatDiffers);
-        }
-        return Ok(Transition::unchanged(made.clone()));
+    let by = heard(lineage, task, held)?;
+    let made = offer(task, by, ask, now)?;
+    give(task, by, &made, now)
+}
+
+/// The delegation as it would be: never more than the giver has. What the giver has does not grow, so what lies
+/// within it now does so whenever it is made.
+///
+/// # Errors
+/// As [`delegate`], the user aside.
+pub fn offer(task: &Task, by: By, ask: &AskDelegate, now: &Now<'_>) -> Result<Delegation, Reason> {
+    if let Some(made) = repeated(task, ask.request, ask.asked)? {
+        return Ok(made.clone());
     }
-    let giver = held.delegation.and_then(|number| task.delegation(number));
+    let giver = by.and_then(|number| task.delegation(number));
     let (acts, ends, lent) = match giver {
         Some(giver) => (
             giver.acts.clone(),
@@ -98,31 +174,63 @@ pub fn delegate(
     if asked.len() > now.limits.permissions_max {
         return Err(Reason::Limit("limits.grant_pairs"));
     }
-    let number = task.delegations.last().map_or(0, |it| it.number.0);
-    let mut next = task.clone();
-    make_room(&mut next, held.delegation.is_some(), now)?;
-    let made = Delegation {
-        number: DelegationNumber(number.saturating_add(1)),
+    Ok(Delegation {
+        number: DelegationNumber(0),
         to: ask.to.clone(),
         principal: ask.principal,
         acts: ask.acts.clone(),
         // Kept as given: what the giver had then, not what the owner's grant may say of it later.
         permissions: giver.map_or_else(|| ask.permissions.clone(), |_| Some(asked.to_vec())),
         not_after,
-        from: held.delegation,
+        from: by,
         made_at: now.time,
         ended_at: None,
         request: ask.request,
         asked: ask.asked,
+    })
+}
+
+/// Makes a delegation that was offered, by the same giver and before its end.
+fn give(
+    task: &Task,
+    by: By,
+    offered: &Delegation,
+    now: &Now<'_>,
+) -> Result<Transition<Delegation>, Reason> {
+    if let Some(made) = repeated(task, offered.request, offered.asked)? {
+        return Ok(Transition::unchanged(made.clone()));
+    }
+    if offered.from != by {
+        return Err(Reason::TokenVoid);
+    }
+    if now.time.reached(offered.not_after) {
+        return Err(Reason::NotNarrower(Unlent::Past));
+    }
+    let number = task.delegations.last().map_or(0, |it| it.number.0);
+    let mut next = task.clone();
+    make_room(&mut next, by.is_some(), now)?;
+    let made = Delegation {
+        number: DelegationNumber(number.saturating_add(1)),
+        made_at: now.time,
+        ..offered.clone()
     };
     // Whoever hands it over knows of it.
     next.claimed_at = next.claimed_at.or(Some(now.time));
-    next.sees_owner(held.delegation.is_some(), now.time);
+    next.sees_owner(by.is_some(), now.time);
     next.delegations.push(made.clone());
     Ok(Transition {
         writes: only(next),
         effect: made,
     })
+}
+
+/// The delegation that this request has made already.
+fn repeated(task: &Task, request: Digest, asked: Digest) -> Result<Option<&Delegation>, Reason> {
+    let made = task.delegations.iter().find(|it| it.request == request);
+    match made {
+        Some(made) if made.asked != asked => Err(Reason::RepeatDiffers),
+        made => Ok(made),
+    }
 }
 
 /// Makes room for one more delegation: the oldest that is over is forgotten. Delegates fill no more than half, so
@@ -151,16 +259,15 @@ fn make_room(task: &mut Task, of_delegate: bool, now: &Now<'_>) -> Result<(), Re
 /// to a delegate that lost a leg of the line.
 pub fn revoke(
     lineage: &Lineage,
-    held: &Held<AsOwnerPrincipalDue>,
+    held: &impl Orderer,
     number: DelegationNumber,
     _permit: &Permit,
     now: &Now<'_>,
 ) -> Result<Transition<Option<LegNumber>>, Reason> {
     let task = lineage.known(now)?;
-    lineage.hears(held)?;
-    principal_is_not_due(task, held)?;
+    let by = heard(lineage, task, held)?;
     let delegation = task.delegation(number).ok_or(Reason::Unknown)?;
-    if held.delegation.is_some() && delegation.from != held.delegation {
+    if by.is_some() && delegation.from != by {
         return Err(Reason::Unknown);
     }
     if delegation.ended_at.is_some() {
@@ -184,15 +291,14 @@ pub fn revoke(
 /// delegate that lost a leg of the line.
 pub fn take_over(
     lineage: &Lineage,
-    held: &Held<AsOwnerPrincipalDue>,
+    held: &impl Orderer,
     request: Digest,
     _permit: &Permit,
     now: &Now<'_>,
 ) -> Result<Transition<LegNumber>, Reason> {
     let task = lineage.known(now)?;
     task.runnable(now.time)?;
-    lineage.hears(held)?;
-    principal_is_not_due(task, held)?;
+    heard(lineage, task, held)?;
     if let Some(leg) = task.takeovers.repeated(request) {
         return Ok(Transition::unchanged(leg));
     }
@@ -212,15 +318,6 @@ pub fn take_over(
     })
 }
 
-/// What the owner says of an effect that nobody knows about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Word {
-    /// It happened.
-    Done,
-    /// It did not; it may be tried again.
-    NotDone,
-}
-
 impl Word {
     fn outcome(self) -> Outcome {
         match self {
@@ -238,13 +335,13 @@ impl Word {
 /// [`Reason::OutcomeDiffers`] where another word was taken before.
 pub fn resolve(
     lineage: &Lineage,
-    held: &Held<AsOwnerPrincipalDue>,
+    held: &impl Orderer,
     (number, word): (StepNumber, Word),
     _permit: &Permit,
     now: &Now<'_>,
 ) -> Result<Transition<StepState>, Reason> {
     let task = lineage.known(now)?;
-    principal_is_not_due(task, held)?;
+    held.hand(task)?;
     let at = task.circumstances(now);
     let pending = task.pending.as_ref().filter(|step| step.number == number);
     let settled = lineage.step.as_ref().filter(|step| step.number == number);
@@ -259,19 +356,6 @@ pub fn resolve(
         StepState::Issued | StepState::Used | StepState::Void => return Err(Reason::NotUnknown),
     }
     super::report::settle(task, step, word.outcome(), now)
-}
-
-/// On the Unix socket only the workload can be seen: what is a user's to say, the owner's or a delegate's own,
-/// goes through the server.
-fn principal_is_not_due(task: &Task, held: &Held<AsOwnerPrincipalDue>) -> Result<(), Reason> {
-    let principal = match held.delegation {
-        None => task.owner.principal,
-        Some(number) => task.delegation(number).and_then(|it| it.principal),
-    };
-    match principal {
-        None => Ok(()),
-        Some(_) => Err(Reason::PrincipalDue),
-    }
 }
 
 fn only(task: Task) -> Writes {

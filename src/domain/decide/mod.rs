@@ -20,9 +20,9 @@ pub mod step;
 
 use super::claims::{Operation, TokenClaims};
 use super::denial::Reason;
-use super::id::{NameHash, StepNumber, Thumbprint};
+use super::evidence::ProcessKey;
+use super::id::{DelegationNumber, NameHash, StepNumber, Thumbprint};
 use super::lineage::{Lineage, Now};
-use super::role::{AsOwnerPrincipalDue, Held};
 use super::step::{Circumstances, Step, StepState};
 use super::task::{Task, TaskState};
 use super::time::Time;
@@ -84,9 +84,13 @@ impl Lineage {
     ///
     /// # Errors
     /// [`Reason::TakenOver`].
-    fn hears(&self, held: &Held<AsOwnerPrincipalDue>) -> Result<(), Reason> {
-        let barred = held.process.is_some_and(|process| self.bars(&process));
-        if held.delegation.is_some() && barred {
+    fn hears(
+        &self,
+        delegation: Option<DelegationNumber>,
+        process: Option<ProcessKey>,
+    ) -> Result<(), Reason> {
+        let barred = process.is_some_and(|process| self.bars(&process));
+        if delegation.is_some() && barred {
             return Err(Reason::TakenOver);
         }
         Ok(())

@@ -1,9 +1,11 @@
-//! Tokens for an owner's query, cancel and update.
+//! Tokens for an owner's query, cancel and update, and for its orders where it acts for a user.
 
+use super::handover::{Hand, carry_out};
 use crate::domain::claims::{Operation, Subject, TokenClaims};
 use crate::domain::denial::Reason;
 use crate::domain::id::{Fence, Jti, Thumbprint};
 use crate::domain::lineage::{Lineage, Now, Transition, Writes};
+use crate::domain::order::{GivenOrder, Order, Ordered};
 use crate::domain::policy::Permit;
 use crate::domain::role::{AsOwnerPrincipalDue, Held};
 use crate::domain::step::{Purpose, TokenRecord};
@@ -61,7 +63,7 @@ pub fn issue_query(
 
 /// Whether this says nothing of the owner: it is a delegate, or a user is due whom only the server can see.
 fn is_not_seen(task: &Task, held: &Held<AsOwnerPrincipalDue>) -> bool {
-    held.delegation.is_some() || task.owner.principal.is_some()
+    held.delegation.is_some() || held.due(task).is_some()
 }
 
 /// Issues a cancel token. A task that has ended gets one too: its use is acknowledged without change.
@@ -93,8 +95,45 @@ pub fn issue_update(
 ) -> Result<Transition<TokenClaims>, Reason> {
     let task = lineage.known(now)?;
     task.runnable(now.time)?;
-    lineage.hears(held)?;
+    lineage.hears(held.delegation, held.process)?;
     effectful(task, held, ask, (Operation::Update, Purpose::Update), now)
+}
+
+/// The answer to an order that only the server can have carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OrderIssued {
+    /// It was carried out before, or nothing is left to do.
+    Repeat(Ordered),
+    /// Good for one `update` at the server: its use carries the order out.
+    Token(Box<TokenClaims>),
+}
+
+/// Issues a token for an order of an owner that acts for a user. What it would come to is judged now, so that
+/// whoever asks for too much hears it at once, and again when the token is used.
+///
+/// # Errors
+/// As [`carry_out`]; [`Reason::Limit`] as for a cancel token.
+pub fn issue_order(
+    lineage: &Lineage,
+    held: &Held<AsOwnerPrincipalDue>,
+    (order, ask): (&Order, &AskOwner),
+    permit: &Permit,
+    now: &Now<'_>,
+) -> Result<Transition<OrderIssued>, Reason> {
+    let task = lineage.known(now)?;
+    let would = carry_out(lineage, &Hand(held.delegation, held.process), order, permit, now)?;
+    if would.writes.is_empty() {
+        return Ok(Transition::unchanged(OrderIssued::Repeat(would.effect)));
+    }
+    let given = GivenOrder {
+        order: order.clone(),
+        by: held.process,
+    };
+    let purpose = Purpose::Order(Box::new(given));
+    let mut issued = effectful(task, held, ask, (Operation::Update, purpose), now)?;
+    // So that the server's agent finds the row of the step that is to be settled.
+    issued.effect.step = order.step();
+    Ok(issued.map(|claims| OrderIssued::Token(Box::new(claims))))
 }
 
 fn effectful(

@@ -4,6 +4,7 @@ use super::{AsOwner, AsOwnerPrincipalDue, Held, NotHeld, fill, held};
 use crate::domain::delegation::{Act, Delegation};
 use crate::domain::evidence::{Assurance, Evidence};
 use crate::domain::id::{DelegationNumber, PrincipalHash, SpiffeId};
+use crate::domain::order::Order;
 use crate::domain::task::Task;
 use std::marker::PhantomData;
 
@@ -40,18 +41,26 @@ impl Held<AsOwnerPrincipalDue> {
         Self::by(task, act, evidence, |it| it.principal.is_none())
     }
 
-    /// The owner's workload, or a delegate that may hand on: sooner by the very delegation on whose strength the one
-    /// that is to be taken back was made.
+    /// Whoever may give this order: sooner by the very delegation that it rests on.
     ///
     /// # Errors
     /// As [`Held::check`].
-    pub fn to_take_back(
-        task: &Task,
-        number: DelegationNumber,
-        evidence: &Evidence,
-    ) -> Result<Self, NotHeld> {
-        let giver = task.delegation(number).and_then(|it| it.from);
-        Self::by(task, Act::Delegate, evidence, |it| Some(it.number) == giver)
+    pub fn for_order(task: &Task, order: &Order, evidence: &Evidence) -> Result<Self, NotHeld> {
+        let rests_on = order.rests_on(task);
+        match order.act() {
+            None => Self::check(task, evidence),
+            Some(act) if rests_on.is_none() => Self::for_act(task, act, evidence),
+            Some(act) => Self::by(task, act, evidence, |it| Some(it.number) == rests_on),
+        }
+    }
+
+    /// The user whom the server must see before the role is whole: the owner's, or the delegate's own.
+    #[must_use]
+    pub fn due(&self, task: &Task) -> Option<PrincipalHash> {
+        match self.delegation {
+            None => task.owner.principal,
+            Some(number) => task.delegation(number).and_then(|it| it.principal),
+        }
     }
 
     fn by(
@@ -78,16 +87,44 @@ impl Held<AsOwner> {
         workload: Option<&SpiffeId>,
         principal: Option<PrincipalHash>,
     ) -> Result<Self, NotHeld> {
+        Self::sooner_by(task, (act, None), workload, principal)
+    }
+
+    /// Whoever gave this order, once the server has seen the user: by the very delegation that it rests on, if that
+    /// stands.
+    ///
+    /// # Errors
+    /// As [`Held::for_act`].
+    pub fn for_order(
+        task: &Task,
+        order: &Order,
+        workload: Option<&SpiffeId>,
+        principal: Option<PrincipalHash>,
+    ) -> Result<Self, NotHeld> {
+        match order.act() {
+            Some(act) => Self::sooner_by(task, (act, order.rests_on(task)), workload, principal),
+            None => Self::with_principal(task, workload, principal),
+        }
+    }
+
+    fn sooner_by(
+        task: &Task,
+        (act, sooner): (Act, Option<DelegationNumber>),
+        workload: Option<&SpiffeId>,
+        principal: Option<PrincipalHash>,
+    ) -> Result<Self, NotHeld> {
         let owner = task.owner.workload.as_ref().map(|role| &role.spiffe_id);
         let Some(id) = workload.filter(|id| Some(*id) != owner) else {
             return Self::with_principal(task, workload, principal);
         };
-        let mut delegations = task.delegated(act).filter(|it| it.to.spiffe_id == *id);
-        let first = delegations.next().ok_or(NotHeld::NoRole)?;
-        let delegation = std::iter::once(first)
-            .chain(delegations)
-            .find(|it| it.principal == principal)
-            .ok_or(NotHeld::Principal)?;
+        let own = task.delegated(act).filter(|it| it.to.spiffe_id == *id);
+        let (first, then): (Vec<_>, Vec<_>) = own.partition(|it| Some(it.number) == sooner);
+        let all: Vec<_> = first.into_iter().chain(then).collect();
+        if all.is_empty() {
+            return Err(NotHeld::NoRole);
+        }
+        let of_user = all.into_iter().find(|it| it.principal == principal);
+        let delegation = of_user.ok_or(NotHeld::Principal)?;
         Ok(Self {
             spiffe_id: Some(id.clone()),
             assurance: Assurance::Process,

@@ -5,23 +5,24 @@ use super::field::{self, FormError, InField as _, InvalidField, required};
 use super::{answers, words};
 use crate::canonical;
 use crate::domain::arguments::Witnesses;
-use crate::domain::decide::handover::Word;
 use crate::domain::delegation::{Act, Delegation};
-use crate::domain::id::{DelegationNumber, StepNumber};
+use crate::domain::id::DelegationNumber;
+use crate::domain::order::Word;
 use crate::domain::time::Time;
 use crate::proto::v1;
-use crate::service::{DelegateAsk, NamedTask};
+use crate::service::{DelegateAsk, NamedTask, OrderAsk};
 use prost::Message as _;
 
 type Formed<T> = Result<T, InvalidField>;
 
+/// Which task, what is ordered, and the hand certificate, if one is given.
+pub(in crate::grpc) type OrderForm = (NamedTask, OrderAsk, Option<Vec<u8>>);
+
 impl Forms {
     /// `Legs.Delegate`.
-    pub(in crate::grpc) fn delegate(
-        &self,
-        message: v1::DelegateRequest,
-    ) -> Formed<(NamedTask, DelegateAsk)> {
+    pub(in crate::grpc) fn delegate(&self, mut message: v1::DelegateRequest) -> Formed<OrderForm> {
         self.grant_fits(&message).field("permissions")?;
+        let hand = std::mem::take(&mut message.certificate);
         // A repeat is told from another request by what it asks for.
         let asked = canonical::sha256(&message.encode_to_vec());
         let mut witnesses = Witnesses::default();
@@ -43,41 +44,51 @@ impl Forms {
             asked,
             witnesses,
         };
-        Ok((self.named(message.task)?, ask))
+        self.order(message.task, OrderAsk::Delegate(Box::new(ask)), hand)
     }
 
     /// `Legs.RevokeDelegation`.
     pub(in crate::grpc) fn revoke_delegation(
         &self,
         message: v1::RevokeDelegationRequest,
-    ) -> Formed<(NamedTask, DelegationNumber)> {
+    ) -> Formed<OrderForm> {
         if message.number == 0 {
             return Err(FormError::Zero.at("number"));
         }
-        Ok((self.named(message.task)?, DelegationNumber(message.number)))
+        let ask = OrderAsk::TakeBack(DelegationNumber(message.number));
+        self.order(message.task, ask, message.certificate)
     }
 
     /// `Legs.Takeover`.
-    pub(in crate::grpc) fn take_over(
-        &self,
-        message: v1::TakeoverRequest,
-    ) -> Formed<(NamedTask, Vec<u8>)> {
+    pub(in crate::grpc) fn take_over(&self, message: v1::TakeoverRequest) -> Formed<OrderForm> {
         let request_id = self.request_id(message.request_id).field("request_id")?;
-        Ok((self.named(message.task)?, request_id))
+        let ask = OrderAsk::TakeOver(request_id);
+        self.order(message.task, ask, message.certificate)
     }
 
     /// `Legs.Resolve`.
-    pub(in crate::grpc) fn resolve(
-        &self,
-        message: v1::ResolveRequest,
-    ) -> Formed<(NamedTask, (StepNumber, Word))> {
+    pub(in crate::grpc) fn resolve(&self, message: v1::ResolveRequest) -> Formed<OrderForm> {
         let step = field::step(message.step).field("step")?;
         let word = if message.done {
             Word::Done
         } else {
             Word::NotDone
         };
-        Ok((self.named(message.task)?, (step, word)))
+        let ask = OrderAsk::Resolve(step, word);
+        self.order(message.task, ask, message.certificate)
+    }
+
+    fn order(
+        &self,
+        task: Option<v1::AskName>,
+        ask: OrderAsk,
+        certificate: Vec<u8>,
+    ) -> Formed<OrderForm> {
+        let certificate = match certificate {
+            none if none.is_empty() => None,
+            given => Some(self.certificate(given).field("certificate")?),
+        };
+        Ok((self.named(task)?, ask, certificate))
     }
 
     fn named(&self, name: Option<v1::AskName>) -> Formed<NamedTask> {

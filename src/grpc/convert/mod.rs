@@ -27,7 +27,7 @@ pub(super) use approvals::{after_approval, approval, approval_id, approval_state
 pub(super) use asks::{CheckAsk, FinishAsk, IssueAsk, hold, report, task};
 pub(super) use audit::record;
 pub(super) use field::InField;
-pub(super) use handover::delegation;
+pub(super) use handover::{OrderForm, delegation};
 pub(super) use revocations::{receipt, revocation_event, scope, spiffe_id, would_stop};
 pub(super) use spawn::spawned;
 pub(super) use summaries::{details, simulated, summary};

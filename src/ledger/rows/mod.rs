@@ -10,6 +10,7 @@ mod constraint;
 mod delegation;
 mod event;
 mod grant;
+mod order;
 mod revocation;
 mod step;
 mod task;

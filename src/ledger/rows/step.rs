@@ -94,10 +94,11 @@ impl Row for TokenRecord {
             expires_at,
             used_at,
         } = self;
-        let (purpose, step) = match purpose {
-            Purpose::Cancel => (1, 0),
-            Purpose::Step(number) => (2, number.0),
-            Purpose::Update => (3, 0),
+        let (purpose, step, order) = match purpose {
+            Purpose::Cancel => (1, 0, None),
+            Purpose::Order(given) => (4, 0, Some(given.to_wire())),
+            Purpose::Step(number) => (2, number.0, None),
+            Purpose::Update => (3, 0, None),
         };
         wire::TokenRecord {
             task: task.0.to_vec(),
@@ -109,6 +110,7 @@ impl Row for TokenRecord {
             certificate: certificate.0.to_vec(),
             expires_at: expires_at.0,
             used_at: used_at.map(|time| time.0),
+            order,
         }
     }
 
@@ -121,6 +123,7 @@ impl Row for TokenRecord {
                 1 => Purpose::Cancel,
                 2 => Purpose::Step(StepNumber(wire.step)),
                 3 => Purpose::Update,
+                4 => Purpose::Order(Box::new(row(wire.order, "order")?)),
                 _ => return Err(RowError::Field("purpose")),
             },
             audience: spiffe_id(&wire.audience, "audience")?,

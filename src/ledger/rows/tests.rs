@@ -4,6 +4,7 @@ mod approvals;
 mod delegations;
 mod events;
 mod grants;
+mod orders;
 
 use super::Row;
 use crate::domain::barred::{Barred, Takeovers};
@@ -24,6 +25,7 @@ use crate::domain::time::Time;
 use delegations::delegation;
 use events::event;
 use grants::{authority, child, grant, spawned};
+use orders::purpose;
 use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::*;
@@ -121,21 +123,29 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn record() -> impl Strategy<Value = TokenRecord> {
-    let purpose = of(any::<u32>())
-        .prop_map(|step| step.map_or(Purpose::Cancel, |k| Purpose::Step(StepNumber(k))));
     let numbers = any::<([u8; 16], u64, [u8; 16])>();
-    (numbers, purpose, spiffe_id(), digest(), time(), of(time())).prop_map(
-        |((task, fence, jti), purpose, audience, certificate, expires_at, used_at)| TokenRecord {
-            task: TaskId(task),
-            fence: Fence(fence),
-            jti: Jti(jti),
-            purpose,
-            audience,
-            certificate,
-            expires_at,
-            used_at,
-        },
+    (
+        numbers,
+        purpose(),
+        spiffe_id(),
+        digest(),
+        time(),
+        of(time()),
     )
+        .prop_map(
+            |((task, fence, jti), purpose, audience, certificate, expires_at, used_at)| {
+                TokenRecord {
+                    task: TaskId(task),
+                    fence: Fence(fence),
+                    jti: Jti(jti),
+                    purpose,
+                    audience,
+                    certificate,
+                    expires_at,
+                    used_at,
+                }
+            },
+        )
 }
 
 fn leg() -> impl Strategy<Value = Leg> {

@@ -7,10 +7,12 @@
 mod approval;
 mod delegation;
 mod grant;
+mod order;
 
 pub(crate) use approval::{Account, Approval, Decision};
 pub(crate) use delegation::{Barred, Delegation, Permissions};
 pub(crate) use grant::{ChildGrant, Digests, MemberRule, MemberRules, Scalar, Spawned};
+pub(crate) use order::GivenOrder;
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Required {
@@ -131,7 +133,7 @@ pub(crate) struct TokenRecord {
     pub fence: u64,
     #[prost(bytes = "vec", tag = "3")]
     pub jti: Vec<u8>,
-    /// 1 cancel, 2 step, 3 update.
+    /// 1 cancel, 2 step, 3 update, 4 an order.
     #[prost(int32, tag = "4")]
     pub purpose: i32,
     /// The step, where the purpose is one.
@@ -145,6 +147,8 @@ pub(crate) struct TokenRecord {
     pub expires_at: u64,
     #[prost(uint64, optional, tag = "9")]
     pub used_at: Option<u64>,
+    #[prost(message, optional, tag = "10")]
+    pub order: Option<GivenOrder>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

@@ -3,9 +3,9 @@
 use super::wider::{Cut, Half, Lend, Nth, Wider};
 use handfast::domain::approval::Verdict;
 use handfast::domain::decide::end::{Ending, LegEnding};
-use handfast::domain::decide::handover::Word;
 use handfast::domain::decide::report::Outcome;
 use handfast::domain::delegation::Act;
+use handfast::domain::order::Word;
 
 /// A process that acts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -4,8 +4,8 @@ use super::alphabet::{Command, Hand, On, Path, Shown, Token, Wait, Want, Which, 
 use super::tables::Table;
 use super::wider::{Cut, Half, Lend, Nth, Setting, Wider};
 use handfast::domain::approval::Verdict;
-use handfast::domain::decide::handover::Word;
 use handfast::domain::decide::report::Outcome;
+use handfast::domain::order::Word;
 
 use Command::{
     Ask, Check, Decide, Delegate, Issue, Report, Require, Resolve, Restart, Revoke,

@@ -7,9 +7,9 @@ use super::history::{Happened, History, Issued};
 use super::oracle::{Oracle, Prediction, name, refused, unknown, unless};
 use super::steps::{SERVERS, newest};
 use super::wider::{Lend, Nth, Only};
-use handfast::domain::decide::handover::Word;
 use handfast::domain::decide::report::Outcome;
 use handfast::domain::delegation::Act;
+use handfast::domain::order::Word;
 use handfast::domain::step::StepState;
 
 /// What the history says of a delegation.

@@ -7,11 +7,12 @@ use super::steps::called;
 use super::wider::{Lend, Only};
 use crate::fixture::{START, permit, role};
 use handfast::domain::arguments::Witnesses;
-use handfast::domain::decide::handover::{self, AskDelegate, Word};
+use handfast::domain::decide::handover::{self, AskDelegate};
 use handfast::domain::delegation::Act;
 use handfast::domain::denial::Reason;
 use handfast::domain::grant::{ArgumentConstraint, Permission};
 use handfast::domain::id::{DelegationNumber, Digest, StepNumber};
+use handfast::domain::order::{Order, Word};
 use handfast::domain::role::{AsOwnerPrincipalDue, Held, Role};
 use handfast::domain::time::Time;
 
@@ -64,7 +65,8 @@ impl Moment<'_> {
         let task = self.known(on)?;
         let who = self.hands.of(by);
         let number = DelegationNumber(u32::try_from(nth).unwrap() + 1);
-        let held = Held::<AsOwnerPrincipalDue>::to_take_back(task, number, who)?;
+        let order = Order::TakeBack(number);
+        let held = Held::<AsOwnerPrincipalDue>::for_order(task, &order, who)?;
         let revoked = handover::revoke(self.seen(on), &held, number, &permit(), &self.now())?;
         Ok(Done::with(Answer::Revoked, vec![revoked.writes]))
     }

@@ -4,8 +4,8 @@ use super::alphabet::{Command, Hand, On, Path, Shown, Token, Wait, Want, Which, 
 use super::wider::{Cut, Half, Lend, Nth, Wider};
 use handfast::domain::approval::Verdict;
 use handfast::domain::decide::end::{Ending, LegEnding};
-use handfast::domain::decide::handover::Word;
 use handfast::domain::decide::report::Outcome;
+use handfast::domain::order::Word;
 
 /// Every command that these tests know, on these tasks.
 pub(super) fn full(tasks: &[On]) -> Vec<Command> {

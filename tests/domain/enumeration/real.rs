@@ -358,6 +358,7 @@ impl Moment<'_> {
         let effect = Answer::State(match checked.effect {
             OwnerChecked::Cancelled => handfast::domain::task::TaskState::Cancelled,
             OwnerChecked::Ended(state)
+            | OwnerChecked::Ordered(_, state)
             | OwnerChecked::Read(state)
             | OwnerChecked::Updated(state) => state,
         });

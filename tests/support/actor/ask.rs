@@ -85,7 +85,7 @@ pub(crate) fn principal(op: &Value) -> Option<v1::Principal> {
 
 impl Actor {
     /// `hand` names a certificate of this process, `certificate` states one.
-    fn own_certificate(&self, op: &Value) -> Result<Vec<u8>, Failure> {
+    pub(crate) fn own_certificate(&self, op: &Value) -> Result<Vec<u8>, Failure> {
         match text(op, "hand").as_str() {
             "" => from_hex(op, "certificate"),
             name => self.certificate(name),

@@ -5,7 +5,8 @@ use crate::connection::request;
 use crate::{Actor, ask, grants};
 use handfast::proto::v1::legs_client::LegsClient;
 use handfast::proto::v1::{
-    Act, AskName, DelegateRequest, Keep, ResolveRequest, RevokeDelegationRequest, TakeoverRequest,
+    Act, AskName, DelegateRequest, Keep, OrderToken, ResolveRequest, RevokeDelegationRequest,
+    TakeoverRequest,
 };
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,6 +18,7 @@ impl Actor {
             server: ask::text(op, "server"),
             handle: ask::text(op, "handle"),
         });
+        let certificate = self.own_certificate(op)?;
         match ask::text(op, "op").as_str() {
             "delegate" => {
                 let ask = DelegateRequest {
@@ -29,8 +31,12 @@ impl Actor {
                     not_after_ms: op.get("not_after_ms").and_then(Value::as_u64),
                     principal: ask::principal(op),
                     request_id: ask::text(op, "request_id").into_bytes(),
+                    certificate,
                 };
                 let reply = legs.delegate(request(ask, op)?).await?.into_inner();
+                if let Some(order) = reply.order_token {
+                    return Ok(due(order, &reply.decision_id));
+                }
                 let made = reply.delegation.unwrap_or_default();
                 Ok(json!({
                     "number": made.number, "to": made.to, "not_after_ms": made.not_after_ms,
@@ -40,14 +46,34 @@ impl Actor {
             }
             "revoke_delegation" => {
                 let number = u32::try_from(ask::number(op, "number")).unwrap_or(u32::MAX);
-                let ask = request(RevokeDelegationRequest { task, number }, op)?;
+                let ask = request(
+                    RevokeDelegationRequest {
+                        task,
+                        number,
+                        certificate,
+                    },
+                    op,
+                )?;
                 let reply = legs.revoke_delegation(ask).await?.into_inner();
+                if let Some(order) = reply.order_token {
+                    return Ok(due(order, &reply.decision_id));
+                }
                 Ok(json!({ "decision_id": reply.decision_id }))
             }
             "take_over" => {
                 let request_id = own_request_id(op);
-                let ask = request(TakeoverRequest { task, request_id }, op)?;
+                let ask = request(
+                    TakeoverRequest {
+                        task,
+                        request_id,
+                        certificate,
+                    },
+                    op,
+                )?;
                 let reply = legs.takeover(ask).await?.into_inner();
+                if let Some(order) = reply.order_token {
+                    return Ok(due(order, &reply.decision_id));
+                }
                 Ok(json!({ "leg": reply.leg, "decision_id": reply.decision_id }))
             }
             _ => {
@@ -55,13 +81,24 @@ impl Actor {
                     task,
                     step: u32::try_from(ask::number(op, "step")).unwrap_or(u32::MAX),
                     done: op.get("done").and_then(Value::as_bool).unwrap_or_default(),
+                    certificate,
                 };
                 let reply = legs.resolve(request(ask, op)?).await?.into_inner();
+                if let Some(order) = reply.order_token {
+                    return Ok(due(order, &reply.decision_id));
+                }
                 let state = answer::step_state(reply.state);
                 Ok(json!({ "state": state, "decision_id": reply.decision_id }))
             }
         }
     }
+}
+
+/// An order that only the server can have carried out.
+fn due(order: OrderToken, decision_id: &str) -> Value {
+    json!({
+        "token": order.token, "expires_at_ms": order.expires_at_ms, "decision_id": decision_id,
+    })
 }
 
 /// The request's name, or one that no other has.
