@@ -93,7 +93,9 @@ pub fn carry_out(
     let task = lineage.known(now)?;
     Ok(match order {
         Order::Delegate(made) => {
-            give(task, held.seen(task)?, made, now)?.map(|made| Ordered::Delegated(Box::new(made)))
+            task.runnable(now.time)?;
+            let by = heard(lineage, task, held)?;
+            give(task, by, made, now)?.map(|made| Ordered::Delegated(Box::new(made)))
         }
         Order::Resolve(step, word) => {
             resolve(lineage, held, (*step, *word), permit, now)?.map(Ordered::Resolved)

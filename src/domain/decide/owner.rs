@@ -121,7 +121,13 @@ pub fn issue_order(
     now: &Now<'_>,
 ) -> Result<Transition<OrderIssued>, Reason> {
     let task = lineage.known(now)?;
-    let would = carry_out(lineage, &Hand(held.delegation, held.process), order, permit, now)?;
+    let would = carry_out(
+        lineage,
+        &Hand(held.delegation, held.process),
+        order,
+        permit,
+        now,
+    )?;
     if would.writes.is_empty() {
         return Ok(Transition::unchanged(OrderIssued::Repeat(would.effect)));
     }

@@ -19,7 +19,7 @@ use crate::domain::id::{
 use crate::domain::input::Input;
 use crate::domain::lineage::CreateTerms;
 use crate::domain::role::{Owner, Role};
-use crate::domain::step::{Purpose, Step, StepState, TokenRecord};
+use crate::domain::step::{Step, StepState, TokenRecord};
 use crate::domain::task::{Leg, Task, TaskState};
 use crate::domain::time::Time;
 use delegations::delegation;
