@@ -256,6 +256,17 @@ impl Command {
         }
     }
 
+    /// Whether an owner, or a delegate, orders something by it.
+    pub(super) fn is_order(self) -> bool {
+        matches!(
+            self,
+            Self::Delegate(..)
+                | Self::Resolve(..)
+                | Self::RevokeDelegation(..)
+                | Self::Takeover(..)
+        )
+    }
+
     /// Whose command it is, where it is somebody's.
     pub(super) fn by(self) -> Option<Hand> {
         match self {

@@ -172,9 +172,14 @@ impl Oracle {
         })
     }
 
-    /// Only the server sees the user that an owner acts for, so that such an owner orders nothing here.
-    fn due(&self, strength: Strength) -> Option<&'static str> {
-        (self.user && strength == Strength::Own).then_some("principal_due")
+    /// What an owner that acts for a user orders is a token first, which its server then sees: whoever asked for
+    /// that knows of the task.
+    fn ordered(&self, on: On, strength: Strength, mut happened: Vec<Happened>) -> Vec<Happened> {
+        let by_token = self.user && strength == Strength::Own && !happened.is_empty();
+        if by_token && self.task(on).end.is_none() {
+            happened.push(Happened::Claimed(on));
+        }
+        happened
     }
 
     /// Hands over what the giver has, or less; the same again is the same delegation.
@@ -187,7 +192,6 @@ impl Oracle {
             return unknown();
         }
         let mut objections: Vec<_> = task.end.map(|(_, how)| name(how)).into_iter().collect();
-        objections.extend(self.due(strength));
         if self.unheard(on, (by, strength)) && flaw != Some(Flaw::BarredHandsOn) {
             objections.push("taken_over");
         }
@@ -210,7 +214,7 @@ impl Oracle {
         }
         let answer = Answer::Handed(task.delegations.len());
         let happened = vec![Happened::Delegated(on, by, lend, strength.lent())];
-        unless(objections, answer, happened)
+        unless(objections, answer, self.ordered(on, strength, happened))
     }
 
     /// Takes a delegation back: the owner any, a delegate those that it made.
@@ -240,15 +244,15 @@ impl Oracle {
             counts && giver.stands(by, Act::Delegate, flaw)
         });
         let foreign = strength != Strength::Own && !made;
-        if foreign && self.due(strength).is_none() {
+        if foreign {
             return unknown();
         }
-        let objections = self.due(strength).into_iter().collect();
         let mut happened = Vec::new();
         if !delegation.over {
             happened.push(Happened::DelegationOver(on, nth));
         }
-        unless(objections, Answer::Revoked, happened)
+        let happened = self.ordered(on, strength, happened);
+        (Expected::Only(Answer::Revoked), happened)
     }
 
     /// Ends the leg, and its process never starts another of this task.
@@ -261,7 +265,6 @@ impl Oracle {
             return unknown();
         }
         let mut objections: Vec<_> = task.end.map(|(_, how)| name(how)).into_iter().collect();
-        objections.extend(self.due(strength));
         if self.unheard(on, (by, strength)) && flaw != Some(Flaw::BarredTakesOver) {
             objections.push("taken_over");
         }
@@ -273,6 +276,7 @@ impl Oracle {
         if !task.barred.contains(&leg.holder) {
             happened.push(Happened::Barred(on, leg.holder));
         }
+        let happened = self.ordered(on, strength, happened);
         unless(objections, Answer::TakenOver, happened)
     }
 
@@ -283,9 +287,6 @@ impl Oracle {
         let last = task.tokens.iter().map(|token| token.issued.step).max();
         if !owns || task.forgotten {
             return unknown();
-        }
-        if let Some(due) = self.due(Strength::Own) {
-            return refused(due);
         }
         let Some(token) = last.and_then(|step| newest(&task.tokens, step)) else {
             return unknown();
@@ -301,6 +302,7 @@ impl Oracle {
             }
             StepState::Unknown => {
                 let happened = vec![Happened::Reported(on, nth, outcome)];
+                let happened = self.ordered(on, Strength::Own, happened);
                 (Expected::Only(Answer::Outcome(said)), happened)
             }
             state if state == said => (Expected::Only(Answer::Outcome(said)), Vec::new()),

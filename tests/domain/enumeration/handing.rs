@@ -5,15 +5,19 @@ use super::answer::Answer;
 use super::real::{Done, Moment};
 use super::steps::called;
 use super::wider::{Lend, Only};
-use crate::fixture::{START, permit, role};
+use crate::fixture::{START, permit, present, role};
 use handfast::domain::arguments::Witnesses;
+use handfast::domain::decide::Presented;
+use handfast::domain::decide::check::{self, OwnerChecked};
 use handfast::domain::decide::handover::{self, AskDelegate};
+use handfast::domain::decide::owner::{self, OrderIssued};
 use handfast::domain::delegation::Act;
 use handfast::domain::denial::Reason;
 use handfast::domain::grant::{ArgumentConstraint, Permission};
-use handfast::domain::id::{DelegationNumber, Digest, StepNumber};
-use handfast::domain::order::{Order, Word};
-use handfast::domain::role::{AsOwnerPrincipalDue, Held, Role};
+use handfast::domain::id::{DelegationNumber, Digest, PrincipalHash, StepNumber};
+use handfast::domain::lineage::{Lineage, Transition};
+use handfast::domain::order::{Order, Ordered, Word};
+use handfast::domain::role::{AsOwner, AsOwnerPrincipalDue, AsServer, Held, Role};
 use handfast::domain::time::Time;
 
 /// The role that something is handed to.
@@ -56,9 +60,12 @@ impl Moment<'_> {
             asked: Digest(request),
             witnesses: Witnesses::default(),
         };
-        let made = handover::delegate(self.seen(on), &held, &ask, &permit(), &self.now())?;
-        let nth = usize::try_from(made.effect.number.0).unwrap() - 1;
-        Ok(Done::with(Answer::Handed(nth), vec![made.writes]))
+        if held.due(task).is_none() {
+            let made = handover::delegate(self.seen(on), &held, &ask, &permit(), &self.now())?;
+            return Ok(done(made.map(|made| Ordered::Delegated(Box::new(made)))));
+        }
+        let made = handover::offer(task, held.delegation, &ask, &self.now())?;
+        self.order(on, &held, &Order::Delegate(Box::new(made)))
     }
 
     pub(super) fn revoke_delegation(&self, on: On, by: Hand, nth: usize) -> Result<Done, Reason> {
@@ -67,8 +74,7 @@ impl Moment<'_> {
         let number = DelegationNumber(u32::try_from(nth).unwrap() + 1);
         let order = Order::TakeBack(number);
         let held = Held::<AsOwnerPrincipalDue>::for_order(task, &order, who)?;
-        let revoked = handover::revoke(self.seen(on), &held, number, &permit(), &self.now())?;
-        Ok(Done::with(Answer::Revoked, vec![revoked.writes]))
+        self.order(on, &held, &order)
     }
 
     pub(super) fn take_over(&self, on: On, by: Hand) -> Result<Done, Reason> {
@@ -78,17 +84,74 @@ impl Moment<'_> {
         // Each a request of its own; what a repeat gets is another test's.
         let request = task.leg.as_ref().map_or(0, |leg| leg.number.0);
         let request = Digest([u8::try_from(request).unwrap(); 32]);
-        let taken = handover::take_over(self.seen(on), &held, request, &permit(), &self.now())?;
-        Ok(Done::with(Answer::TakenOver, vec![taken.writes]))
+        self.order(on, &held, &Order::TakeOver(request))
     }
 
     pub(super) fn resolve(&self, on: On, by: Hand, word: Word) -> Result<Done, Reason> {
         let task = self.known(on)?;
         let held = Held::<AsOwnerPrincipalDue>::check(task, self.hands.of(by))?;
         let step = StepNumber(task.last_step.0.max(1));
-        let rows = self.rows(on, step, None);
-        let resolved = handover::resolve(&rows, &held, (step, word), &permit(), &self.now())?;
-        let answer = Answer::Outcome(resolved.effect);
-        Ok(Done::with(answer, vec![resolved.writes]))
+        self.order(on, &held, &Order::Resolve(step, word))
     }
+
+    /// At once; or, for an owner that acts for a user, by a token and its server, which has seen the user.
+    fn order(
+        &self,
+        on: On,
+        held: &Held<AsOwnerPrincipalDue>,
+        order: &Order,
+    ) -> Result<Done, Reason> {
+        let rows = match order.step() {
+            Some(step) => self.rows(on, step, None),
+            None => self.seen(on).clone(),
+        };
+        let task = rows.known(&self.now())?;
+        let Some(user) = held.due(task) else {
+            return handover::carry_out(&rows, held, order, &permit(), &self.now()).map(done);
+        };
+        let ask = self.owner_ask(task);
+        let issued = owner::issue_order(&rows, held, (order, &ask), &permit(), &self.now())?;
+        let claims = match issued.effect {
+            OrderIssued::Repeat(ordered) => return Ok(done(Transition::unchanged(ordered))),
+            OrderIssued::Token(claims) => claims,
+        };
+        let between = Lineage {
+            task: issued.writes.task.clone(),
+            record: issued.writes.records.first().cloned(),
+            ..rows.clone()
+        };
+        let carried_out = self.carried_out(&between, &present(*claims), user)?;
+        let mut all = done(carried_out);
+        all.writes.insert(0, issued.writes);
+        Ok(all)
+    }
+
+    fn carried_out(
+        &self,
+        rows: &Lineage,
+        token: &Presented,
+        user: PrincipalHash,
+    ) -> Result<Transition<Ordered>, Reason> {
+        let task = rows.known(&self.now())?;
+        let server = Held::<AsServer>::check(task, self.hands.of(Hand::Server))?;
+        let given = check::ordered(rows, token).ok_or(Reason::Alarm)?;
+        let actor = Some(&token.claims.actor);
+        let owner = Held::<AsOwner>::for_order(task, &given.order, actor, Some(user))?;
+        let (roles, what) = ((&server, &owner), (token, given));
+        let checked = check::order(rows, roles, what, &permit(), &self.now())?;
+        Ok(checked.map(|checked| match checked {
+            OwnerChecked::Ordered(ordered, _) => ordered,
+            other => panic!("an order was answered {other:?}"),
+        }))
+    }
+}
+
+fn done(ordered: Transition<Ordered>) -> Done {
+    let answer = match ordered.effect {
+        Ordered::Delegated(made) => Answer::Handed(usize::try_from(made.number.0).unwrap() - 1),
+        Ordered::Resolved(state) => Answer::Outcome(state),
+        Ordered::TakenBack(_) => Answer::Revoked,
+        Ordered::TakenOver(_) => Answer::TakenOver,
+    };
+    Done::with(answer, vec![ordered.writes])
 }

@@ -197,6 +197,11 @@ fn fresh_once_and_alive(deed: &Deed<'_>) -> bool {
             alive(deed, on) && used(deed.after) == used(deed.before) + 1
         }
         (Command::Ask(..), _) => true,
+        // The order's own token, where its owner acts for a user.
+        (command, answer) if command.is_order() => {
+            let most = used(deed.before) + usize::from(deed.store.setting.user);
+            answer != Answer::Fresh && (used(deed.before)..=most).contains(&used(deed.after))
+        }
         (_, answer) => answer != Answer::Fresh && used(deed.after) == used(deed.before),
     }
 }

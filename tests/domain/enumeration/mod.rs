@@ -21,7 +21,7 @@
 //!
 //! * few commands, and those around a person's consent;
 //! * handing a task over, taking it back and taking its leg ("handing over"), and handing on what was handed
-//!   over ("handing on");
+//!   over ("handing on"); the first also by an owner that acts for a user, whose orders its server has carried out;
 //! * children of a task with a budget, from `Spawn` to the first step of a child ("fanning out");
 //! * a tree, SPIFFE IDs, the epoch and everything before a moment, revoked and lifted ("revoking").
 //!
@@ -216,6 +216,14 @@ fn every_sequence_of_all_commands_on_a_task_that_is_handed_over_is_as_the_oracle
 #[test]
 fn every_sequence_of_handing_over_up_to_six_is_as_the_oracle_says() {
     let covered = covers_in(Setting::HANDED, "handing over", &handing(), 6);
+    let least = covered.sequences >= 67_000_000 && covered.states >= 4_900;
+    assert!(least && covered.changes >= 33_000, "{covered:?}");
+}
+
+#[test]
+fn every_sequence_of_handing_over_for_a_user_up_to_six_is_as_the_oracle_says() {
+    let what = "handing over for a user";
+    let covered = covers_in(Setting::OF_A_USER, what, &handing(), 6);
     let least = covered.sequences >= 67_000_000 && covered.states >= 4_900;
     assert!(least && covered.changes >= 33_000, "{covered:?}");
 }

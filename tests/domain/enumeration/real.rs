@@ -303,11 +303,7 @@ impl Moment<'_> {
     fn ask(&self, on: On, (by, path): (Hand, Path), want: Want) -> Result<Done, Reason> {
         let task = self.known(on)?;
         let held = Held::<AsOwnerPrincipalDue>::for_act(task, want.act(), self.hands.of(by))?;
-        let ask = AskOwner {
-            jti: Jti([u8::try_from(task.fence.0).unwrap(); 16]),
-            certificate: Digest([8; 32]),
-            certificate_ends: self.world.time.after(Duration::from_secs(2 * 3600)),
-        };
+        let ask = self.owner_ask(task);
         let issue = match want {
             Want::Cancel => ask::issue_cancel,
             Want::Query => ask::issue_query,
@@ -333,6 +329,14 @@ impl Moment<'_> {
         Ok(Done::with(answer, writes))
     }
 
+    pub(super) fn owner_ask(&self, task: &Task) -> AskOwner {
+        AskOwner {
+            jti: Jti([u8::try_from(task.fence.0).unwrap(); 16]),
+            certificate: Digest([8; 32]),
+            certificate_ends: self.world.time.after(Duration::from_secs(2 * 3600)),
+        }
+    }
+
     /// The owner's token at its server, or at whoever says that it is.
     fn ask_server(
         &self,
@@ -342,8 +346,11 @@ impl Moment<'_> {
         path: Path,
     ) -> Result<Transition<Answer>, Reason> {
         let task = rows.known(&self.now())?;
+        // A delegate comes without a user.
+        let owner = task.owner.workload.as_ref().map(|role| &role.spiffe_id);
+        let for_user = self.store.setting.user && owner == Some(&token.claims.actor);
         let principal = match path {
-            Path::AtAnother | Path::Right => Some(PRINCIPAL).filter(|_| self.store.setting.user),
+            Path::AtAnother | Path::Right => Some(PRINCIPAL).filter(|_| for_user),
             Path::OtherPrincipal => Some(Digest([1; 32])),
         };
         let server = Held::<AsServer>::check(task, self.hands.of(path.caller()))?;

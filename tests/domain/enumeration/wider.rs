@@ -6,7 +6,7 @@ use handfast::domain::delegation::Act;
 /// What the small world begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Setting {
-    /// The owner acts for a user: then it hands nothing over here.
+    /// The owner acts for a user: what it orders goes through its server.
     pub(super) user: bool,
     /// The child is there from the beginning; else it has to be spawned.
     pub(super) child: bool,
@@ -30,6 +30,11 @@ impl Setting {
         child: true,
         uses: None,
         children: 1,
+    };
+    /// The same where the owner acts for a user.
+    pub(super) const OF_A_USER: Self = Self {
+        user: true,
+        ..Self::HANDED
     };
     /// Two tasks, the first of which may have children, with a budget.
     pub(super) const FANNED: Self = Self {
