@@ -11,17 +11,24 @@ pub(super) fn is_essential(before: Option<&Task>, writes: &Writes) -> bool {
         .task
         .as_ref()
         .is_some_and(|task| task.state.is_terminal());
+    let mut records = writes.records.iter();
     let cancels = !writes.records.is_empty()
         && writes.steps.is_empty()
-        && writes
-            .records
-            .iter()
-            .all(|record| record.purpose == Purpose::Cancel);
+        && records.all(|record| takes_away(&record.purpose));
     let mut children = writes.children.iter();
     let gives = children.clone().any(|child| child.revoked_at.is_none());
     let revokes = writes.revocations.is_some() || children.any(|child| child.revoked_at.is_some());
     let makes = writes.terms.is_some() || writes.bind.is_some() || gives;
     ((ends || cancels || revokes) && !makes) || takes_back(before, writes)
+}
+
+/// Whether a token ends its task, or has an order carried out that only takes away.
+fn takes_away(purpose: &Purpose) -> bool {
+    match purpose {
+        Purpose::Cancel => true,
+        Purpose::Order(given) => given.order.takes_away(),
+        Purpose::Step(_) | Purpose::Update => false,
+    }
 }
 
 /// Whether delegations or the leg end, processes are barred, and nothing else comes of it. Each can be taken back

@@ -27,8 +27,9 @@ mod lines;
 #[cfg(test)]
 mod narrowing;
 #[cfg(test)]
-mod paths;
 mod orders;
+#[cfg(test)]
+mod paths;
 #[cfg(test)]
 mod roles;
 #[cfg(test)]

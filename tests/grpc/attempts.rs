@@ -216,31 +216,28 @@ fn handed_over(to: Caller, operation: &str, handle: String) -> Attempt {
             Box::pin(async move { seen(legs.delegate(request).await) })
         }
         "RevokeDelegation" => {
+            let certificate = Vec::new();
+            let number = 1;
             let request = v1::RevokeDelegationRequest {
                 task,
-                number: 1,
-                ..v1::RevokeDelegationRequest::default()
+                number,
+                certificate,
             };
             Box::pin(async move { seen(legs.revoke_delegation(request).await) })
         }
         "Resolve" => {
-            let request = v1::ResolveRequest {
-                task,
-                step: 1,
-                done: true,
-                ..v1::ResolveRequest::default()
-            };
+            let mut request = v1::ResolveRequest::default();
+            (request.task, request.step, request.done) = (task, 1, true);
             Box::pin(async move { seen(legs.resolve(request).await) })
         }
         _ => Box::pin(async move {
-            seen(
-                legs.takeover(v1::TakeoverRequest {
-                    task,
-                    request_id: b"take over".to_vec(),
-                    ..v1::TakeoverRequest::default()
-                })
-                .await,
-            )
+            let request_id = b"take over".to_vec();
+            let request = v1::TakeoverRequest {
+                task,
+                request_id,
+                ..v1::TakeoverRequest::default()
+            };
+            seen(legs.takeover(request).await)
         }),
     }
 }

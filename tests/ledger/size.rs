@@ -8,8 +8,9 @@ use handfast::domain::child::ChildGrant;
 use handfast::domain::delegation::{Act, Delegation};
 use handfast::domain::evidence::ProcessKey;
 use handfast::domain::grant::{ArgumentConstraint, Authority, Grant, Permission};
-use handfast::domain::id::{DelegationNumber, Epoch, Fence, LegNumber};
+use handfast::domain::id::{DelegationNumber, Epoch, Fence, LegNumber, StepNumber};
 use handfast::domain::lineage::Writes;
+use handfast::domain::order::{GivenOrder, Order, Word};
 use handfast::domain::step::{Purpose, TokenRecord};
 use handfast::domain::task::{Leg, Task, TaskState};
 use handfast::domain::time::Time;
@@ -197,6 +198,33 @@ fn taken_over(mut task: Task) -> Task {
         and_older: false,
     });
     task
+}
+
+#[tokio::test]
+async fn a_full_ledger_still_takes_the_tokens_of_orders_that_take_back() {
+    let (_file, ledger) = small();
+    create(&ledger, 1).await;
+    fill(&ledger, 2).await;
+    let token = |order| TokenRecord {
+        purpose: Purpose::Order(Box::new(GivenOrder { order, by: None })),
+        ..record(1, 3)
+    };
+    let expected = ledger.load(of_task(1)).await.unwrap();
+    let giving = Order::Delegate(Box::new(lent(1).delegations.remove(0)));
+    for order in [giving, Order::Resolve(StepNumber(1), Word::Done)] {
+        let more = Writes {
+            records: vec![token(order)],
+            ..Writes::default()
+        };
+        let refused = ledger.apply(work(of_task(1), expected.clone(), more)).await;
+        assert!(matches!(refused, Err(LedgerError::Full)));
+    }
+    // An owner that acts for a user takes back by a token.
+    let taking = Writes {
+        records: vec![token(Order::TakeBack(DelegationNumber(1)))],
+        ..Writes::default()
+    };
+    commit(&ledger, of_task(1), taking).await;
 }
 
 #[tokio::test]

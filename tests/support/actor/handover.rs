@@ -21,28 +21,17 @@ impl Actor {
         let certificate = self.own_certificate(op)?;
         match ask::text(op, "op").as_str() {
             "delegate" => {
-                let ask = DelegateRequest {
-                    task,
-                    to: ask::text(op, "to"),
-                    acts: acts(op),
-                    permissions: op.get("permissions").map(|_| Keep {
-                        permissions: grants::permissions(op, "permissions"),
-                    }),
-                    not_after_ms: op.get("not_after_ms").and_then(Value::as_u64),
-                    principal: ask::principal(op),
-                    request_id: ask::text(op, "request_id").into_bytes(),
-                    certificate,
-                };
+                let ask = delegation(op, task, certificate);
                 let reply = legs.delegate(request(ask, op)?).await?.into_inner();
-                if let Some(order) = reply.order_token {
-                    return Ok(due(order, &reply.decision_id));
-                }
                 let made = reply.delegation.unwrap_or_default();
-                Ok(json!({
-                    "number": made.number, "to": made.to, "not_after_ms": made.not_after_ms,
-                    "permissions": made.permissions, "requirement": made.requirement,
-                    "from": made.from, "decision_id": reply.decision_id,
-                }))
+                Ok(answer(
+                    reply.order_token.as_ref(),
+                    &json!({
+                        "number": made.number, "to": made.to, "not_after_ms": made.not_after_ms,
+                        "permissions": made.permissions, "requirement": made.requirement,
+                        "from": made.from, "decision_id": reply.decision_id,
+                    }),
+                ))
             }
             "revoke_delegation" => {
                 let number = u32::try_from(ask::number(op, "number")).unwrap_or(u32::MAX);
@@ -55,10 +44,8 @@ impl Actor {
                     op,
                 )?;
                 let reply = legs.revoke_delegation(ask).await?.into_inner();
-                if let Some(order) = reply.order_token {
-                    return Ok(due(order, &reply.decision_id));
-                }
-                Ok(json!({ "decision_id": reply.decision_id }))
+                let done = json!({ "decision_id": reply.decision_id });
+                Ok(answer(reply.order_token.as_ref(), &done))
             }
             "take_over" => {
                 let request_id = own_request_id(op);
@@ -71,10 +58,8 @@ impl Actor {
                     op,
                 )?;
                 let reply = legs.takeover(ask).await?.into_inner();
-                if let Some(order) = reply.order_token {
-                    return Ok(due(order, &reply.decision_id));
-                }
-                Ok(json!({ "leg": reply.leg, "decision_id": reply.decision_id }))
+                let done = json!({ "leg": reply.leg, "decision_id": reply.decision_id });
+                Ok(answer(reply.order_token.as_ref(), &done))
             }
             _ => {
                 let ask = ResolveRequest {
@@ -84,21 +69,40 @@ impl Actor {
                     certificate,
                 };
                 let reply = legs.resolve(request(ask, op)?).await?.into_inner();
-                if let Some(order) = reply.order_token {
-                    return Ok(due(order, &reply.decision_id));
-                }
                 let state = answer::step_state(reply.state);
-                Ok(json!({ "state": state, "decision_id": reply.decision_id }))
+                let done = json!({ "state": state, "decision_id": reply.decision_id });
+                Ok(answer(reply.order_token.as_ref(), &done))
             }
         }
     }
 }
 
-/// An order that only the server can have carried out.
-fn due(order: OrderToken, decision_id: &str) -> Value {
-    json!({
-        "token": order.token, "expires_at_ms": order.expires_at_ms, "decision_id": decision_id,
-    })
+fn delegation(op: &Value, task: Option<AskName>, certificate: Vec<u8>) -> DelegateRequest {
+    DelegateRequest {
+        task,
+        to: ask::text(op, "to"),
+        acts: acts(op),
+        permissions: op.get("permissions").map(|_| Keep {
+            permissions: grants::permissions(op, "permissions"),
+        }),
+        not_after_ms: op.get("not_after_ms").and_then(Value::as_u64),
+        principal: ask::principal(op),
+        request_id: ask::text(op, "request_id").into_bytes(),
+        certificate,
+    }
+}
+
+/// What became of an order, or the token by which only the server can have it carried out.
+fn answer(order: Option<&OrderToken>, done: &Value) -> Value {
+    order.map_or_else(
+        || done.clone(),
+        |order| {
+            json!({
+                "token": order.token, "expires_at_ms": order.expires_at_ms,
+                "decision_id": done["decision_id"],
+            })
+        },
+    )
 }
 
 /// The request's name, or one that no other has.
