@@ -107,7 +107,7 @@ impl Vocabulary {
         let mut context = vec![("now_ms", long(input.now.0))];
         if let Some(evidence) = evidence_of_actor(input) {
             context.push(("evidence", self.evidence(evidence, input)?));
-        } else if needs_evidence(input.action) {
+        } else if needs_evidence(input) {
             return Err(missing("evidence about the actor"));
         }
         let task = || input.task.as_ref().ok_or_else(|| missing("a task"));
@@ -222,9 +222,17 @@ fn principal_alone(input: &PolicyInput) -> Option<PrincipalHash> {
     }
 }
 
-/// Whether the actor is always the caller, so that its evidence is known.
-fn needs_evidence(action: Action) -> bool {
-    match action {
+/// Whether the actor is the caller for certain, so that its evidence is known.
+///
+/// An order (`delegate`, `resolve`, `take_over`) of an owner that acts for a user is asked about again when its server
+/// has it carried out, and its process is not there then. An owner without a user is always the caller. A delegate may
+/// have a user of its own, which the facts do not tell: of whoever is not the owner no evidence is demanded.
+fn needs_evidence(input: &PolicyInput) -> bool {
+    match input.action {
+        Action::Delegate | Action::Resolve | Action::TakeOver => {
+            let task = input.task.as_ref();
+            !task.is_some_and(|task| task.principal.is_some() || task.owner != input.actor)
+        }
         Action::End
         | Action::Finish
         | Action::RequireInput
@@ -235,13 +243,10 @@ fn needs_evidence(action: Action) -> bool {
         Action::Approve
         | Action::Cancel
         | Action::Create
-        | Action::Delegate
         | Action::Grant
         | Action::Query
-        | Action::Resolve
         | Action::Retry
         | Action::Step
-        | Action::TakeOver
         | Action::Update => false,
     }
 }

@@ -1,8 +1,8 @@
 //! Every action under the default set: who may, and who may not.
 
 use crate::inputs::{
-    MAILER, OWNER, PRINCIPAL, SERVER, WORKER, by, call, default_set, evil, id, ordinary, permitted,
-    refused, set, task,
+    MAILER, OWNER, PRINCIPAL, SERVER, WORKER, by, call, default_set, evidence, evil, id, ordinary,
+    permitted, refused, set, task,
 };
 use handfast::domain::policy::{Action, PolicyInput, TaskFacts};
 use handfast::policy::{DEFAULT_POLICY, check};
@@ -207,6 +207,57 @@ fn what_only_the_caller_does_needs_evidence() {
             "{}",
             refusal.explanation
         );
+    }
+}
+
+#[test]
+fn an_order_needs_evidence_unless_a_user_may_stand_behind_it() {
+    let policy = default_set();
+    for action in [Action::Delegate, Action::Resolve, Action::TakeOver] {
+        // The wrong one: an owner without a user is the caller, and is seen.
+        let unseen = PolicyInput {
+            evidence: None,
+            ..ordinary(action)
+        };
+        let told = refused(&policy, &unseen).explanation;
+        let missing = "without evidence about the actor";
+        assert!(told.contains(missing), "{told}");
+        // Evidence about another process is none.
+        let anothers = PolicyInput {
+            evidence: Some(evidence(&id(MAILER))),
+            ..ordinary(action)
+        };
+        let told = refused(&policy, &anothers).explanation;
+        assert!(told.contains(missing), "{told}");
+        // The right ones: the owner acts for a user, or a delegate may.
+        let for_user = PolicyInput {
+            task: Some(TaskFacts {
+                principal: Some(PRINCIPAL),
+                ..task()
+            }),
+            ..unseen.clone()
+        };
+        permitted(&policy, &for_user);
+        if action == Action::Resolve {
+            // No delegate may; that is policy's answer, and not for want of evidence.
+            let delegates = refused(&policy, &of_delegate(unseen));
+            assert!(delegates.explanation.contains("no policy permits"));
+        } else {
+            permitted(&policy, &of_delegate(unseen));
+        }
+    }
+}
+
+/// The same, by a workload to which the act was handed over.
+fn of_delegate(input: PolicyInput) -> PolicyInput {
+    let facts = TaskFacts {
+        delegates: vec![id(MAILER)],
+        ..task()
+    };
+    PolicyInput {
+        actor: Some(id(MAILER)),
+        task: Some(facts),
+        ..input
     }
 }
 
