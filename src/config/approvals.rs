@@ -9,7 +9,7 @@ use crate::domain::id::SpiffeId;
 use std::path::PathBuf;
 use std::time::Duration;
 
-const SKEW: Duration = Duration::from_secs(300);
+const SKEW_MAX: Duration = Duration::from_secs(300);
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -39,7 +39,7 @@ impl ApprovalConfig {
             pause: table.duration("pause", Duration::from_secs(30), DAY)?,
             pause_max: table.duration("pause_max", Duration::from_secs(3600), DAY)?,
             login_age_max: table.duration("login_age_max", Duration::from_secs(600), DAY)?,
-            login_skew_max: table.duration("login_skew_max", Duration::from_secs(30), SKEW)?,
+            login_skew_max: table.duration("login_skew_max", Duration::from_secs(30), SKEW_MAX)?,
         };
         table.finish()?;
         Ok(config)

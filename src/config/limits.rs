@@ -119,7 +119,7 @@ limits! {
 
     /// SPIFFE IDs that are revoked, or were within the life of a task.
     revoked_ids: usize = 1_024,
-    /// Open `WatchRevocations` streams.
+    /// Open `WatchRevocations` streams; half of them for all SPIFFE IDs elsewhere together.
     revocation_subscribers: usize = 256,
     /// Open `WatchRevocations` streams of one user ID, or of one SPIFFE ID elsewhere.
     revocation_subscribers_per_uid: usize = 64,

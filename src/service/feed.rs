@@ -68,7 +68,8 @@ pub(super) enum Subscriber {
     Remote(SpiffeId),
 }
 
-/// Whose places a subscription takes: there are as many for each.
+/// Whose places a subscription takes: there are as many for each. All workloads elsewhere together have half of all
+/// places, so that the points of this node always find some.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Tenant {
     User(u32),
@@ -163,6 +164,8 @@ pub(super) struct Feed {
     clock: Arc<dyn Clock>,
     open_max: usize,
     per_tenant_max: usize,
+    /// Of all workloads elsewhere together: there are as many of them as certificates are issued.
+    remote_max: usize,
     /// Receipts that are kept; the oldest is forgotten.
     receipts_max: usize,
     ended: watch::Sender<()>,
@@ -208,6 +211,7 @@ impl Feed {
             clock,
             open_max: settings.revocation_subscribers_max,
             per_tenant_max: settings.revocation_subscribers_per_uid_max,
+            remote_max: settings.revocation_subscribers_max.div_ceil(2),
             receipts_max: settings.receipts_max,
             ended: watch::Sender::new(()),
             wide: Notify::new(),
@@ -235,7 +239,13 @@ impl Feed {
     ) -> Result<Subscribed, &'static str> {
         let tenant = Tenant::of(peer);
         let mut table = self.lock();
-        if table.open.len() >= self.open_max || table.open.contains_key(&number) {
+        let is_remote = |open: &&Subscription| matches!(open.tenant, Tenant::Remote(_));
+        let is_full = table.open.len() >= self.open_max
+            || (matches!(tenant, Tenant::Remote(_))
+                && table.open.values().filter(is_remote).count() >= self.remote_max);
+        // A number that is taken is another's: no place is free under it. Of 2^64 random ones it is never seen, so it
+        // has no error of its own; whoever met it would subscribe again, under another number.
+        if is_full || table.open.contains_key(&number) {
             return Err("limits.revocation_subscribers");
         }
         let of_tenant = |open: &&Subscription| open.tenant == tenant;

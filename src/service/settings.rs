@@ -73,7 +73,7 @@ pub struct Settings {
     pub watches_per_uid_max: usize,
     /// How often an enforcement point hears that the feed of revocations is there.
     pub revocation_heartbeat: Duration,
-    /// The most subscriptions to that feed.
+    /// The most subscriptions to that feed; half of them for all workloads elsewhere together.
     pub revocation_subscribers_max: usize,
     /// The most of one user, or of one remote SPIFFE ID.
     pub revocation_subscribers_per_uid_max: usize,

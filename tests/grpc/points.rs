@@ -3,6 +3,7 @@
 
 use crate::world::{Caller, OTHER, TOOL, World};
 use handfast::proto::v1;
+use std::time::{Duration, Instant};
 use tonic::{Code, Status, Streaming};
 use tonic_types::StatusExt as _;
 use v1::enforcement_client::EnforcementClient;
@@ -12,6 +13,8 @@ use v1::revocation_event::Event;
 
 const NEAR: &str = "spiffe://example.test/near";
 const FAR: &str = "spiffe://example.test/far";
+/// How long a closed stream may take to leave its place.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// An open stream, and its number.
 #[derive(Debug)]
@@ -54,6 +57,14 @@ async fn acknowledge(caller: &Caller, subscription: u64, sequence: u64) -> Resul
     enforcement.acknowledge_revocations(told).await.map(drop)
 }
 
+/// The limit that was reached.
+fn limit_of(refused: &Status) -> String {
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    let details = refused.get_error_details();
+    let info = details.error_info().expect("each error has one");
+    info.metadata.get("limit").cloned().expect("names it")
+}
+
 /// Told as of a subscription that never was.
 fn assert_unknown(refused: &Result<(), Status>) {
     let status = refused.as_ref().expect_err("is not its own");
@@ -77,7 +88,7 @@ async fn revoke(operator: &mut OperatorClient<Caller>, nobody: &str) {
 
 #[tokio::test]
 async fn each_workload_elsewhere_has_places_of_its_own_in_the_feed() {
-    let world = World::new().await;
+    let world = World::with(|_, settings| settings.revocation_subscribers_max = 8).await;
     let near = world.remote_caller(NEAR);
     let first = Stream::open(&near).await;
     let second = Stream::open(&near).await;
@@ -86,16 +97,37 @@ async fn each_workload_elsewhere_has_places_of_its_own_in_the_feed() {
     let again = world.remote_caller(NEAR);
     let refused = Stream::open(&again).await;
     let refused = refused.expect_err("has both its places");
-    assert_eq!(refused.code(), Code::ResourceExhausted);
-    let details = refused.get_error_details();
-    let info = details.error_info().expect("each error has one");
-    let limit = info.metadata.get("limit").map(String::as_str);
-    assert_eq!(limit, Some("limits.revocation_subscribers_per_uid"));
+    assert_eq!(limit_of(&refused), "limits.revocation_subscribers_per_uid");
     // The right ones: another workload elsewhere, and one of this node.
     let far = Stream::open(&world.remote_caller(FAR)).await;
     far.expect("has places of its own");
     let local = Stream::open(&world.caller(TOOL)).await;
     local.expect("has places of its own");
+}
+
+#[tokio::test]
+async fn all_workloads_elsewhere_together_leave_half_of_the_feed_to_this_node() {
+    let world = World::with(|_, settings| settings.revocation_subscribers_max = 4).await;
+    let near = Stream::open(&world.remote_caller(NEAR)).await;
+    let far = Stream::open(&world.remote_caller(FAR)).await;
+    let (_near, far) = (near.expect("has a place"), far.expect("has a place"));
+    // The wrong one: an ID that has no stream yet, while there are places for others.
+    let third = world.remote_caller("spiffe://example.test/third");
+    let refused = Stream::open(&third).await;
+    let refused = refused.expect_err("theirs are all taken");
+    assert_eq!(limit_of(&refused), "limits.revocation_subscribers");
+    // The right ones: processes of this node.
+    let first = Stream::open(&world.caller(TOOL)).await;
+    let _first = first.expect("has a place");
+    let second = Stream::open(&world.caller(OTHER)).await;
+    let _second = second.expect("has a place");
+    // And the third, once one elsewhere has gone.
+    drop(far);
+    let begin = Instant::now();
+    while let Err(refused) = Stream::open(&third).await {
+        assert!(begin.elapsed() < PATIENCE, "{refused:?}");
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]
