@@ -12,17 +12,18 @@ pub(super) fn is_essential(before: Option<&Task>, writes: &Writes) -> bool {
         .as_ref()
         .is_some_and(|task| task.state.is_terminal());
     let mut records = writes.records.iter();
-    let cancels = !writes.records.is_empty()
+    let takes_by_token = !writes.records.is_empty()
         && writes.steps.is_empty()
         && records.all(|record| takes_away(&record.purpose));
     let mut children = writes.children.iter();
     let gives = children.clone().any(|child| child.revoked_at.is_none());
     let revokes = writes.revocations.is_some() || children.any(|child| child.revoked_at.is_some());
     let makes = writes.terms.is_some() || writes.bind.is_some() || gives;
-    ((ends || cancels || revokes) && !makes) || takes_back(before, writes)
+    ((ends || takes_by_token || revokes) && !makes) || takes_back(before, writes)
 }
 
-/// Whether a token ends its task, or has an order carried out that only takes away.
+/// Whether a token ends its task, or has an order carried out that only takes away. Each can be asked for again and
+/// again: what these tokens write is bounded by `tasks.owner_tokens_max` in the life of a token, and not in all.
 fn takes_away(purpose: &Purpose) -> bool {
     match purpose {
         Purpose::Cancel => true,
@@ -31,8 +32,8 @@ fn takes_away(purpose: &Purpose) -> bool {
     }
 }
 
-/// Whether delegations or the leg end, processes are barred, and nothing else comes of it. Each can be taken back
-/// once, and none is given on a full ledger: there is an end to what this writes.
+/// Whether delegations or the leg end, processes are barred, and nothing else comes of it, a token's record neither.
+/// Each can be taken back once, and none is given on a full ledger: there is an end to what is written for this alone.
 fn takes_back(before: Option<&Task>, writes: &Writes) -> bool {
     let (Some(before), Some(after)) = (before, &writes.task) else {
         return false;

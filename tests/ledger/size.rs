@@ -203,28 +203,61 @@ fn taken_over(mut task: Task) -> Task {
 #[tokio::test]
 async fn a_full_ledger_still_takes_the_tokens_of_orders_that_take_back() {
     let (_file, ledger) = small();
-    create(&ledger, 1).await;
-    fill(&ledger, 2).await;
-    let token = |order| TokenRecord {
-        purpose: Purpose::Order(Box::new(GivenOrder { order, by: None })),
-        ..record(1, 3)
+    let made = Writes {
+        task: Some(lent(1)),
+        ..creation(1)
     };
-    let expected = ledger.load(of_task(1)).await.unwrap();
-    let giving = Order::Delegate(Box::new(lent(1).delegations.remove(0)));
-    for order in [giving, Order::Resolve(StepNumber(1), Word::Done)] {
-        let more = Writes {
-            records: vec![token(order)],
-            ..Writes::default()
-        };
-        let refused = ledger.apply(work(of_task(1), expected.clone(), more)).await;
-        assert!(matches!(refused, Err(LedgerError::Full)));
-    }
-    // An owner that acts for a user takes back by a token.
-    let taking = Writes {
-        records: vec![token(Order::TakeBack(DelegationNumber(1)))],
+    commit(&ledger, of_task(1), made).await;
+    fill(&ledger, 2).await;
+    let token = |fence, purpose| TokenRecord {
+        purpose,
+        ..record(1, fence)
+    };
+    let order = |order| Purpose::Order(Box::new(GivenOrder { order, by: None }));
+    let only = |record| Writes {
+        records: vec![record],
         ..Writes::default()
     };
-    commit(&ledger, of_task(1), taking).await;
+    // What they write when they are used.
+    let used = |mut record: TokenRecord, task| {
+        record.used_at = Some(Time(9));
+        Writes {
+            task: Some(task),
+            ..only(record)
+        }
+    };
+    let taking_back = || order(Order::TakeBack(DelegationNumber(1)));
+    let taking_over = || order(Order::TakeOver(digest(9, 0)));
+    let giving = || order(Order::Delegate(Box::new(lent(1).delegations.remove(0))));
+    let resolving = order(Order::Resolve(StepNumber(1), Word::Done));
+    let expected = ledger.load(of_task(1)).await.unwrap();
+    // Also not where a leg ends beside it.
+    let yielded = Task {
+        leg: None,
+        ..lent(1)
+    };
+    let others = vec![
+        only(token(3, giving())),
+        only(token(3, resolving)),
+        only(token(3, Purpose::Update)),
+        used(token(3, giving()), yielded.clone()),
+        used(token(3, Purpose::Update), yielded),
+    ];
+    for (at, more) in others.into_iter().enumerate() {
+        let refused = ledger.apply(work(of_task(1), expected.clone(), more)).await;
+        assert!(matches!(refused, Err(LedgerError::Full)), "{at}");
+    }
+    // An owner that acts for a user takes back, and takes over, by a token; then the token is used.
+    commit(&ledger, of_task(1), only(token(3, taking_back()))).await;
+    commit(&ledger, of_task(1), only(token(4, taking_over()))).await;
+    let over = taken_over(lent(1));
+    let burning = used(token(4, taking_over()), over.clone());
+    commit(&ledger, of_task(1), burning).await;
+    let both = revoked(over);
+    let burning = used(token(3, taking_back()), both.clone());
+    commit(&ledger, of_task(1), burning).await;
+    let read = ledger.load(of_task(1)).await.unwrap();
+    assert_eq!(read.task, Some(both));
 }
 
 #[tokio::test]
