@@ -12,7 +12,7 @@ mod files;
 pub(crate) use actor::Actor;
 
 pub(crate) use files::program_of;
-use files::{config, entries};
+use files::{config, copy_program, entries};
 use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -127,7 +127,7 @@ impl Node {
         set_mode(&path.join("bin"));
         // A copy of its own: a link more or less changes the file, and so whoever runs it.
         let program = path.join("bin").join(NOBODY);
-        fs::copy(ACTOR, &program).unwrap();
+        copy_program(Path::new(ACTOR), &program);
         for role in &options.roles {
             fs::hard_link(&program, path.join("bin").join(&role.name)).unwrap();
         }

@@ -3,8 +3,8 @@
 use super::{ACTOR, AGENT, Node, Options, Role, Row, own_uid};
 use std::fmt::Write as _;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 
 pub(super) fn entries(folder: &Path, roles: &[Role]) -> String {
     let mut text = format!(
@@ -70,16 +70,26 @@ impl Node {
     pub(crate) fn give_cli_to(&self, name: &str) {
         let program = self.path("bin").join(name);
         fs::remove_file(&program).unwrap();
-        fs::copy(AGENT, &program).unwrap();
+        copy_program(Path::new(AGENT), &program);
     }
 
     /// Puts another build in the place of a role's program: the same, but for these bytes at its end.
     pub(crate) fn deploy(&self, name: &str, build: &str) {
         let program = self.path("bin").join(name);
         fs::remove_file(&program).unwrap();
-        fs::write(&program, program_of(build)).unwrap();
-        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        let made = self.path("build");
+        fs::write(&made, program_of(build)).unwrap();
+        copy_program(&made, &program);
     }
+}
+
+/// Copies a program that is about to be run, by another process: where this one had the copy open for writing, a child
+/// that another thread forks just then would have it open too, and until that child runs its own program nobody could
+/// run this one (`ETXTBSY`).
+pub(super) fn copy_program(from: &Path, to: &Path) {
+    let mut install = Command::new("install");
+    let copied = install.args(["-m", "755"]).arg(from).arg(to).status();
+    assert!(copied.unwrap().success(), "{}", to.display());
 }
 
 /// What [`Node::deploy`] makes of a build.
