@@ -266,11 +266,9 @@ impl Continuation {
                 return Err(Failure::Unavailable(error.to_string()));
             }
         };
-        let hash = person
-            .as_ref()
-            .ok()
-            .map(|person: &VerifiedPerson| (person.issuer.as_str(), person.subject.as_str()))
-            .map(|(issuer, subject)| self.ports.names.principal(issuer, subject));
+        let names = &self.ports.names;
+        let hash = |it: &VerifiedPerson| names.principal(&it.issuer, &it.subject);
+        let hash = person.as_ref().ok().map(hash);
         let brought_by = scene::caller(evidence);
         let settings = Arc::clone(&self.settings);
         let DecideAsk {

@@ -6,15 +6,21 @@ use crate::domain::role::NotHeld;
 use crate::domain::task::Task;
 
 const ALARM: &str = "a valid signature without a record behind it: if no ledger was restored, treat the agent's \
-                     key as stolen";
+    key as stolen";
+const CERTIFICATE: &str = "wrong key on this connection: the token is bound to another certificate";
 const FEED_GAP: &str = "what ended since is forgotten, or this ledger (restored?) has not come so far, or has \
     another record there than the mark says";
 const REVOKED_IDS: &str = "the limit limits.revoked_ids is reached: lifted IDs take a place until whatever they made \
     has ended and is forgotten (tasks.deadline_max and tasks.retention after the lift); raise it";
-const REATTACH: &str =
-    "the agent was restarted or its epoch was revoked: start again to take the leg up";
+const REATTACH: &str = "the agent was restarted or its epoch was revoked: start again to take the \
+    leg up";
 const PERFORMER: &str = "a performer needs a [[workload]] row with a user or a cgroup, so that nobody else can \
-                         start first";
+    start first";
+const STEP_IN_FLIGHT: &str = "another step, or this one for another request, is in flight";
+const PRINCIPAL_DUE: &str = "the owner acts for a user, whom only the server can see: give the hand's `certificate`, \
+    and have the server check the token that is the answer (`Check` for `update`)";
+const STEP_UNKNOWN: &str = "nobody knows whether an earlier effect happened: its audience must report first, or its \
+    owner settle it (`Legs.Resolve`); policy may permit `skip_unknown`";
 
 /// Explains a refusal.
 pub(super) fn explain(reason: &Reason, task: Option<&Task>, evidence: &Evidence) -> String {
@@ -36,9 +42,7 @@ pub(super) fn explain(reason: &Reason, task: Option<&Task>, evidence: &Evidence)
             let differs = differs(*mismatch);
             format!("the caller does not meet its own [[workload]] row: {differs}")
         }
-        Reason::Certificate => "wrong key on this connection: the token is bound to another \
-            certificate"
-            .to_owned(),
+        Reason::Certificate => CERTIFICATE.to_owned(),
         Reason::FeedGap => FEED_GAP.to_owned(),
         Reason::Fence => "a leg is up and another fence than its last start's was presented".into(),
         Reason::Grant => "neither the owner's grant nor the server's own permits this".to_owned(),
@@ -69,18 +73,12 @@ pub(super) fn explain(reason: &Reason, task: Option<&Task>, evidence: &Evidence)
         Reason::RepeatDiffers => "a request of this name asked for something else".to_owned(),
         Reason::Spent => "a task was made of this child grant before".to_owned(),
         Reason::StepDiffers => "a used token of this step was for another call".to_owned(),
-        Reason::StepInFlight => {
-            "another step, or this one for another request, is in flight".into()
-        }
+        Reason::StepInFlight => STEP_IN_FLIGHT.to_owned(),
         Reason::StepOutOfOrder => format!(
             "the next step is {}",
             task.map_or(1, |task| task.last_step.0.saturating_add(1))
         ),
-        Reason::StepUnknown => {
-            "nobody knows whether an earlier effect happened: its audience must report first, or its owner \
-            settle it (`Legs.Resolve`); policy may permit `skip_unknown`"
-                .to_owned()
-        }
+        Reason::StepUnknown => STEP_UNKNOWN.to_owned(),
         Reason::Terminal(_) => format!("the task is {}, which is final", reason.name()),
         Reason::TokenExpired => "the token has expired".to_owned(),
         Reason::TokenInvalid(why) => format!("the token is not good here: {why}"),
@@ -97,7 +95,7 @@ fn more(child: Option<usize>, field: &str) -> String {
 fn of_handover(reason: &Reason) -> &'static str {
     match reason.name() {
         "not_unknown" => "the step's outcome is known, or its effect may still be happening",
-        "principal_due" => "the owner acts for a user, whom only the server can see",
+        "principal_due" => PRINCIPAL_DUE,
         _ => "the owner took the task over from this process; another may start",
     }
 }

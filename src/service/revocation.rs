@@ -39,7 +39,7 @@ pub struct Lifted {
 
 /// A decision that was taken.
 #[derive(Clone, Copy, Debug)]
-struct Done {
+struct Taken {
     /// Its record.
     number: RecordNumber,
     /// Whether it changed anything.
@@ -133,12 +133,12 @@ impl Continuation {
             })
         });
         let decided = self.decide(Load::of(Locator::Task(task)), judge).await?;
-        let (done, (state, acting)) = self.done(decided)?;
-        if done.is_new {
+        let (taken, (state, acting)) = self.taken(decided)?;
+        if taken.is_new {
             self.fell(task, super::HoldKind::Cancelled);
         }
         let ended = (Ended::Task(task, state), acting);
-        self.revoked(done, ended, Some(state)).await
+        self.revoked(taken, ended, Some(state)).await
     }
 
     async fn revoke_wide(
@@ -161,21 +161,21 @@ impl Continuation {
         });
         // Decided in the order of the commits, so that its time is no earlier than any before it.
         let decided = self.decide_while(Load::of(Locator::Nothing), judge, || false);
-        let (done, ()) = self.done(decided.await?)?;
-        if done.is_new {
+        let (taken, ()) = self.taken(decided.await?)?;
+        if taken.is_new {
             self.renew_epoch()?;
             self.feed.wide.notify_one();
         }
-        self.revoked(done, (ended, None), None).await
+        self.revoked(taken, (ended, None), None).await
     }
 
-    /// What was decided, and by which record.
-    fn done<E>(&self, decided: Decision<E>) -> Result<(Done, E), Failure> {
+    /// By which record it was decided, and what follows; a refusal is the failure.
+    fn taken<E>(&self, decided: Decision<E>) -> Result<(Taken, E), Failure> {
         let at = self.ports.clock.monotonic();
-        let done = |number, is_new| Done { number, is_new, at };
+        let by = |number, is_new| Taken { number, is_new, at };
         match decided {
-            Decision::Recorded(it) => Ok((done(it.number(), true), it.into_effect())),
-            Decision::Noted(it) => Ok((done(it.number(), false), it.into_effect())),
+            Decision::Recorded(it) => Ok((by(it.number(), true), it.into_effect())),
+            Decision::Noted(it) => Ok((by(it.number(), false), it.into_effect())),
             Decision::Denied(denied) => Err(self.refuse(denied)),
         }
     }
@@ -184,20 +184,20 @@ impl Continuation {
     /// receipt of the first time.
     async fn revoked(
         &self,
-        done: Done,
+        taken: Taken,
         (ended, acting): (Ended, Option<SpiffeId>),
         state: Option<TaskState>,
     ) -> Result<Revoked, Failure> {
-        let sequence = if done.is_new {
-            self.await_points(done.number, done.at, (ended, acting))
+        let sequence = if taken.is_new {
+            self.await_points(taken.number, taken.at, (ended, acting))
                 .await?;
-            Some(done.number)
+            Some(taken.number)
         } else {
             self.feed.awaited(&ended)
         };
         Ok(Revoked {
             state,
-            decision_id: self.decision_id(done.number),
+            decision_id: self.decision_id(taken.number),
             sequence,
         })
     }
@@ -239,10 +239,10 @@ impl Continuation {
             Ok(Transition { writes, effect })
         });
         let decided = self.decide_while(Load::of(Locator::Nothing), judge, || false);
-        let (done, lifted) = self.done(decided.await?)?;
+        let (taken, lifted) = self.taken(decided.await?)?;
         Ok(Lifted {
             lifted,
-            decision_id: self.decision_id(done.number),
+            decision_id: self.decision_id(taken.number),
         })
     }
 

@@ -64,9 +64,9 @@ fn the_tree_of_an_unspent_child_is_that_of_its_parent() {
     let get = |leg: &crate::job::Leg| json!({ "op": "get", "task_id": leg.task.id });
     assert_eq!(fan.job.server.ok(&get(&root))["state"], "cancelled");
     assert_eq!(fan.job.server.ok(&get(&other))["state"], "working");
-    // What was never made is still unknown.
-    let nothing = "00".repeat(16);
-    let never = ["revoke", "tree", &nothing, "--why", "test"];
+    // What was never made is still unknown: nothing random is all zeros.
+    let never_made = "00".repeat(16);
+    let never = ["revoke", "tree", &never_made, "--why", "test"];
     assert_eq!(fan.job.node.operator(&never).status.code(), Some(1));
 }
 
