@@ -6,9 +6,12 @@ CARGO ?= cargo
 # the solver cvc5, the prover of policy sets.
 PROVER := $(if $(shell command -v cvc5),$() prove)
 TEST_FEATURES ?= failpoints$(PROVER)
+# The pure rules, optimised and with every assertion: the rest of the code is built as for the tests.
+RULES = $(CARGO) --config 'profile.test.package.handfast.opt-level=3' \
+	test --locked --features failpoints --test domain --
 
 .DEFAULT_GOAL := help
-.PHONY: build check clean demo figures fmt help spire test
+.PHONY: build check clean demo figures fmt help long spire test
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/make \1\t\2/p' Makefile | sort | expand -t 16
@@ -22,6 +25,11 @@ demo: build ## one task from end to end, with real processes and no SPIRE instal
 test: ## every suite; those with real SPIRE and with cvc5 say so in one line where there is none
 	@spire-config/build-spire.sh >/dev/null || test "$$SPIRE" != required
 	$(CARGO) test --locked --no-fail-fast --features "$(TEST_FEATURES)"
+
+long: ## the rules alone, as long as it takes: a million cases a property, every sequence up to six
+	PROPTEST_CASES=1000000 PROPTEST_RNG_ALGORITHM=xs $(RULES) ::n0 ::n1
+	ENUMERATION_LENGTH=6 $(RULES) all_commands_on_a_task_and all_commands_on_three --nocapture --test-threads=1
+	ENUMERATION_LENGTH=5 $(RULES) all_commands_on_a_task_that_is_handed_over --nocapture
 
 check: ## format, lints, the rules of the house, documentation
 	$(CARGO) fmt --check

@@ -45,4 +45,6 @@ mod takeovers;
 #[cfg(test)]
 mod task_table;
 #[cfg(test)]
+mod trees;
+#[cfg(test)]
 mod universe;

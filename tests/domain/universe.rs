@@ -1,7 +1,7 @@
 //! A small universe of grants: every kind of constraint, budgets at their edges, requests of every kind.
 //!
-//! The one thing to know: [`calls`] is every call that there is in it, so that "permits nothing more" can be
-//! tried and not only sampled. `PROPTEST_CASES=1000000` runs the properties as often.
+//! The one thing to know: [`CALLS`] is every call that there is in it, so that "permits nothing more" can be
+//! tried and not only sampled. `make long` runs each property with a million cases.
 
 use crate::fixture::{START, id};
 use handfast::domain::arguments::{Argument, Arguments, Number, Scalar, Witnesses};
@@ -16,6 +16,7 @@ use proptest::collection::{btree_map, vec};
 use proptest::option::of;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 const AUDIENCES: [&str; 2] = ["warehouse", "mailer"];
@@ -60,7 +61,16 @@ fn digest(number: usize) -> Digest {
 }
 
 /// Every arguments object with at most two members, a composite one among them, and what is no object.
-pub(crate) fn documents() -> Vec<Arguments> {
+pub(crate) static DOCUMENTS: LazyLock<Vec<Arguments>> = LazyLock::new(documents);
+
+/// The same, shown.
+pub(crate) static SHOWN: LazyLock<Witnesses> =
+    LazyLock::new(|| DOCUMENTS.iter().cloned().collect());
+
+/// Every call.
+pub(crate) static CALLS: LazyLock<Vec<SeenCall>> = LazyLock::new(calls);
+
+fn documents() -> Vec<Arguments> {
     let values: Vec<Option<Argument>> = [None, Some(Argument::Composite)]
         .into_iter()
         .chain(scalars().into_iter().map(|it| Some(Argument::Scalar(it))))
@@ -78,13 +88,11 @@ pub(crate) fn documents() -> Vec<Arguments> {
     documents
 }
 
-/// Every call.
-pub(crate) fn calls() -> Vec<SeenCall> {
-    let documents = documents();
+fn calls() -> Vec<SeenCall> {
     let mut calls = Vec::new();
     for audience in AUDIENCES {
         for tool in TOOLS {
-            calls.extend(documents.iter().map(|arguments| SeenCall {
+            calls.extend(DOCUMENTS.iter().map(|arguments| SeenCall {
                 call: ToolCall {
                     audience: id(audience),
                     tool: tool.to_owned(),
@@ -138,7 +146,7 @@ pub(crate) fn constraint() -> impl Strategy<Value = ArgumentConstraint> {
             });
         ArgumentConstraint::Members(MemberRules::new(rules.collect()).unwrap())
     });
-    let digests = || (0..documents().len()).prop_map(digest);
+    let digests = || (0..DOCUMENTS.len()).prop_map(digest);
     prop_oneof![
         Just(ArgumentConstraint::Any),
         digests().prop_map(ArgumentConstraint::Exact),
@@ -198,11 +206,15 @@ pub(crate) fn grant() -> impl Strategy<Value = Grant> {
 
 /// Requests of every kind: what nobody would ask for, too. Half of the time every argument is shown.
 pub(crate) fn terms() -> impl Strategy<Value = ChildTerms> {
+    (asked(), any::<bool>()).prop_map(|(terms, shown)| showing(terms, shown))
+}
+
+fn asked() -> impl Strategy<Value = ChildTerms> {
     let what = (permission(), vec(permission(), 0..3));
     let risk = of(select(Risk::ALL.to_vec()));
     let budgets = (count(), count(), of(count()), risk);
-    (what, end(), assurance(), budgets, any::<bool>()).prop_map(
-        |((call, permissions), not_after, audience_assurance, budgets, shown)| {
+    (what, end(), assurance(), budgets).prop_map(
+        |((call, permissions), not_after, audience_assurance, budgets)| {
             let (depth, children, uses, risk_ceiling) = budgets;
             ChildTerms {
                 call,
@@ -213,26 +225,37 @@ pub(crate) fn terms() -> impl Strategy<Value = ChildTerms> {
                 children,
                 uses,
                 risk_ceiling,
-                witnesses: if shown {
-                    documents().into_iter().collect()
-                } else {
-                    Witnesses::default()
-                },
+                witnesses: Witnesses::default(),
             }
         },
     )
+}
+
+/// The request with the arguments behind every digest that it names, if they are shown: nobody looks for others.
+fn showing(mut terms: ChildTerms, shown: bool) -> ChildTerms {
+    if shown {
+        let permissions = terms.permissions.iter().chain([&terms.call]);
+        let named = permissions.flat_map(|permission| match &permission.arguments {
+            ArgumentConstraint::Exact(digest) => std::slice::from_ref(digest),
+            ArgumentConstraint::OneOf(digests) => digests,
+            ArgumentConstraint::Any | ArgumentConstraint::Members(_) => &[],
+        });
+        let behind = named.filter_map(|digest| SHOWN.of(*digest)).cloned();
+        terms.witnesses = behind.collect();
+    }
+    terms
 }
 
 /// A parent, and a request made of what it has, so that many are granted.
 pub(crate) fn family() -> impl Strategy<Value = (Grant, ChildTerms)> {
     (
         grant(),
-        terms(),
-        any::<[bool; 4]>(),
+        asked(),
+        any::<[bool; 5]>(),
         any::<prop::sample::Index>(),
     )
         .prop_map(|(parent, mut terms, modest, which)| {
-            let [permissions, budgets, end, risk] = modest;
+            let [permissions, budgets, end, risk, shown] = modest;
             if permissions && !parent.permissions.is_empty() {
                 terms.call = which.get(&parent.permissions).clone();
                 terms.permissions = vec![terms.call.clone()];
@@ -248,6 +271,6 @@ pub(crate) fn family() -> impl Strategy<Value = (Grant, ChildTerms)> {
             if risk {
                 terms.risk_ceiling = None;
             }
-            (parent, terms)
+            (parent, showing(terms, shown))
         })
 }

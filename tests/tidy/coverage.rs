@@ -157,7 +157,7 @@ fn the_targets_that_are_promised_exist() {
     let makefile = files.iter().find(|file| file.path == "Makefile");
     let makefile = &makefile.expect("a Makefile").text;
     for target in [
-        "build", "check", "clean", "demo", "figures", "fmt", "spire", "test",
+        "build", "check", "clean", "demo", "figures", "fmt", "long", "spire", "test",
     ] {
         assert!(
             makefile.contains(&format!("\n{target}:")),

@@ -267,6 +267,11 @@ impl Command {
         )
     }
 
+    /// Whether it is about no task, and something that happens to the world.
+    pub(super) fn is_the_worlds(self) -> bool {
+        matches!(self, Self::Restart | Self::Wait(_))
+    }
+
     /// Whose command it is, where it is somebody's.
     pub(super) fn by(self) -> Option<Hand> {
         match self {

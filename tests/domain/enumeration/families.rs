@@ -10,7 +10,7 @@ use handfast::domain::lineage::CreateTerms;
 use handfast::domain::time::Time;
 
 /// Every such row that any sequence made.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Families {
     grants: Kept<ChildGrant, (TaskId, bool)>,
     spawned: Kept<Spawned, Digest>,

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 
 /// Values, each kept once. Equality decides; the mark only narrows the search.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Kept<T, M> {
     values: Vec<T>,
     by_mark: HashMap<M, Vec<u32>>,

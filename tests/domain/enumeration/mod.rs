@@ -95,7 +95,11 @@ mod kept;
 #[cfg(test)]
 mod letters;
 #[cfg(test)]
+mod levels;
+#[cfg(test)]
 mod oracle;
+#[cfg(test)]
+mod parts;
 #[cfg(test)]
 mod real;
 #[cfg(test)]
@@ -106,6 +110,8 @@ mod revoking;
 mod rows;
 #[cfg(test)]
 mod search;
+#[cfg(test)]
+mod seen;
 #[cfg(test)]
 mod spawned;
 #[cfg(test)]
@@ -127,10 +133,14 @@ use letters::{asking, core, drawn, fanning, few, full, handing, handing_on, revo
 use search::{Covered, Search};
 pub(crate) use tables::print_all as wider_tables;
 
-/// How far, unless the environment says it.
+/// How far the environment says, in a long run.
+fn long() -> Option<u32> {
+    let length = std::env::var("ENUMERATION_LENGTH").ok()?;
+    Some(length.parse().unwrap())
+}
+
 fn length(least: u32) -> u32 {
-    let length = std::env::var("ENUMERATION_LENGTH");
-    length.map_or(least, |length| length.parse().unwrap())
+    long().unwrap_or(least)
 }
 
 fn covers(what: &str, alphabet: &[Command], length: u32) -> Covered {
@@ -138,12 +148,22 @@ fn covers(what: &str, alphabet: &[Command], length: u32) -> Covered {
 }
 
 fn covers_in(setting: Setting, what: &str, alphabet: &[Command], length: u32) -> Covered {
-    let covered = Search::new(setting, alphabet, None).run(length);
+    covered(search(setting, alphabet), what, length)
+}
+
+fn search(setting: Setting, alphabet: &[Command]) -> Search<'_> {
+    let search = Search::new(setting, alphabet, None);
+    match long() {
+        None => search,
+        Some(_) => search.long(),
+    }
+}
+
+fn covered(search: Search<'_>, what: &str, length: u32) -> Covered {
+    let letters = search.alphabet.len();
+    let covered = search.run(length);
     let covered = covered.unwrap_or_else(|found| panic!("{what}, up to {length}:\n{found}"));
-    println!(
-        "{what}, {} of them, up to {length}: {covered:?}",
-        alphabet.len()
-    );
+    println!("{what}, {letters} of them, up to {length}: {covered:?}");
     covered
 }
 
@@ -173,7 +193,10 @@ fn every_sequence_of_all_commands_on_a_task_and_its_child_is_as_the_oracle_says(
 
 #[test]
 fn every_sequence_of_all_commands_on_three_tasks_is_as_the_oracle_says() {
-    let covered = covers("all commands on three tasks", &full(&On::ALL), 3);
+    let length = length(3);
+    let alphabet = full(&On::ALL);
+    let search = search(Setting::PLAIN, &alphabet).by_parts();
+    let covered = covered(search, "all commands on three tasks", length);
     assert!(
         covered.sequences >= 7_000_000 && covered.states >= 900,
         "{covered:?}"

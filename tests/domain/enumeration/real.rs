@@ -28,7 +28,7 @@ use handfast::domain::task::Task;
 use std::time::Duration;
 
 /// What the rules made of a command.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Done {
     pub(super) answer: Answer,
     /// One for each commit.
@@ -48,6 +48,12 @@ impl Done {
             created: None,
             asker: None,
         }
+    }
+
+    /// Whether nothing is written or handed out.
+    pub(super) fn is_nothing(&self) -> bool {
+        let handed_out = self.token.is_some() || self.created.is_some();
+        !handed_out && self.writes.iter().all(Writes::is_empty)
     }
 }
 

@@ -23,6 +23,7 @@ use handfast::domain::task::{Task, TaskState};
 use handfast::domain::time::Time;
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 /// The state of a task as its line makes it, and when it ended.
@@ -31,17 +32,16 @@ type End = (TaskState, Option<Time>);
 /// A task's row, its parent's, and when they are looked at.
 type LineMark = (u32, Option<u32>, u32, Time);
 
-type TaskMark = (u64, u32, u8, (u32, usize, usize), Option<u64>, u64);
-type StepMark = (u32, u64, u8);
+type StepMark = (u32, (u64, u64, u64), u8);
 
 type ApprovalMark = ([u8; 12], Time, Option<Fence>);
 
 /// Every row and token that any sequence made.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Store {
-    tasks: Kept<Task, TaskMark>,
+    tasks: Kept<Task, u64>,
     steps: Kept<Step, StepMark>,
-    records: Kept<TokenRecord, (u64, bool)>,
+    records: Kept<TokenRecord, (u64, u64, Option<u64>)>,
     pub(super) tokens: Kept<TokenClaims, (u64, u64)>,
     approvals: Kept<Approval, ApprovalMark>,
     accounts: Kept<Account, (u32, Time)>,
@@ -83,6 +83,62 @@ impl World {
             && own(&self.records) == own(&other.records)
             && own(&self.approvals) == own(&other.approvals)
             && self.tokens[index] == other.tokens[index]
+    }
+}
+
+/// Of what changes most: few tasks that differ have the same.
+fn mark(task: &Task) -> u64 {
+    let mut mark = DefaultHasher::new();
+    let times = [task.ended_at, task.claimed_at, Some(task.owner_seen_at)];
+    let counts = (task.owner_tokens, task.takeovers.0.len(), task.inputs.len());
+    let open = (task.open_steps.len(), task.spawned, task.asked.uses_left);
+    (task.id.0, task.fence.0, task.last_step.0, task.legs.0).hash(&mut mark);
+    (times.map(|at| at.map(|at| at.0)), counts, open).hash(&mut mark);
+    for it in &task.delegations {
+        let over = it.ended_at.map(|at| at.0);
+        (it.made_at.0, it.not_after.0, over).hash(&mut mark);
+    }
+    if let Some(step) = &task.pending {
+        let act_by = step.act_by.map(|at| at.0);
+        let token = (step.expires_at.0, step.epoch.0, step.request.0, act_by);
+        (step.state as u8, step.fence.0, token).hash(&mut mark);
+    }
+    if let Some(leg) = &task.leg {
+        let since = (leg.started_at.0, leg.epoch.0);
+        (leg.fence.0, leg.holder.pid, since).hash(&mut mark);
+    }
+    mark.finish()
+}
+
+impl Store {
+    /// What a command about this task reads, everything else being as it was at first. `None` where people are
+    /// asked about other tasks: then it reads all.
+    pub(super) fn part(&self, world: &World, first: &World, on: On) -> Option<World> {
+        let line = |id: TaskId| id == self::id(on) || on.parent().map(self::id) == Some(id);
+        let (account, _) = self.account(world);
+        if account.is_some_and(|account| account.open.iter().any(|asked| !line(asked.task))) {
+            return None;
+        }
+        let own = |rows: &[(On, u32)]| {
+            let own = rows.iter().filter(|(task, _)| *task == on);
+            own.copied().collect()
+        };
+        let mut part = World {
+            steps: own(&world.steps),
+            records: own(&world.records),
+            approvals: own(&world.approvals),
+            tasks: first.tasks,
+            tokens: first.tokens.clone(),
+            ..world.clone()
+        };
+        for task in [Some(on), on.parent()].into_iter().flatten() {
+            part.tasks[task.index()] = world.tasks[task.index()];
+        }
+        part.tokens[on.index()].clone_from(&world.tokens[on.index()]);
+        if on == On::Other {
+            part.fan = first.fan.clone();
+        }
+        Some(part)
     }
 }
 
@@ -193,19 +249,7 @@ impl Store {
     }
 
     fn keep_task(&mut self, task: Task) -> u32 {
-        let pending = task.pending.as_ref();
-        let mark = (
-            task.fence.0,
-            task.last_step.0 << 8 | task.legs.0,
-            pending.map_or(99, |step| step.state as u8),
-            (
-                task.owner_tokens,
-                task.delegations.len(),
-                task.takeovers.0.len(),
-            ),
-            task.ended_at.map(|at| at.0),
-            task.leg.as_ref().map_or(0, |leg| leg.fence.0) << 8 | u64::from(task.id.0[0]),
-        );
+        let mark = mark(&task);
         self.tasks.keep(task, mark)
     }
 
@@ -303,7 +347,8 @@ impl Store {
             .apply(&mut next.fan, (children, spawned), writes.terms);
         for step in writes.steps {
             let number = step.number;
-            let mark = (number.0, step.fence.0, step.state as u8);
+            let when = (step.fence.0, step.expires_at.0, step.epoch.0);
+            let mark = (number.0, when, step.state as u8);
             let kept = self.steps.keep(step, mark);
             next.steps
                 .retain(|(task, row)| (*task, self.steps.value(*row).number) != (on, number));
@@ -327,7 +372,8 @@ impl Store {
         }
         for record in writes.records {
             let fence = record.fence;
-            let mark = (fence.0, record.used_at.is_some());
+            let used = record.used_at.map(|at| at.0);
+            let mark = (fence.0, record.expires_at.0, used);
             let kept = self.records.keep(record, mark);
             next.records
                 .retain(|(task, row)| (*task, self.records.value(*row).fence) != (on, fence));

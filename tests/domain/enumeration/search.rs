@@ -10,20 +10,24 @@ use super::invariants::{Deed, broken};
 use super::oracle::{Oracle, Prediction};
 use super::real::{Done, Hands, Moment, Named};
 use super::rows::{Store, World};
+use super::seen::Seen;
 use super::wider::Setting;
 use handfast::domain::id::{Epoch, StepNumber};
 use handfast::domain::limits::Limits;
-use std::collections::HashMap;
 use std::fmt;
-use std::time::Duration;
+use std::num::NonZero;
+use std::time::{Duration, Instant};
+
+/// A sequence that leads to a state.
+pub(super) type Path = Vec<Command>;
 
 /// One state of both sides, and a sequence that leads to it.
 #[derive(Clone, Debug)]
-struct Node {
-    world: World,
-    history: History,
-    oracle: Oracle,
-    path: Vec<Command>,
+pub(super) struct Node {
+    pub(super) world: World,
+    pub(super) history: History,
+    pub(super) oracle: Oracle,
+    pub(super) path: Path,
 }
 
 /// What a search has seen.
@@ -33,6 +37,8 @@ pub(super) struct Covered {
     pub(super) sequences: u128,
     /// States of both sides from which every command was tried.
     pub(super) states: usize,
+    /// Parts of states from which the last commands were tried instead of from the whole.
+    pub(super) parts: usize,
     /// Commands that were put to both sides.
     pub(super) judged: usize,
     /// Of them those that changed something.
@@ -44,8 +50,8 @@ pub(super) struct Covered {
 /// Where the two sides differ, or an invariant is broken: with a sequence that leads there.
 #[derive(Debug)]
 pub(super) struct Difference {
-    path: Vec<Command>,
-    what: String,
+    pub(super) path: Path,
+    pub(super) what: String,
 }
 
 impl fmt::Display for Difference {
@@ -59,17 +65,21 @@ impl fmt::Display for Difference {
 
 /// One search.
 pub(super) struct Search<'a> {
-    alphabet: &'a [Command],
-    flaw: Option<Flaw>,
-    compares: bool,
-    draws: Option<On>,
-    changes: Changes,
+    pub(super) alphabet: &'a [Command],
+    pub(super) flaw: Option<Flaw>,
+    pub(super) draws: Option<On>,
+    pub(super) changes: Changes,
     hands: Hands,
-    setting: Setting,
-    store: Store,
-    /// Every state that was met, and the first history that led to it.
-    seen: HashMap<(World, Oracle), History>,
-    covered: Covered,
+    pub(super) setting: Setting,
+    pub(super) store: Store,
+    pub(super) first: Node,
+    pub(super) seen: Seen,
+    pub(super) covered: Covered,
+    /// How many threads judge the last commands.
+    pub(super) workers: usize,
+    pub(super) began: Instant,
+    /// Whether the last command is put to what it reads.
+    pub(super) by_parts: bool,
 }
 
 impl<'a> Search<'a> {
@@ -80,105 +90,74 @@ impl<'a> Search<'a> {
             approval_pause: Duration::from_millis(PAUSE),
             ..Limits::default()
         };
+        let mut store = Store::new(limits, setting);
+        let history = History::first(setting);
+        let first = Node {
+            world: store.first_world(),
+            oracle: Oracle::of(&history, flaw),
+            history,
+            path: Path::new(),
+        };
         Self {
             alphabet,
             flaw,
-            compares: false,
             draws: None,
             changes: Changes::default(),
             hands: Hands::new(),
             setting,
-            store: Store::new(limits, setting),
-            seen: HashMap::new(),
+            store,
+            first,
+            seen: Seen::default(),
             covered: Covered::default(),
+            workers: 1,
+            began: Instant::now(),
+            by_parts: false,
         }
     }
 
     /// Also compares the futures of states that are taken for the same.
     pub(super) fn comparing(mut self) -> Self {
-        self.compares = true;
+        self.seen.keep_whole();
         self
     }
 
-    /// What changed of this task in every sequence of up to this many commands.
-    pub(super) fn changes(mut self, of: On, length: u32) -> Result<Changes, Difference> {
-        self.draws = Some(of);
-        self.levels(length)?;
-        Ok(self.changes)
+    /// Puts the last command to what it reads of a state, once for all states that are alike there.
+    pub(super) fn by_parts(mut self) -> Self {
+        self.by_parts = true;
+        self
     }
 
-    /// Tries every sequence of up to this many commands.
-    pub(super) fn run(mut self, length: u32) -> Result<Covered, Difference> {
-        self.levels(length)?;
-        let letters = u128::try_from(self.alphabet.len()).unwrap();
-        self.covered.sequences = (1..=length).map(|length| letters.pow(length)).sum();
-        Ok(self.covered)
+    /// Judges the last commands, which are nearly all there are, on every core, and says how far it is.
+    pub(super) fn long(mut self) -> Self {
+        self.workers = std::thread::available_parallelism().map_or(1, NonZero::get);
+        self
     }
 
-    fn levels(&mut self, length: u32) -> Result<(), Difference> {
-        let mut level = vec![self.first()];
-        for left in (0..length).rev() {
-            let mut next = Vec::new();
-            for node in level {
-                self.covered.states += 1;
-                for after in self.expand(&node, left > 0)? {
-                    if self.is_new(&after)? {
-                        next.push(after);
-                    }
-                }
-            }
-            level = next;
+    /// The state after these commands. `None` where one names something that never was.
+    pub(super) fn replayed(&mut self, path: &[Command]) -> Option<Node> {
+        let mut node = self.first.clone();
+        for command in path {
+            let (done, happened) = self.answer(&node, *command)?;
+            let history = continued(&node.history, *command, happened);
+            node = Node {
+                world: self.after(&node.world, *command, &done),
+                oracle: Oracle::of(&history, self.flaw),
+                history,
+                path: path.to_vec(),
+            };
         }
-        Ok(())
+        Some(node)
     }
 
-    /// Whether neither side was ever like this. If both were, their futures must be the same.
-    fn is_new(&mut self, node: &Node) -> Result<bool, Difference> {
-        let key = (node.world.clone(), node.oracle.clone());
-        let Some(first) = self.seen.get(&key) else {
-            self.seen.insert(key, node.history.clone());
-            return Ok(true);
-        };
-        if self.compares {
-            self.covered.merged += 1;
-            for command in self.alphabet {
-                let next = |history| self.oracle_after(history, &node.oracle, *command);
-                if next(first) != next(&node.history) {
-                    return Err(Difference {
-                        path: node.path.iter().copied().chain([*command]).collect(),
-                        what: format!("another future than after {:?}", first.events),
-                    });
-                }
-            }
-        }
-        Ok(false)
-    }
-
-    fn oracle_after(&self, history: &History, oracle: &Oracle, command: Command) -> Option<Oracle> {
-        let (_, happened) = oracle.predict(command, self.flaw)?;
-        Some(Oracle::of(
-            &continued(history, command, happened),
-            self.flaw,
-        ))
-    }
-
-    fn first(&mut self) -> Node {
-        let world = self.store.first_world();
-        let history = History::first(self.setting);
-        let oracle = Oracle::of(&history, self.flaw);
-        self.seen
-            .insert((world.clone(), oracle.clone()), history.clone());
-        Node {
-            world,
-            history,
-            oracle,
-            path: Vec::new(),
-        }
-    }
-
-    /// Puts every command to both sides. Returns the states that differ from this one, if they are wanted.
-    fn expand(&mut self, node: &Node, wanted: bool) -> Result<Vec<Node>, Difference> {
-        let decided = self.decide(node);
+    /// Puts these commands to both sides. Returns the states that differ from this one, if they are wanted.
+    pub(super) fn expand(
+        &mut self,
+        node: &Node,
+        commands: &[Command],
+        wanted: bool,
+    ) -> Result<Vec<Node>, Difference> {
+        let decided = self.decide(node, commands);
+        self.covered.states += 1;
         let mut next = Vec::new();
         for (command, (expected, happened), done) in decided {
             self.covered.judged += 1;
@@ -191,6 +170,9 @@ impl<'a> Search<'a> {
                 return Err(differs(format!(
                     "expected {expected:?}, and it is {real:?}"
                 )));
+            }
+            if happened.is_empty() && done.is_nothing() && !command.is_the_worlds() {
+                continue;
             }
             let world = self.after(&node.world, command, &done);
             let unchanged = world == node.world;
@@ -227,7 +209,7 @@ impl<'a> Search<'a> {
 
     /// One answer, which is the one that the oracle expects.
     fn answer(&self, node: &Node, command: Command) -> Option<(Done, Vec<Happened>)> {
-        let (expected, happened) = node.oracle.predict(command, None)?;
+        let (expected, happened) = node.oracle.predict(command, self.flaw)?;
         let named = node.oracle.named(command);
         let done = self.moment(node).perform(command, &named);
         assert!(expected.admits(done.answer), "{command:?}: {done:?}");
@@ -243,10 +225,14 @@ impl<'a> Search<'a> {
         }
     }
 
-    fn decide(&self, node: &Node) -> Vec<(Command, Prediction, Done)> {
+    pub(super) fn decide(
+        &self,
+        node: &Node,
+        commands: &[Command],
+    ) -> Vec<(Command, Prediction, Done)> {
         let moment = self.moment(node);
         let mut decided = Vec::new();
-        for command in self.alphabet {
+        for command in commands {
             let Some(prediction) = node.oracle.predict(*command, self.flaw) else {
                 continue;
             };
@@ -296,17 +282,7 @@ pub(super) struct Next {
 /// What the rules answer to a command after these. `None` where it names something that never was.
 pub(super) fn after(setting: Setting, before: &[Command], command: Command) -> Option<Next> {
     let mut search = Search::new(setting, &[], None);
-    let mut node = search.first();
-    for command in before {
-        let (done, happened) = search.answer(&node, *command)?;
-        let history = continued(&node.history, *command, happened);
-        node = Node {
-            world: search.after(&node.world, *command, &done),
-            oracle: Oracle::of(&history, None),
-            history,
-            path: Vec::new(),
-        };
-    }
+    let node = search.replayed(before)?;
     let (done, _) = search.answer(&node, command)?;
     let on = command.on().unwrap_or(On::Root);
     Some(Next {
@@ -318,7 +294,7 @@ pub(super) fn after(setting: Setting, before: &[Command], command: Command) -> O
 }
 
 /// A history with one more command.
-fn continued(before: &History, command: Command, happened: Vec<Happened>) -> History {
+pub(super) fn continued(before: &History, command: Command, happened: Vec<Happened>) -> History {
     let mut history = before.clone();
     if let Command::Wait(wait) = command {
         history.now += wait.ms();
