@@ -1,5 +1,10 @@
 //! A tree of tasks, whatever it went through: rules N8, N9 and N11, for any request.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "small, known numbers; a test that overflows fails"
+)]
+
 use crate::fixture::{PRINCIPAL, START, World, id, limits, role, task, tool, worker};
 use crate::universe::{family, risks};
 use handfast::domain::decide::report::Outcome;

@@ -7,10 +7,7 @@
 //! expanded whole, which is all but those before the last command.
 
 use super::alphabet::{Command, On};
-use super::answer::Expected;
-use super::history::Happened;
 use super::levels::Leaf;
-use super::real::Done;
 use super::search::{Difference, Node, Search};
 
 impl Search<'_> {
@@ -82,11 +79,9 @@ impl Search<'_> {
             let part = self.decide(&self.part(node, on), &own);
             let differs = whole.iter().zip(&part).find(|(one, other)| one != other);
             if whole.len() != part.len() || differs.is_some() {
-                let of: Option<&(Command, (Expected, Vec<Happened>), Done)> =
-                    differs.map(|(one, _)| one);
                 return Err(Difference {
                     path: node.path.clone(),
-                    what: format!("reads more than {on:?}: {of:?}, and {differs:?}"),
+                    what: format!("read more than {on:?}: {differs:?}"),
                 });
             }
         }
