@@ -49,12 +49,6 @@ impl Done {
             asker: None,
         }
     }
-
-    /// Whether nothing is written or handed out.
-    pub(super) fn is_nothing(&self) -> bool {
-        let handed_out = self.token.is_some() || self.created.is_some();
-        !handed_out && self.writes.iter().all(Writes::is_empty)
-    }
 }
 
 /// The hands' evidence, made once.

@@ -14,6 +14,7 @@ use super::seen::Seen;
 use super::wider::Setting;
 use handfast::domain::id::{Epoch, StepNumber};
 use handfast::domain::limits::Limits;
+use handfast::domain::lineage::Writes;
 use std::fmt;
 use std::num::NonZero;
 use std::time::{Duration, Instant};
@@ -303,6 +304,14 @@ pub(super) fn continued(before: &History, command: Command, happened: Vec<Happen
         history.add(what);
     }
     history
+}
+
+impl Done {
+    /// Whether nothing is written or handed out.
+    fn is_nothing(&self) -> bool {
+        let handed_out = self.token.is_some() || self.created.is_some();
+        !handed_out && self.writes.iter().all(Writes::is_empty)
+    }
 }
 
 impl Oracle {
