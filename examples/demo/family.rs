@@ -3,12 +3,15 @@
 
 use crate::Error;
 use crate::director::Scene;
-use crate::expect::{expect_denied, expect_effects, short, truth, unexpected};
+use crate::expect::{
+    UNKNOWN, expect_denied, expect_effects, expect_unknown, short, truth, truth_of_server,
+    unexpected,
+};
 use crate::table::{Row, Table, Verdict};
 use crate::wire::{Ask, Exported, Said};
 
 /// How many rows this act has.
-pub(crate) const ROWS: usize = 12;
+pub(crate) const ROWS: usize = 14;
 
 /// Children that are made at once.
 const CHILDREN: u32 = 3;
@@ -31,6 +34,8 @@ pub(crate) async fn play(scene: &mut Scene<'_>, table: &mut Table) -> Result<(),
         ..Known::default()
     };
     table.row(&start(scene, &mut known).await?)?;
+    table.row(&order_for_another_user(scene, &known).await?)?;
+    table.row(&order(scene, &known).await?)?;
     table.row(&spawn(scene, &mut known).await?)?;
     table.row(&spend(scene, &mut known).await?)?;
     table.row(&start_by_stranger(scene).await?)?;
@@ -69,6 +74,44 @@ async fn start(scene: &mut Scene<'_>, known: &mut Known) -> Result<Row, Error> {
         note: format!("task {}, may have {CHILDREN} children", short(&task_id)),
         attack: "",
     })
+}
+
+async fn order_for_another_user(scene: &mut Scene<'_>, known: &Known) -> Result<Row, Error> {
+    let ask = let_read(scene, known, "user-2");
+    expect_unknown(&scene.assistant.ask(ask).await?)?;
+    truth_of_server(scene, "other_principal").await?;
+    Ok(Row {
+        verb: "hand",
+        who: "client, for user-2",
+        what: "reading it, to relief",
+        verdict: Verdict::Denied,
+        note: format!("server answers \"{UNKNOWN}\" · truth: other principal"),
+        attack: "",
+    })
+}
+
+async fn order(scene: &mut Scene<'_>, known: &Known) -> Result<Row, Error> {
+    let ask = let_read(scene, known, "user-1");
+    match scene.assistant.ask(ask).await? {
+        Said::Granted { number: 1 } => {}
+        other => return Err(unexpected("delegation 1", &other)),
+    }
+    Ok(Row {
+        verb: "hand",
+        who: "client",
+        what: "the same, by tasks/update",
+        verdict: Verdict::Ok,
+        note: "carried out once the server saw user-1".to_owned(),
+        attack: "",
+    })
+}
+
+fn let_read(scene: &Scene<'_>, known: &Known, user: &str) -> Ask {
+    Ask::Order {
+        user: user.to_owned(),
+        handle: known.root.clone(),
+        to: scene.relief.spiffe_id.clone(),
+    }
 }
 
 async fn spawn(scene: &mut Scene<'_>, known: &mut Known) -> Result<Row, Error> {

@@ -15,6 +15,12 @@ pub(crate) enum Ask {
     GetTaskWithKept { user: String, handle: String },
     /// Assistant: `tasks/cancel`, as a user.
     CancelTask { user: String, handle: String },
+    /// Assistant: let somebody read a task, by an order that the server carries out for this user.
+    Order {
+        user: String,
+        handle: String,
+        to: String,
+    },
     /// Thief: ask the agent for a token for somebody else's task.
     ForeignToken { handle: String },
     /// Thief: `tasks/get` without any token of its own.
@@ -76,6 +82,8 @@ pub(crate) enum Said {
         fence: u64,
         reattached: bool,
     },
+    /// An order was carried out: the number of the delegation.
+    Granted { number: u32 },
     /// A token was issued.
     Token { token: String },
     /// The warehouse's answer.

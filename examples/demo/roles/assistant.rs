@@ -5,10 +5,14 @@ use crate::harness::{self, Role, now_ms};
 use crate::oauth::RESOURCE;
 use crate::wire::{Ask, Denied, Said};
 use crate::{Error, mcp};
-use handfast::client::{Agent, Create, Grant, Hand, Issued, Token, ToolCall};
+use handfast::client::{
+    Act, Agent, Create, Delegate, Grant, Hand, Issued, Ordered, RequestId, TaskName, Token,
+    ToolCall,
+};
 use rmcp::model::{
     CallToolRequest, CallToolRequestParams, CancelTaskParams, CancelTaskRequest, ClientRequest,
-    GetTaskParams, GetTaskRequest, ServerResult, TaskStatus,
+    GetTaskParams, GetTaskRequest, InputResponses, ServerResult, TaskStatus, UpdateTaskParams,
+    UpdateTaskRequest,
 };
 use rmcp::service::ServiceError;
 use serde::{Deserialize, Serialize};
@@ -89,6 +93,7 @@ impl Role for Assistant {
                     Err(error) => harness::denied(error),
                 }
             }
+            Ask::Order { user, handle, to } => self.order(&user, handle, to).await,
             other => Err(format!("an assistant does not do {other:?}").into()),
         }
     }
@@ -132,6 +137,29 @@ impl Assistant {
             }),
             Ok(other) => Err(format!("no task but {other:?}").into()),
             Err(error) => refused(error),
+        }
+    }
+
+    /// Lets somebody read the task. The agent cannot see the user, the server can: it carries the order out when
+    /// this user's `tasks/update` brings the order's token.
+    async fn order(&self, user: &str, handle: String, to: String) -> Result<Said, Error> {
+        let orders = self.agent.handover().with_hand(&self.hand);
+        let task = TaskName::new(&self.settings.server, &handle);
+        // The same name every time: asked again, the agent says what became of it.
+        let name = RequestId::new(to.as_bytes()).ok_or("too long a name")?;
+        let given = Delegate::to(to, [Act::Query]).request_id(name);
+        let token = match orders.delegate(task.clone(), given.clone()).await? {
+            Ordered::AtServer(issued) => needed(issued)?,
+            Ordered::Done(_) => return Err("it was carried out before".into()),
+        };
+        if let Some(refused) = update_task(self.session(user)?, handle, token).await? {
+            return Ok(refused);
+        }
+        match orders.delegate(task, given).await? {
+            Ordered::Done(made) => Ok(Said::Granted {
+                number: made.number,
+            }),
+            Ordered::AtServer(_) => Err("the server did not have it carried out".into()),
         }
     }
 
@@ -187,6 +215,22 @@ pub(crate) async fn cancel_task(
     match sent.await {
         Ok(_) => Ok(Said::Done { asked_ms }),
         Err(error) => refused(error),
+    }
+}
+
+/// `tasks/update` without an answer, for the token alone. What the server refuses it with, if it does.
+async fn update_task(
+    session: &mcp::Client,
+    handle: String,
+    token: Token,
+) -> Result<Option<Said>, Error> {
+    let params = UpdateTaskParams::new(handle, InputResponses::default());
+    let mut request = UpdateTaskRequest::new(params);
+    request.extensions.insert(token);
+    let sent = session.send_request(ClientRequest::UpdateTaskRequest(request));
+    match sent.await {
+        Ok(_) => Ok(None),
+        Err(error) => refused(error).map(Some),
     }
 }
 

@@ -2,7 +2,8 @@
 
 use crate::oauth::Verifier;
 use handfast::client::{
-    Agent, Caller, CancelChecked, ClientError, PeerProof, QueryChecked, Refused, token_from_headers,
+    Agent, Caller, CancelChecked, ClientError, PeerProof, QueryChecked, Refused, UpdateChecked,
+    token_from_headers,
 };
 use http::header::AUTHORIZATION;
 use rmcp::ErrorData;
@@ -59,6 +60,16 @@ impl Guard {
         match checked.map_err(|error| undecided(&error))? {
             CancelChecked::Cancelled(_) | CancelChecked::Ended(_) => Ok(()),
             CancelChecked::Denied(no) => Err(self.refused(no)),
+        }
+    }
+
+    /// Lets a `tasks/update` through, or not. This server asks its clients nothing, so there is never an answer to
+    /// take; an order of the owner's is carried out by the agent.
+    pub(crate) async fn update(&self, caller: Caller, handle: &str) -> Result<(), ErrorData> {
+        let checked = self.agent.server().check_update(caller, handle).await;
+        match checked.map_err(|error| undecided(&error))? {
+            UpdateChecked::Settled(_) | UpdateChecked::Taken(_) => Ok(()),
+            UpdateChecked::Denied(no) => Err(self.refused(no)),
         }
     }
 

@@ -14,7 +14,7 @@ use handfast::client::{BodyGate, Register, ToolCall, body_gate};
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CancelTaskParams, CreateTaskResult, GetTaskParams,
     GetTaskResult, Implementation, ListToolsResult, PaginatedRequestParams, ServerCapabilities,
-    ServerConfig, Tool,
+    ServerConfig, Tool, UpdateTaskParams,
 };
 use rmcp::service::RequestContext;
 use rmcp::task_manager::{TaskContext, TaskExit, TaskManager, TaskOptions};
@@ -197,6 +197,18 @@ impl ServerHandler for Reports {
         self.tasks
             .get_task(&request.task_id)
             .map(GetTaskResult::new)
+    }
+
+    async fn update_task(
+        &self,
+        request: UpdateTaskParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        let caller = self.guard.caller(&context)?;
+        if self.settings.guarded {
+            self.guard.update(caller, &request.task_id).await?;
+        }
+        Ok(())
     }
 
     async fn cancel_task(
