@@ -122,7 +122,7 @@ pub struct Delegated {
 
 /// What became of an order.
 #[derive(Clone, Debug)]
-pub enum Ordered<T> {
+pub enum OrderReply<T> {
     /// The caller acts for a user: this token makes one `tasks/update` at the task's server, on a connection of the
     /// same hand, carry the order out. Call again with the same content to hear what became of it.
     AtServer(Issued),
@@ -130,7 +130,7 @@ pub enum Ordered<T> {
     Done(T),
 }
 
-impl<T> Ordered<T> {
+impl<T> OrderReply<T> {
     /// What became of it, where no user is due.
     fn done(self) -> Result<T, ClientError> {
         match self {
@@ -202,7 +202,7 @@ impl Handover {
         task: TaskName,
         delegate: Delegate,
         certificate: Vec<u8>,
-    ) -> Result<Ordered<Delegated>, ClientError> {
+    ) -> Result<OrderReply<Delegated>, ClientError> {
         let permissions = delegate.lent.map(|grant| proto::Keep {
             permissions: grant.into_proto().permissions,
         });
@@ -218,7 +218,7 @@ impl Handover {
         };
         let reply = self.0.clone().delegate(request).await?.into_inner();
         let decision_id = reply.decision_id;
-        Ordered::of(reply.order_token, &decision_id, || {
+        OrderReply::of(reply.order_token, &decision_id, || {
             let made = reply.delegation.ok_or(ClientError::Reply("delegation"))?;
             Ok(Delegated {
                 number: made.number,
@@ -242,7 +242,7 @@ impl Handover {
         task: TaskName,
         number: u32,
         certificate: Vec<u8>,
-    ) -> Result<Ordered<()>, ClientError> {
+    ) -> Result<OrderReply<()>, ClientError> {
         let request = proto::RevokeDelegationRequest {
             task: Some(task.into_proto()),
             number,
@@ -250,7 +250,7 @@ impl Handover {
         };
         let reply = self.0.clone().revoke_delegation(request).await?;
         let reply = reply.into_inner();
-        Ordered::of(reply.order_token, &reply.decision_id, || Ok(()))
+        OrderReply::of(reply.order_token, &reply.decision_id, || Ok(()))
     }
 
     /// Ends the live leg; its process cannot start again. Says which leg it was. A random request ID is made where
@@ -273,14 +273,14 @@ impl Handover {
         task: TaskName,
         request_id: Option<RequestId>,
         certificate: Vec<u8>,
-    ) -> Result<Ordered<u32>, ClientError> {
+    ) -> Result<OrderReply<u32>, ClientError> {
         let request = proto::TakeoverRequest {
             task: Some(task.into_proto()),
             request_id: RequestId::or_random(request_id)?,
             certificate,
         };
         let reply = self.0.clone().takeover(request).await?.into_inner();
-        Ordered::of(reply.order_token, &reply.decision_id, || Ok(reply.leg))
+        OrderReply::of(reply.order_token, &reply.decision_id, || Ok(reply.leg))
     }
 
     /// Says whether the effect of a step happened, where nobody knows.
@@ -303,7 +303,7 @@ impl Handover {
         task: TaskName,
         (step, done): (u32, bool),
         certificate: Vec<u8>,
-    ) -> Result<Ordered<StepState>, ClientError> {
+    ) -> Result<OrderReply<StepState>, ClientError> {
         let request = proto::ResolveRequest {
             task: Some(task.into_proto()),
             step,
@@ -311,7 +311,7 @@ impl Handover {
             certificate,
         };
         let reply = self.0.clone().resolve(request).await?.into_inner();
-        Ordered::of(reply.order_token, &reply.decision_id, || {
+        OrderReply::of(reply.order_token, &reply.decision_id, || {
             StepState::read(reply.state)
         })
     }
@@ -326,7 +326,7 @@ impl UserHandover {
         &self,
         task: TaskName,
         delegate: Delegate,
-    ) -> Result<Ordered<Delegated>, ClientError> {
+    ) -> Result<OrderReply<Delegated>, ClientError> {
         let certificate = self.certificate.clone();
         self.handover
             .order_delegate(task, delegate, certificate)
@@ -337,7 +337,7 @@ impl UserHandover {
     ///
     /// # Errors
     /// As [`Handover::revoke`].
-    pub async fn revoke(&self, task: TaskName, number: u32) -> Result<Ordered<()>, ClientError> {
+    pub async fn revoke(&self, task: TaskName, number: u32) -> Result<OrderReply<()>, ClientError> {
         let certificate = self.certificate.clone();
         self.handover.order_revoke(task, number, certificate).await
     }
@@ -350,7 +350,7 @@ impl UserHandover {
         &self,
         task: TaskName,
         request_id: Option<RequestId>,
-    ) -> Result<Ordered<u32>, ClientError> {
+    ) -> Result<OrderReply<u32>, ClientError> {
         let certificate = self.certificate.clone();
         self.handover
             .order_takeover(task, request_id, certificate)
@@ -366,7 +366,7 @@ impl UserHandover {
         task: TaskName,
         step: u32,
         done: bool,
-    ) -> Result<Ordered<StepState>, ClientError> {
+    ) -> Result<OrderReply<StepState>, ClientError> {
         let certificate = self.certificate.clone();
         let what = (step, done);
         self.handover.order_resolve(task, what, certificate).await

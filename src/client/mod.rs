@@ -47,7 +47,7 @@ pub use fences::{Fences, StaleFence};
 pub use gate::{BodyGate, NotOpened, Opener, body_gate};
 pub use grant::{Grant, Members, Risk};
 pub use hand::Hand;
-pub use handover::{Act, Delegate, Delegated, Handover, Ordered, TaskName, UserHandover};
+pub use handover::{Act, Delegate, Delegated, Handover, OrderReply, TaskName, UserHandover};
 pub use header::{HANDFAST_TOKEN, Token, TokenHeaderError, token_from_headers};
 pub use owner::{Create, Issued, Owner};
 pub use peer::PeerProof;

@@ -84,7 +84,8 @@ pub enum CancelChecked {
 pub enum UpdateChecked {
     /// No; answer with what it says and nothing else.
     Denied(Refused),
-    /// The task waits for no answer: acknowledge and take nothing.
+    /// Acknowledge and take nothing: the task waits for no answer; or this was an order of its owner's, which the
+    /// agent has carried out, and a prompt that is open stays open.
     Settled(TaskFacts),
     /// Take the answer; the task no longer waits for one.
     Taken(TaskFacts),

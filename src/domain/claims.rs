@@ -93,7 +93,7 @@ pub struct TokenClaims {
     pub name: Option<NameHash>,
     /// Names the token record; zero for query, which has none.
     pub fence: Fence,
-    /// The step, for step and retry.
+    /// The step, for step and retry, and for an order about one.
     pub step: Option<StepNumber>,
     /// The signing epoch.
     pub epoch: Epoch,

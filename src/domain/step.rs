@@ -1,8 +1,12 @@
 //! A step and the token records: what was issued, used, and how it ended.
 
+use super::evidence::ProcessKey;
 use super::grant::{Authority, ToolCall};
-use super::id::{Digest, Epoch, Fence, Jti, LegNumber, SpiffeId, StepNumber, TaskId, Thumbprint};
-use super::order::GivenOrder;
+use super::id::{
+    DelegationNumber, Digest, Epoch, Fence, Jti, LegNumber, SpiffeId, StepNumber, TaskId,
+    Thumbprint,
+};
+use super::order::Order;
 use super::time::Time;
 
 /// Where the newest token of a step is in its life.
@@ -111,7 +115,7 @@ pub enum Purpose {
     /// End the task; its use is the transition.
     Cancel,
     /// Have this carried out for an owner that acts for a user; its use is the transition.
-    Order(Box<GivenOrder>),
+    Order(Box<Order>),
     /// Carry out the step with this number.
     Step(StepNumber),
     /// Answer what the task waits for; its use is the transition.
@@ -129,6 +133,10 @@ pub struct TokenRecord {
     pub jti: Jti,
     /// What it is for.
     pub purpose: Purpose,
+    /// Of an owner token: the delegation by which it was issued; `None` for the owner's own. It works by no other.
+    pub delegation: Option<DelegationNumber>,
+    /// Of an owner token: the process that it was issued to. At `Check` only the token is seen.
+    pub process: Option<ProcessKey>,
     /// The one audience.
     pub audience: SpiffeId,
     /// Thumbprint of the certificate that it is bound to.

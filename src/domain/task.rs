@@ -103,9 +103,9 @@ pub struct Task {
     pub skipped_steps: Vec<StepNumber>,
     /// How many children were ever spawned from it.
     pub spawned: u32,
-    /// Cancel tokens issued since `owner_tokens_from`.
+    /// Cancel, update and order tokens issued since `owner_tokens_from`, by weight.
     pub owner_tokens: u32,
-    /// When the count of cancel tokens began anew; it does so after the life of a token.
+    /// When the count of owner tokens began anew; it does so after the life of a token.
     pub owner_tokens_from: Time,
 }
 

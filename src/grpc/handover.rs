@@ -8,8 +8,12 @@ use crate::service::ports::Peer;
 use crate::service::{Failure, OrderAnswer};
 use tonic::Request;
 
-/// What became of an order, or the token that has it carried out; and the decision ID.
-type Answered = (Result<Ordered, v1::OrderToken>, String);
+/// What became of an order, or the token that has it carried out.
+struct Answered {
+    ordered: Option<Ordered>,
+    order_token: Option<v1::OrderToken>,
+    decision_id: String,
+}
 
 impl Api {
     pub(super) async fn delegate_task(
@@ -17,29 +21,29 @@ impl Api {
         request: Request<v1::DelegateRequest>,
     ) -> Result<v1::DelegateResponse, Failure> {
         let (peer, message) = caller(request)?;
-        let (ordered, decision_id) = self.order(&peer, self.forms.delegate(message)?).await?;
-        let (delegation, order_token) = match ordered {
-            Ok(Ordered::Delegated(made)) => (Some(convert::delegation(&made)), None),
-            Ok(_) => return Err(another()),
-            Err(token) => (None, Some(token)),
+        let answered = self.order(&peer, self.forms.delegate(message)?).await?;
+        let delegation = match answered.ordered {
+            None => None,
+            Some(Ordered::Delegated(made)) => Some(convert::delegation(&made)),
+            Some(_) => return Err(wrong_order()),
         };
         Ok(v1::DelegateResponse {
             delegation,
-            decision_id,
-            order_token,
+            decision_id: answered.decision_id,
+            order_token: answered.order_token,
         })
     }
 
-    pub(super) async fn take_delegation_back(
+    pub(super) async fn revoke_task_delegation(
         &self,
         request: Request<v1::RevokeDelegationRequest>,
     ) -> Result<v1::RevokeDelegationResponse, Failure> {
         let (peer, message) = caller(request)?;
         let form = self.forms.revoke_delegation(message)?;
-        let (ordered, decision_id) = self.order(&peer, form).await?;
+        let answered = self.order(&peer, form).await?;
         Ok(v1::RevokeDelegationResponse {
-            decision_id,
-            order_token: ordered.err(),
+            decision_id: answered.decision_id,
+            order_token: answered.order_token,
         })
     }
 
@@ -48,16 +52,16 @@ impl Api {
         request: Request<v1::TakeoverRequest>,
     ) -> Result<v1::TakeoverResponse, Failure> {
         let (peer, message) = caller(request)?;
-        let (ordered, decision_id) = self.order(&peer, self.forms.take_over(message)?).await?;
-        let (leg, order_token) = match ordered {
-            Ok(Ordered::TakenOver(leg)) => (leg.0, None),
-            Ok(_) => return Err(another()),
-            Err(token) => (0, Some(token)),
+        let answered = self.order(&peer, self.forms.take_over(message)?).await?;
+        let leg = match answered.ordered {
+            None => 0,
+            Some(Ordered::TakenOver(leg)) => leg.0,
+            Some(_) => return Err(wrong_order()),
         };
         Ok(v1::TakeoverResponse {
             leg,
-            decision_id,
-            order_token,
+            decision_id: answered.decision_id,
+            order_token: answered.order_token,
         })
     }
 
@@ -66,16 +70,16 @@ impl Api {
         request: Request<v1::ResolveRequest>,
     ) -> Result<v1::ResolveResponse, Failure> {
         let (peer, message) = caller(request)?;
-        let (ordered, decision_id) = self.order(&peer, self.forms.resolve(message)?).await?;
-        let (state, order_token) = match ordered {
-            Ok(Ordered::Resolved(state)) => (convert::step_state(state), None),
-            Ok(_) => return Err(another()),
-            Err(token) => (v1::StepState::Unspecified.into(), Some(token)),
+        let answered = self.order(&peer, self.forms.resolve(message)?).await?;
+        let state = match answered.ordered {
+            None => v1::StepState::Unspecified.into(),
+            Some(Ordered::Resolved(state)) => convert::step_state(state),
+            Some(_) => return Err(wrong_order()),
         };
         Ok(v1::ResolveResponse {
             state,
-            decision_id,
-            order_token,
+            decision_id: answered.decision_id,
+            order_token: answered.order_token,
         })
     }
 
@@ -83,19 +87,26 @@ impl Api {
         let (task, ask, certificate) = form;
         let answer = self.continuation.order(peer, &task, ask, certificate);
         Ok(match answer.await? {
-            OrderAnswer::Done(ordered, decision_id) => (Ok(ordered), decision_id),
+            OrderAnswer::Done(ordered, decision_id) => Answered {
+                ordered: Some(ordered),
+                order_token: None,
+                decision_id,
+            },
             OrderAnswer::Token(issued) => {
                 let issued = convert::issued(&issued);
-                let token = v1::OrderToken {
-                    token: issued.token,
-                    expires_at_ms: issued.expires_at_ms,
-                };
-                (Err(token), issued.decision_id)
+                Answered {
+                    ordered: None,
+                    order_token: Some(v1::OrderToken {
+                        token: issued.token,
+                        expires_at_ms: issued.expires_at_ms,
+                    }),
+                    decision_id: issued.decision_id,
+                }
             }
         })
     }
 }
 
-fn another() -> Failure {
+fn wrong_order() -> Failure {
     Failure::Internal("another order was answered".to_owned())
 }

@@ -62,7 +62,7 @@ impl v1::legs_server::Legs for Api {
         &self,
         request: Request<v1::RevokeDelegationRequest>,
     ) -> Result<Response<v1::RevokeDelegationResponse>, Status> {
-        reply(self.take_delegation_back(request).await)
+        reply(self.revoke_task_delegation(request).await)
     }
 
     async fn takeover(

@@ -27,7 +27,7 @@ pub(super) fn is_essential(before: Option<&Task>, writes: &Writes) -> bool {
 fn takes_away(purpose: &Purpose) -> bool {
     match purpose {
         Purpose::Cancel => true,
-        Purpose::Order(given) => given.order.takes_away(),
+        Purpose::Order(order) => order.takes_away(),
         Purpose::Step(_) | Purpose::Update => false,
     }
 }

@@ -12,6 +12,7 @@ use crate::domain::evidence::{Assurance, Evidence};
 use crate::domain::grant::{Authority, SeenCall};
 use crate::domain::id::{Jti, SpiffeId, TaskId, Thumbprint};
 use crate::domain::lineage::{Lineage, Load, Locator};
+use crate::domain::order::Order;
 use crate::domain::policy::{Action, CallFacts};
 use crate::domain::role::{AsAudience, AsOwner, AsServer, Held};
 use crate::domain::step::{Step, StepState};
@@ -184,7 +185,7 @@ impl Continuation {
                 }
             }
             OwnerChecked::Ordered(ordered, _) => {
-                self.follow(task.id, &ordered);
+                self.tell_holder(task.id, &ordered);
                 CheckAnswer::Read(task)
             }
             OwnerChecked::Ended(_) | OwnerChecked::Read(_) => CheckAnswer::Read(task),
@@ -210,15 +211,20 @@ impl Continuation {
                 (OwnerOperation::Update, Some(token)) => check::ordered(lineage, token),
                 _ => None,
             };
-            let (owner, action) = match ordered.map(|given| &given.order) {
-                Some(order) => (
-                    Held::<AsOwner>::for_order(task, order, actor, principal)?,
-                    order.action(),
-                ),
-                None => (
-                    Held::<AsOwner>::for_act(task, operation.act(), actor, principal)?,
-                    action,
-                ),
+            if let Some(order) = ordered {
+                handover::tell_order(scene, order, |it| (&it.to, &it.acts, &it.asked));
+            }
+            let action = ordered.map_or(action, Order::action);
+            let act = ordered.map_or(Some(operation.act()), Order::act);
+            let record = token
+                .as_ref()
+                .and_then(|token| check::record(lineage, token));
+            let owner = match (record, actor) {
+                (Some(record), Some(actor)) => {
+                    scene.fact("fence", &record.fence.0);
+                    Held::<AsOwner>::by_token(task, act, record, (actor, principal))?
+                }
+                _ => Held::<AsOwner>::for_act(task, operation.act(), actor, principal)?,
             };
             if let Some(presented) = &token {
                 scene.not_void(&presented.claims)?;
@@ -232,8 +238,8 @@ impl Continuation {
             let roles = (&server, &owner);
             let (token, now) = (token.as_ref(), &scene.now);
             let transition = match (operation, ordered, token) {
-                (_, Some(given), Some(token)) => {
-                    check::order(lineage, roles, (token, given), &permit, now)?
+                (_, Some(order), Some(token)) => {
+                    check::order(lineage, roles, (token, order), &permit, now)?
                 }
                 (OwnerOperation::Cancel, _, token) => {
                     check::cancel(lineage, roles, token, &permit, now)?
@@ -246,7 +252,7 @@ impl Continuation {
                 }
             };
             if let OwnerChecked::Ordered(ordered, _) = &transition.effect {
-                handover::tell(scene, ordered);
+                handover::tell_ordered(scene, ordered);
             }
             let after = transition.writes.task.as_ref().unwrap_or(task);
             let view = view((after, lineage), scene.now.time);

@@ -8,18 +8,17 @@ use super::ports::{Freshness, Peer};
 use super::scene::Scene;
 use super::{Continuation, Failure, IssuedToken, Vouched};
 use crate::domain::arguments::Witnesses;
-use crate::domain::claims::TokenClaims;
-use crate::domain::decide::handover::{self, AskDelegate};
-use crate::domain::decide::owner::{self, AskOwner, OrderIssued};
+use crate::domain::decide::handover::AskDelegate;
+use crate::domain::decide::order;
+use crate::domain::decide::owner::{self, AskOwner, OrderAnswered};
 use crate::domain::delegation::Act;
 use crate::domain::denial::Reason;
 use crate::domain::evidence::Evidence;
 use crate::domain::grant::Permission;
 use crate::domain::id::{DelegationNumber, Digest, Hex, SpiffeId, StepNumber, TaskId};
-use crate::domain::lineage::{Load, Locator, Now, Transition};
-use crate::domain::order::{Order, Ordered, Word};
-use crate::domain::policy::Action;
-use crate::domain::role::{AsOwnerPrincipalDue, Held};
+use crate::domain::lineage::{Load, Locator, Transition};
+use crate::domain::order::{Asked, Order, Ordered, Word};
+use crate::domain::role::{AsOwnerPrincipalDue, Held, Role};
 use crate::domain::task::Task;
 use crate::domain::time::Time;
 use secrecy::{ExposeSecret, SecretString};
@@ -63,9 +62,9 @@ pub enum OrderAsk {
     /// Settle an unknown step.
     Resolve(StepNumber, Word),
     /// Take a delegation back, and whatever was made on its strength.
-    TakeBack(DelegationNumber),
+    RevokeDelegation(DelegationNumber),
     /// End the live leg; its process cannot start again. Its `request_id` names the request for repeats.
-    TakeOver(Vec<u8>),
+    Takeover(Vec<u8>),
 }
 
 /// The answer to an order.
@@ -82,77 +81,14 @@ impl OrderAsk {
         match self {
             Self::Delegate(_) => "Legs.Delegate",
             Self::Resolve(..) => "Legs.Resolve",
-            Self::TakeBack(_) => "Legs.RevokeDelegation",
-            Self::TakeOver(_) => "Legs.Takeover",
+            Self::RevokeDelegation(_) => "Legs.RevokeDelegation",
+            Self::Takeover(_) => "Legs.Takeover",
         }
     }
 }
 
-/// What is asked for, before it is an [`Order`]: how much is handed over depends on what the giver has.
-#[derive(Clone, Debug)]
-enum Wish {
-    Delegate(Box<AskDelegate>),
-    Other(Order),
-}
-
-impl Wish {
-    fn held(&self, task: &Task, who: &Evidence) -> Result<Held<AsOwnerPrincipalDue>, Reason> {
-        Ok(match self {
-            Self::Delegate(_) => Held::<AsOwnerPrincipalDue>::for_act(task, Act::Delegate, who)?,
-            Self::Other(order) => Held::<AsOwnerPrincipalDue>::for_order(task, order, who)?,
-        })
-    }
-
-    fn action(&self) -> Action {
-        match self {
-            Self::Delegate(_) => Action::Delegate,
-            Self::Other(order) => order.action(),
-        }
-    }
-
-    fn step(&self) -> Option<StepNumber> {
-        match self {
-            Self::Delegate(_) => None,
-            Self::Other(order) => order.step(),
-        }
-    }
-
-    fn order(
-        &self,
-        task: &Task,
-        held: &Held<AsOwnerPrincipalDue>,
-        now: &Now<'_>,
-    ) -> Result<Order, Reason> {
-        Ok(match self {
-            Self::Delegate(ask) => {
-                let made = handover::offer(task, held.delegation, ask, now)?;
-                Order::Delegate(Box::new(made))
-            }
-            Self::Other(order) => order.clone(),
-        })
-    }
-
-    /// Tells the audit what is asked for.
-    fn tell(&self, scene: &mut Scene<'_>) {
-        match self {
-            Self::Delegate(ask) => {
-                scene.fact("to", &ask.to.spiffe_id);
-                let acts: Vec<&str> = ask.acts.iter().map(|act| act.name()).collect();
-                scene.fact("acts", &acts.join(" "));
-                scene.fact("asked_s256", &Hex(&ask.asked.0));
-            }
-            Self::Other(Order::Resolve(step, word)) => {
-                scene.fact("step", &step.0);
-                scene.fact("outcome", &format!("{word:?}").to_lowercase());
-            }
-            Self::Other(Order::TakeBack(number)) => scene.fact("delegation", &number.0),
-            Self::Other(Order::Delegate(_) | Order::TakeOver(_)) => {}
-        }
-    }
-}
-
-/// A token's claims, or what became of the order at once.
-type Answered = Result<TokenClaims, Ordered>;
+/// The judge's answer, and the task that it is about.
+type Answered = (TaskId, OrderAnswered);
 
 impl Continuation {
     /// Carries an owner's or a delegate's order out; or, with a hand certificate (DER) and where a user is due,
@@ -170,18 +106,18 @@ impl Continuation {
         let caller = self.attest(peer, Freshness::Now).await?;
         let evidence = caller.evidence();
         let method = ask.method();
-        let wish = self.wish(evidence, ask)?;
+        let asked = self.asked(evidence, ask)?;
         let hand = match certificate {
             Some(certificate) => Some(self.owner_ask(&certificate)?),
             None => None,
         };
         let load = Load {
-            step: wish.step(),
+            step: asked.step(),
             ..self.named(named)
         };
         let judge = self.judge(method, evidence, move |scene| {
             let task = scene.lineage.known(&scene.now)?;
-            let answered = judged(scene, task, &wish, hand.as_ref())?;
+            let answered = judged(scene, task, &asked, hand.as_ref())?;
             Ok(answered.map(|answered| (task.id, answered)))
         });
         let this = self.clone();
@@ -192,7 +128,7 @@ impl Continuation {
         .await
     }
 
-    fn wish(&self, evidence: &Evidence, ask: OrderAsk) -> Result<Wish, Failure> {
+    fn asked(&self, evidence: &Evidence, ask: OrderAsk) -> Result<Asked, Failure> {
         let method = ask.method();
         Ok(match ask {
             OrderAsk::Delegate(ask) => {
@@ -200,7 +136,7 @@ impl Continuation {
                     .settings
                     .performer(&ask.to)
                     .map_err(|reason| self.refuse_early(method, evidence, reason))?;
-                Wish::Delegate(Box::new(AskDelegate {
+                Order::Delegate(Box::new(AskDelegate {
                     to,
                     principal: ask.principal.as_ref().map(|it| self.principal(it)),
                     acts: ask.acts,
@@ -211,22 +147,23 @@ impl Continuation {
                     witnesses: ask.witnesses,
                 }))
             }
-            OrderAsk::Resolve(step, word) => Wish::Other(Order::Resolve(step, word)),
-            OrderAsk::TakeBack(number) => Wish::Other(Order::TakeBack(number)),
-            OrderAsk::TakeOver(request_id) => {
-                let request = self.request_digest(evidence, method, &request_id)?;
-                Wish::Other(Order::TakeOver(request))
+            OrderAsk::Resolve(step, word) => Order::Resolve(step, (), word),
+            OrderAsk::RevokeDelegation(number) => Order::RevokeDelegation(number),
+            OrderAsk::Takeover(request_id) => {
+                Order::Takeover(self.request_digest(evidence, method, &request_id)?, ())
             }
         })
     }
 
-    fn order_answer(&self, decided: Decision<(TaskId, Answered)>) -> Result<OrderAnswer, Failure> {
+    fn order_answer(&self, decided: Decision<Answered>) -> Result<OrderAnswer, Failure> {
         let (task, ordered, number) = match decided {
             Decision::Recorded(recorded) => {
-                let number = recorded.number();
-                let (task, _) = recorded.effect();
-                let task = *task;
-                match recorded.map(|(_, answered)| answered).split() {
+                let (task, number) = (recorded.effect().0, recorded.number());
+                let answered = recorded.map(|(_, answered)| match answered {
+                    OrderAnswered::Token(claims) => Ok(*claims),
+                    OrderAnswered::Done(ordered) => Err(ordered),
+                });
+                match answered.split() {
                     Ok(claims) => return self.sign(&claims).map(OrderAnswer::Token),
                     Err(ordered) => (task, ordered, number),
                 }
@@ -234,24 +171,26 @@ impl Continuation {
             Decision::Noted(noted) => {
                 let number = noted.number();
                 match noted.into_effect() {
-                    (task, Err(ordered)) => (task, ordered, number),
-                    (_, Ok(_)) => {
+                    (task, OrderAnswered::Done(ordered)) => (task, ordered, number),
+                    (_, OrderAnswered::Token(_)) => {
                         return Err(Failure::Internal("an order's token has no row".to_owned()));
                     }
                 }
             }
             Decision::Denied(denied) => return Err(self.refuse(denied)),
         };
-        self.follow(task, &ordered);
+        self.tell_holder(task, &ordered);
         Ok(OrderAnswer::Done(ordered, self.decision_id(number)))
     }
 
     /// What follows an order in memory: whoever lost its leg hears of it.
-    pub(super) fn follow(&self, task: TaskId, ordered: &Ordered) {
+    pub(super) fn tell_holder(&self, task: TaskId, ordered: &Ordered) {
         match ordered {
-            Ordered::TakenBack(Some(leg)) => self.leases.end_leg(task, *leg, HoldKind::Revoked),
+            Ordered::DelegationRevoked(Some(leg)) => {
+                self.leases.end_leg(task, *leg, HoldKind::Revoked);
+            }
             Ordered::TakenOver(leg) => self.leases.end_leg(task, *leg, HoldKind::Fenced),
-            Ordered::Delegated(_) | Ordered::Resolved(_) | Ordered::TakenBack(None) => {}
+            Ordered::Delegated(_) | Ordered::DelegationRevoked(None) | Ordered::Resolved(_) => {}
         }
     }
 
@@ -266,32 +205,53 @@ impl Continuation {
 fn judged(
     scene: &mut Scene<'_>,
     task: &Task,
-    wish: &Wish,
+    asked: &Asked,
     hand: Option<&AskOwner>,
-) -> Result<Transition<Answered>, Reason> {
-    let held = wish.held(task, scene.evidence)?;
-    wish.tell(scene);
-    let permit = scene.permit(wish.action(), held.spiffe_id.as_ref())?;
-    let order = wish.order(task, &held, &scene.now)?;
-    let Some(ask) = hand.filter(|_| held.due(task).is_some()) else {
-        let done = handover::carry_out(scene.lineage, &held, &order, &permit, &scene.now)?;
-        tell(scene, &done.effect);
-        return Ok(done.map(Err));
-    };
-    let how = (&order, ask);
-    let issued = owner::issue_order(scene.lineage, &held, how, &permit, &scene.now)?;
-    Ok(issued.map(|issued| match issued {
-        OrderIssued::Repeat(ordered) => Err(ordered),
-        OrderIssued::Token(claims) => {
-            scene.fact("order", order.name());
-            scene.fact("fence", &claims.fence.0);
-            Ok(*claims)
+) -> Result<Transition<OrderAnswered>, Reason> {
+    let held = Held::<AsOwnerPrincipalDue>::for_order(task, asked, scene.evidence)?;
+    tell_order(scene, asked, |ask| (&ask.to, &ask.acts, &ask.asked));
+    let permit = scene.permit(asked.action(), held.spiffe_id.as_ref())?;
+    let answered = match hand.filter(|_| held.due(task).is_some()) {
+        None => {
+            let formed = order::form(scene.lineage, &held, asked, &scene.now)?;
+            order::carry_out(scene.lineage, &held, &formed, &permit, &scene.now)?
+                .map(OrderAnswered::Done)
         }
-    }))
+        Some(ask) => owner::issue_order(scene.lineage, &held, (asked, ask), &permit, &scene.now)?,
+    };
+    match &answered.effect {
+        OrderAnswered::Done(ordered) => tell_ordered(scene, ordered),
+        OrderAnswered::Token(claims) => scene.fact("fence", &claims.fence.0),
+    }
+    Ok(answered)
+}
+
+/// Tells the audit what is ordered. `terms`: of a hand-over, to whom, for what, and the digest of all that was asked.
+pub(super) fn tell_order<D, L, F>(
+    scene: &mut Scene<'_>,
+    order: &Order<D, L, F>,
+    terms: impl FnOnce(&D) -> (&Role, &BTreeSet<Act>, &Digest),
+) {
+    scene.fact("order", order.name());
+    match order {
+        Order::Delegate(what) => {
+            let (to, acts, asked) = terms(what);
+            scene.fact("to", &to.spiffe_id);
+            let acts: Vec<&str> = acts.iter().map(|act| act.name()).collect();
+            scene.fact("acts", &acts.join(" "));
+            scene.fact("asked_s256", &Hex(&asked.0));
+        }
+        Order::Resolve(step, _, word) => {
+            scene.fact("step", &step.0);
+            scene.fact("outcome", word.name());
+        }
+        Order::RevokeDelegation(number) => scene.fact("delegation", &number.0),
+        Order::Takeover(..) => {}
+    }
 }
 
 /// Tells the audit what became of an order.
-pub(super) fn tell(scene: &mut Scene<'_>, ordered: &Ordered) {
+pub(super) fn tell_ordered(scene: &mut Scene<'_>, ordered: &Ordered) {
     match ordered {
         Ordered::Delegated(made) => {
             scene.fact("delegation", &made.number.0);
@@ -300,7 +260,9 @@ pub(super) fn tell(scene: &mut Scene<'_>, ordered: &Ordered) {
                 scene.fact("from", &from.0);
             }
         }
-        Ordered::TakenBack(Some(leg)) | Ordered::TakenOver(leg) => scene.fact("leg", &leg.0),
-        Ordered::Resolved(_) | Ordered::TakenBack(None) => {}
+        Ordered::DelegationRevoked(Some(leg)) | Ordered::TakenOver(leg) => {
+            scene.fact("leg", &leg.0);
+        }
+        Ordered::DelegationRevoked(None) | Ordered::Resolved(_) => {}
     }
 }

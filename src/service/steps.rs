@@ -6,7 +6,7 @@ use super::ports::{Freshness, Names, Peer};
 use super::scene::{self, Scene};
 use super::{Continuation, Failure, IssuedToken, Settings};
 use crate::domain::decide::approval::{self, Standing, Wanted};
-use crate::domain::decide::order;
+use crate::domain::decide::sequence;
 use crate::domain::decide::step::{self, AskStep, StepAsked};
 use crate::domain::denial::Reason;
 use crate::domain::grant::{Authority, SeenCall};
@@ -214,7 +214,7 @@ impl Bench {
     fn skipping(&self, scene: &mut Scene<'_>, held: &Held<AsPerformer>) -> Result<AskStep, Reason> {
         let mut ask = self.ask.clone();
         let task = scene.lineage.known(&scene.now)?;
-        let unknown = order::passes_over(task, ask.number, &scene.now);
+        let unknown = sequence::passes_over(task, ask.number, &scene.now);
         if let Some(unknown) = unknown.filter(|_| self.skip_unknown) {
             let owner_authority = unknown.authority == Authority::Asked;
             let facts = CallFacts::of(&unknown.call, owner_authority);

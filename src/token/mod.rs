@@ -103,18 +103,11 @@ fn check_form(claims: &TokenClaims) -> Result<(), TokenError> {
     );
     let is_step = matches!(claims.operation, Operation::Retry | Operation::Step);
     // An order may be about a step; it is carried out as an update.
-    let has_step = match claims.operation {
-        Operation::Update => true,
-        Operation::Cancel
-        | Operation::Create
-        | Operation::Query
-        | Operation::Retry
-        | Operation::Step => claims.step.is_some() == is_step,
-    };
+    let step_fits = claims.operation == Operation::Update || claims.step.is_some() == is_step;
     let well_formed = claims.tool.is_some() == calls_tool
         && claims.arguments.is_some() == calls_tool
         && (calls_tool || claims.definition.is_none())
-        && has_step
+        && step_fits
         && claims.name.is_none() == (claims.operation == Operation::Create);
     if !well_formed || claims.expires_at < claims.issued_at {
         return Err(TokenError::Form);

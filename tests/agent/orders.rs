@@ -1,7 +1,7 @@
 //! An owner that acts for a user hands over, takes back, takes over and settles through its server: the agent on its
 //! node cannot see the user, the server can. The order is carried out where the server checks it as an `update`.
 
-use crate::handover::{World, delegate_op, named};
+use crate::handover::{RELIEF, World, delegate_op, named};
 use crate::job::{Task, assert_unknown, start_op, step_op, text};
 use crate::node::Options;
 use crate::principals::{for_user, task_of_user_1, user, vouching};
@@ -33,14 +33,28 @@ fn check(world: &mut World, issued: &Value, task: &Task, subject: Option<&str>) 
     for_user(op, subject.map(user))
 }
 
-/// Refused for another user, for none, on another key and by anybody but the server; carried out once.
-fn p01_carried_out_for_user_1_alone(world: &mut World, issued: &Value, task: &Task) {
+/// Refused for another user, for none, on another key and by anybody but the server; carried out once. The audit says
+/// of each what was ordered.
+fn p01_carried_out_for_user_1_alone(
+    world: &mut World,
+    issued: &Value,
+    (task, facts): (&Task, &Value),
+) {
+    let tells = |audit: &Value| {
+        for (name, fact) in facts.as_object().unwrap() {
+            assert_eq!(audit["facts"][name], *fact, "{audit}");
+        }
+        assert!(audit["facts"]["fence"].is_string(), "{audit}");
+    };
     for subject in [Some("user-2"), None] {
         let op = check(world, issued, task, subject);
         let denied = world.job.server.ok(&op);
         assert_eq!(denied["reason"], "unknown_task", "{denied}");
         let truth = world.job.node.explain(&text(&denied, "decision_id"));
         assert_eq!(truth["reason"], "other_principal");
+        for (name, fact) in facts.as_object().unwrap() {
+            assert_eq!(truth["facts"][name], *fact, "{truth}");
+        }
     }
     let right = check(world, issued, task, Some("user-1"));
     let mut stolen = right.clone();
@@ -63,6 +77,8 @@ fn p01_carried_out_for_user_1_alone(world: &mut World, issued: &Value, task: &Ta
     assert_eq!(carried_out["answer"], "read", "{carried_out}");
     let audit = world.job.node.explain(&text(&carried_out, "decision_id"));
     assert_eq!(audit["operation"], "Enforcement.Check(update)");
+    tells(&audit);
+    tells(&world.job.node.explain(&text(issued, "decision_id")));
     assert_eq!(world.job.server.ok(&right)["answer"], "read", "a repeat");
 }
 
@@ -78,7 +94,8 @@ fn p01_a_task_of_a_user_is_handed_over_and_taken_back_through_its_server() {
         "nothing is granted yet: {issued}"
     );
     assert_unknown(&world.relief.err(&start_op(&task, "relief")));
-    p01_carried_out_for_user_1_alone(&mut world, &issued, &task);
+    let facts = json!({ "order": "delegate", "to": RELIEF, "acts": "perform" });
+    p01_carried_out_for_user_1_alone(&mut world, &issued, (&task, &facts));
     let granted = given(&mut world, &order);
     assert_eq!(granted["number"], 1, "{granted}");
     // Another wish under the same name is no repeat.
@@ -96,7 +113,8 @@ fn p01_a_task_of_a_user_is_handed_over_and_taken_back_through_its_server() {
     back["number"] = 1.into();
     let issued = given(&mut world, &back);
     world.relief.ok(&step_op(&leg, 1));
-    p01_carried_out_for_user_1_alone(&mut world, &issued, &task);
+    let facts = json!({ "order": "revoke_delegation", "delegation": "1" });
+    p01_carried_out_for_user_1_alone(&mut world, &issued, (&task, &facts));
     assert_eq!(world.relief.event()["notice"]["kind"], "revoked");
     assert_unknown(&world.relief.err(&start_op(&task, "relief")));
 }
@@ -113,7 +131,8 @@ fn p01_a_leg_of_a_users_task_is_taken_over_through_its_server() {
     let mut take = named("take_over", &task);
     take["request_id"] = "mine".into();
     let issued = given(&mut world, &take);
-    p01_carried_out_for_user_1_alone(&mut world, &issued, &task);
+    let facts = json!({ "order": "takeover" });
+    p01_carried_out_for_user_1_alone(&mut world, &issued, (&task, &facts));
     assert_eq!(world.job.worker.event()["notice"]["kind"], "fenced");
     assert_eq!(given(&mut world, &take)["leg"], leg.number);
     let again = world.job.worker.err(&start_op(&task, "worker"));
@@ -128,7 +147,8 @@ fn a30_a_user_settles_an_unknown_effect_through_its_server() {
     let (mut world, task) = world(SHORT);
     unknown_step_of(&mut world, &task);
     let issued = given(&mut world, &resolve(&task, true));
-    p01_carried_out_for_user_1_alone(&mut world, &issued, &task);
+    let facts = json!({ "order": "resolve", "step": "1", "outcome": "done" });
+    p01_carried_out_for_user_1_alone(&mut world, &issued, (&task, &facts));
     let settled = given(&mut world, &resolve(&task, true));
     assert_eq!(settled["state"], "done");
     let mut other = resolve(&task, false);
@@ -145,6 +165,12 @@ fn an_order_of_a_user_is_worth_nothing_once_its_task_has_ended() {
     assert_eq!(cancelled["answer"], "fresh");
     let late = check(&mut world, &issued, &task, Some("user-1"));
     assert_eq!(world.job.server.ok(&late)["reason"], "cancelled");
+    // That comes first, also of what asks for too much.
+    let mut wide = delegate_op(&task, &["perform"]);
+    wide["not_after_ms"] = u64::MAX.into();
+    wide["request_id"] = "wide".into();
+    wide["hand"] = "client".into();
+    assert_eq!(world.job.client.err(&wide)["reason"], "cancelled");
     assert_unknown(&world.relief.err(&start_op(&task, "relief")));
 }
 
@@ -165,4 +191,22 @@ fn what_a_user_orders_is_refused_at_once_where_it_asks_for_too_much() {
     }
     let issued = given(&mut world, &delegate_op(&task, &["perform"]));
     assert!(issued["token"].is_string());
+}
+
+#[test]
+fn an_order_answers_nothing_that_the_task_waits_for() {
+    let (mut world, task) = world("");
+    let waits = json!({
+        "op": "require_input", "task_id": task.id, "keys": ["amount"], "request_id": "amount",
+    });
+    assert_eq!(world.job.server.ok(&waits)["state"], "input_required");
+    let issued = given(&mut world, &delegate_op(&task, &["query"]));
+    let order = check(&mut world, &issued, &task, Some("user-1"));
+    let acknowledged = world.job.server.ok(&order);
+    assert_eq!(acknowledged["answer"], "read");
+    assert_eq!(acknowledged["task"]["state"], "input_required");
+    let answer = world.job.owner_op("update", &task.handle);
+    let taken = world.job.server.ok(&for_user(answer, Some(user("user-1"))));
+    assert_eq!(taken["answer"], "fresh", "{taken}");
+    assert_eq!(taken["task"]["state"], "working");
 }

@@ -136,6 +136,8 @@ fn a07_cancel_is_conditional_on_nothing_but_not_terminal() {
         fence: Fence(50),
         jti: Jti([7; 16]),
         purpose: Purpose::Cancel,
+        delegation: None,
+        process: None,
         audience: id("reports"),
         certificate: Digest([8; 32]),
         expires_at: Time(world.time.0 + 10_000),

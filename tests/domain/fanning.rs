@@ -326,6 +326,8 @@ fn n11_a_siblings_token_verifies_for_no_other() {
                     fence: step.fence,
                     jti: token.claims.jti,
                     purpose: handfast::domain::step::Purpose::Step(step.number),
+                    delegation: None,
+                    process: None,
                     audience: token.claims.audience.clone(),
                     certificate: token.certificate,
                     expires_at: step.expires_at,

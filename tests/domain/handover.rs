@@ -1,8 +1,9 @@
 //! A delegation never holds more than its giver has, whatever is asked; and it ends with what it stands on.
 
-use crate::fixture::{START, World, evidence, id, owner, permit, role, task, worker};
+use crate::fixture::{START, World, evidence, id, owner, role, task, worker};
+use crate::ordering::{delegated, ordered, taken_over};
 use handfast::domain::arguments::Witnesses;
-use handfast::domain::decide::handover::{self, AskDelegate};
+use handfast::domain::decide::handover::AskDelegate;
 use handfast::domain::decide::step::StepAsked;
 use handfast::domain::delegation::{Act, Delegation};
 use handfast::domain::denial::{Reason, Unlent};
@@ -10,6 +11,7 @@ use handfast::domain::evidence::Evidence;
 use handfast::domain::grant::{ArgumentConstraint, Permission};
 use handfast::domain::id::{DelegationNumber, Digest, LegNumber};
 use handfast::domain::lineage::Transition;
+use handfast::domain::order::Order;
 use handfast::domain::role::{AsOwner, AsOwnerPrincipalDue, AsPerformer, Held, NotHeld, Owner};
 use handfast::domain::task::Task;
 use handfast::domain::time::Time;
@@ -43,7 +45,9 @@ fn take_over(
     held: &Held<AsOwnerPrincipalDue>,
 ) -> Result<Transition<LegNumber>, Reason> {
     let request = Digest([9; 32]);
-    handover::take_over(&world.lineage, held, request, &permit(), &world.now())
+    let asked = Order::Takeover(request, ());
+    let taken = ordered(&world.lineage, held, &asked, &world.now())?;
+    Ok(taken.map(taken_over))
 }
 
 pub(crate) fn ask(acts: impl IntoIterator<Item = Act>, request: u8) -> AskDelegate {
@@ -67,8 +71,9 @@ pub(crate) fn delegate(
     let rows = world.lineage.as_of(world.time).into_owned();
     let task = rows.known(&world.now())?;
     let held = Held::<AsOwnerPrincipalDue>::for_act(task, Act::Delegate, who)?;
-    let made = handover::delegate(&rows, &held, ask, &permit(), &world.now())?;
-    Ok(world.apply(made))
+    let asked = Order::Delegate(Box::new(ask.clone()));
+    let made = ordered(&rows, &held, &asked, &world.now())?;
+    Ok(delegated(world.apply(made)))
 }
 
 fn asks() -> impl Strategy<Value = AskDelegate> {
@@ -356,7 +361,8 @@ fn delegates_leave_their_owner_a_place_and_what_is_over_makes_room() {
     assert_eq!(own.number, DelegationNumber(4));
     // Full: one that is over makes room, and its number is not given again.
     let held = Held::<AsOwnerPrincipalDue>::check(world.task(), &owner()).unwrap();
-    let revoked = handover::revoke(&world.lineage, &held, own.number, &permit(), &world.now());
+    let asked = Order::RevokeDelegation(own.number);
+    let revoked = ordered(&world.lineage, &held, &asked, &world.now());
     world.apply(revoked.unwrap());
     let next = delegate(&mut world, &owner(), &ask([Act::Cancel], 21)).unwrap();
     assert_eq!(next.number, DelegationNumber(5));

@@ -23,9 +23,13 @@ mod handover;
 #[cfg(test)]
 mod lasting;
 #[cfg(test)]
+mod late_orders;
+#[cfg(test)]
 mod lines;
 #[cfg(test)]
 mod narrowing;
+#[cfg(test)]
+mod ordering;
 #[cfg(test)]
 mod orders;
 #[cfg(test)]

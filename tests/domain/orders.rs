@@ -5,39 +5,41 @@ use crate::fixture::{
     PRINCIPAL, World, evidence, id, owner, permit, present, role, server, worker,
 };
 use crate::handover::ask;
+use crate::ordering::ordered;
 use crate::rules::unknown;
 use handfast::domain::claims::Operation;
 use handfast::domain::decide::Presented;
 use handfast::domain::decide::check::{self, OwnerChecked};
-use handfast::domain::decide::handover::{self, AskDelegate};
-use handfast::domain::decide::owner::{self as issue, AskOwner, OrderIssued};
+use handfast::domain::decide::handover::AskDelegate;
+use handfast::domain::decide::owner::{self as issue, AskOwner, OrderAnswered};
 use handfast::domain::delegation::Act;
 use handfast::domain::denial::{Reason, Unlent};
 use handfast::domain::evidence::Evidence;
 use handfast::domain::id::{DelegationNumber, Digest, Jti, LegNumber, PrincipalHash, StepNumber};
-use handfast::domain::order::{Order, Ordered, Word};
+use handfast::domain::order::{Asked, Order, Ordered, Word};
 use handfast::domain::role::{AsOwner, AsOwnerPrincipalDue, AsPerformer, AsServer, Held, NotHeld};
 use handfast::domain::step::StepState;
 use handfast::domain::task::TaskState;
 use handfast::domain::time::Time;
 use std::time::Duration;
 
-const DELEGATE: &str = "relief";
+pub(crate) const DELEGATE: &str = "relief";
 const OTHER: PrincipalHash = Digest([10; 32]);
 
-fn relief() -> Evidence {
+pub(crate) fn relief() -> Evidence {
     evidence(DELEGATE, 160, 60)
 }
 
-fn offered(world: &World, who: &Evidence, ask: &AskDelegate) -> Result<Order, Reason> {
-    let task = world.task();
-    let held = Held::<AsOwnerPrincipalDue>::for_act(task, Act::Delegate, who)?;
-    let made = handover::offer(task, held.delegation, ask, &world.now())?;
-    Ok(Order::Delegate(Box::new(made)))
+pub(crate) fn offered(ask: &AskDelegate) -> Asked {
+    Order::Delegate(Box::new(ask.clone()))
 }
 
 /// What the agent of the owner's node answers.
-fn give(world: &mut World, who: &Evidence, order: &Order) -> Result<OrderIssued, Reason> {
+pub(crate) fn give(
+    world: &mut World,
+    who: &Evidence,
+    order: &Asked,
+) -> Result<OrderAnswered, Reason> {
     let rows = world.rows(order.step(), None);
     let rows = rows.as_of(world.time);
     let task = rows.known(&world.now())?;
@@ -52,22 +54,22 @@ fn give(world: &mut World, who: &Evidence, order: &Order) -> Result<OrderIssued,
     Ok(world.apply(issued))
 }
 
-fn token(world: &mut World, who: &Evidence, order: &Order) -> Presented {
+pub(crate) fn token(world: &mut World, who: &Evidence, order: &Asked) -> Presented {
     match give(world, who, order).unwrap() {
-        OrderIssued::Token(claims) => present(*claims),
-        OrderIssued::Repeat(ordered) => panic!("{ordered:?} without a token"),
+        OrderAnswered::Token(claims) => present(*claims),
+        OrderAnswered::Done(ordered) => panic!("{ordered:?} without a token"),
     }
 }
 
-fn became(world: &mut World, who: &Evidence, order: &Order) -> Ordered {
+fn became(world: &mut World, who: &Evidence, order: &Asked) -> Ordered {
     match give(world, who, order).unwrap() {
-        OrderIssued::Repeat(ordered) => ordered,
-        OrderIssued::Token(_) => panic!("it is not carried out"),
+        OrderAnswered::Done(ordered) => ordered,
+        OrderAnswered::Token(_) => panic!("it is not carried out"),
     }
 }
 
 /// What the server's agent answers to `Check(update)`.
-fn carry_out(
+pub(crate) fn carry_out(
     world: &mut World,
     token: &Presented,
     principal: Option<PrincipalHash>,
@@ -77,15 +79,16 @@ fn carry_out(
     let now = world.now();
     let task = rows.known(&now)?;
     let held = Held::<AsServer>::check(task, &server())?;
-    let given = check::ordered(&rows, token).ok_or(Reason::Alarm)?;
-    let actor = Some(&token.claims.actor);
-    let owner = Held::<AsOwner>::for_order(task, &given.order, actor, principal)?;
-    let checked = check::order(&rows, (&held, &owner), (token, given), &permit(), &now)?;
+    let order = check::ordered(&rows, token).ok_or(Reason::Alarm)?;
+    let record = check::record(&rows, token).ok_or(Reason::Alarm)?;
+    let who = (&token.claims.actor, principal);
+    let owner = Held::<AsOwner>::by_token(task, order.act(), record, who)?;
+    let checked = check::order(&rows, (&held, &owner), (token, order), &permit(), &now)?;
     Ok(world.apply(checked))
 }
 
 /// Refuses with the wrong user, with none, and on another key, changing nothing; then carries it out, once.
-fn only_for_its_user(world: &mut World, token: &Presented) -> Ordered {
+pub(crate) fn only_for_its_user(world: &mut World, token: &Presented) -> Ordered {
     let before = world.task().clone();
     for principal in [Some(OTHER), None] {
         let refused = carry_out(world, token, principal);
@@ -111,7 +114,7 @@ fn only_for_its_user(world: &mut World, token: &Presented) -> Ordered {
 #[test]
 fn an_owner_with_a_user_hands_over_and_takes_back_through_its_server() {
     let mut world = World::new();
-    let order = offered(&world, &owner(), &ask([Act::Perform], 1)).unwrap();
+    let order = offered(&ask([Act::Perform], 1));
     let first = token(&mut world, &owner(), &order);
     assert!(Held::<AsPerformer>::check(world.task(), &relief()).is_err());
     let Ordered::Delegated(made) = only_for_its_user(&mut world, &first) else {
@@ -120,19 +123,19 @@ fn an_owner_with_a_user_hands_over_and_takes_back_through_its_server() {
     assert_eq!(made.number, DelegationNumber(1));
     Held::<AsPerformer>::check(world.task(), &relief()).unwrap();
     // Asked again, the agent shows what was granted.
-    let order = offered(&world, &owner(), &ask([Act::Perform], 1)).unwrap();
+    let order = offered(&ask([Act::Perform], 1));
     let shown = became(&mut world, &owner(), &order);
     assert_eq!(shown, Ordered::Delegated(made));
 
     let leg = world.start(&relief()).unwrap().leg;
-    let order = Order::TakeBack(DelegationNumber(1));
+    let order = Order::RevokeDelegation(DelegationNumber(1));
     let back = token(&mut world, &owner(), &order);
     assert!(world.task().leg.is_some(), "nothing has happened yet");
     let ended = only_for_its_user(&mut world, &back);
-    assert_eq!(ended, Ordered::TakenBack(Some(leg)));
+    assert_eq!(ended, Ordered::DelegationRevoked(Some(leg)));
     assert_eq!(
         became(&mut world, &owner(), &order),
-        Ordered::TakenBack(None)
+        Ordered::DelegationRevoked(None)
     );
     assert!(Held::<AsPerformer>::check(world.task(), &relief()).is_err());
 }
@@ -141,7 +144,7 @@ fn an_owner_with_a_user_hands_over_and_takes_back_through_its_server() {
 fn an_owner_with_a_user_takes_a_leg_through_its_server() {
     let mut world = World::new();
     world.start(&worker()).unwrap();
-    let order = Order::TakeOver(Digest([9; 32]));
+    let order = Order::Takeover(Digest([9; 32]), ());
     let taking = token(&mut world, &owner(), &order);
     assert!(world.task().leg.is_some());
     let taken = only_for_its_user(&mut world, &taking);
@@ -162,7 +165,7 @@ fn an_owner_with_a_user_settles_an_unknown_step_through_its_server() {
     ] {
         let (mut world, _) = unknown();
         world.later(100_000);
-        let order = Order::Resolve(StepNumber(1), word);
+        let order = Order::Resolve(StepNumber(1), (), word);
         let settling = token(&mut world, &owner(), &order);
         assert_eq!(settling.claims.step, Some(StepNumber(1)));
         let settled = only_for_its_user(&mut world, &settling);
@@ -181,19 +184,24 @@ fn what_asks_for_too_much_is_refused_when_it_is_given() {
         not_after: Some(Time(u64::MAX)),
         ..ask([Act::Query], 1)
     };
-    let refused = offered(&world, &owner(), &late).unwrap_err();
-    assert_eq!(refused, Reason::NotNarrower(Unlent::NotAfter));
-    let nothing = give(&mut world, &owner(), &Order::TakeOver(Digest([9; 32])));
+    let refused = give(&mut world, &owner(), &offered(&late));
+    assert_eq!(refused, Err(Reason::NotNarrower(Unlent::NotAfter)));
+    let nothing = give(&mut world, &owner(), &Order::Takeover(Digest([9; 32]), ()));
     assert_eq!(nothing, Err(Reason::NoLeg));
-    let nobody = give(&mut world, &owner(), &Order::TakeBack(DelegationNumber(3)));
+    let nobody = give(
+        &mut world,
+        &owner(),
+        &Order::RevokeDelegation(DelegationNumber(3)),
+    );
     assert_eq!(nobody, Err(Reason::Unknown));
-    let order = Order::Resolve(StepNumber(1), Word::Done);
+    let order = Order::Resolve(StepNumber(1), (), Word::Done);
     assert_eq!(give(&mut world, &owner(), &order), Err(Reason::Unknown));
     assert!(world.records.is_empty(), "no token was made");
     // Nobody else orders anything.
     for stranger in [worker(), server(), relief()] {
-        assert!(offered(&world, &stranger, &ask([Act::Query], 1)).is_err());
-        let order = Order::TakeOver(Digest([9; 32]));
+        let order = offered(&ask([Act::Query], 1));
+        assert!(give(&mut world, &stranger, &order).is_err());
+        let order = Order::Takeover(Digest([9; 32]), ());
         assert!(give(&mut world, &stranger, &order).is_err());
     }
 }
@@ -202,7 +210,7 @@ fn what_asks_for_too_much_is_refused_when_it_is_given() {
 fn an_order_is_judged_again_when_it_is_carried_out() {
     // The task has ended.
     let mut world = World::new();
-    let order = offered(&world, &owner(), &ask([Act::Query], 1)).unwrap();
+    let order = offered(&ask([Act::Query], 1));
     let giving = token(&mut world, &owner(), &order);
     let mut ended = world.task().clone();
     ended.state = TaskState::Cancelled;
@@ -211,16 +219,21 @@ fn an_order_is_judged_again_when_it_is_carried_out() {
     let refused = carry_out(&mut world, &giving, Some(PRINCIPAL));
     assert_eq!(refused, Err(Reason::Terminal(TaskState::Cancelled)));
 
-    // Another leg lives than the one that was there: the word was to end the leg, whichever it is.
+    // Another leg lives than the one that was there: its process has done nothing.
     let mut world = World::new();
     world.start(&worker()).unwrap();
-    let taking = token(&mut world, &owner(), &Order::TakeOver(Digest([9; 32])));
+    let order = Order::Takeover(Digest([9; 32]), ());
+    let taking = token(&mut world, &owner(), &order);
     let mut idle = world.task().clone();
     idle.leg = None;
     world.lineage.task = Some(idle);
     let refused = carry_out(&mut world, &taking, Some(PRINCIPAL));
     assert_eq!(refused, Err(Reason::NoLeg));
     world.start(&crate::fixture::second_worker()).unwrap();
+    let refused = carry_out(&mut world, &taking, Some(PRINCIPAL));
+    assert_eq!(refused, Err(Reason::TokenVoid));
+    let now = Order::Takeover(Digest([10; 32]), ());
+    let taking = token(&mut world, &owner(), &now);
     carry_out(&mut world, &taking, Some(PRINCIPAL)).unwrap();
 
     // Its end has come, or the token's.
@@ -229,7 +242,7 @@ fn an_order_is_judged_again_when_it_is_carried_out() {
         not_after: Some(world.time.after(Duration::from_secs(1))),
         ..ask([Act::Query], 1)
     };
-    let order = offered(&world, &owner(), &soon).unwrap();
+    let order = offered(&soon);
     let giving = token(&mut world, &owner(), &order);
     world.later(1_000);
     let refused = carry_out(&mut world, &giving, Some(PRINCIPAL));
@@ -242,7 +255,7 @@ fn an_order_is_judged_again_when_it_is_carried_out() {
 #[test]
 fn an_order_is_no_answer_and_an_answer_no_order() {
     let mut world = World::new();
-    let order = offered(&world, &owner(), &ask([Act::Query], 1)).unwrap();
+    let order = offered(&ask([Act::Query], 1));
     let giving = token(&mut world, &owner(), &order);
     assert_eq!(giving.claims.operation, Operation::Update);
     let rows = world.rows(None, Some(giving.claims.fence));
@@ -278,7 +291,7 @@ fn a_delegate_with_a_user_of_its_own_orders_for_that_user_alone() {
         to: role("third", 70),
         ..ask([Act::Query], 2)
     };
-    let order = offered(&world, &relief(), &on).unwrap();
+    let order = offered(&on);
     let giving = token(&mut world, &relief(), &order);
     let Ordered::Delegated(made) = only_for_its_user(&mut world, &giving) else {
         panic!("a delegation is due")
@@ -286,17 +299,22 @@ fn a_delegate_with_a_user_of_its_own_orders_for_that_user_alone() {
     assert_eq!(made.from, Some(DelegationNumber(1)));
 
     // What it has not got it cannot order, and what it was given ends with its own.
-    let taking = give(&mut world, &relief(), &Order::TakeOver(Digest([9; 32])));
+    let taking = give(&mut world, &relief(), &Order::Takeover(Digest([9; 32]), ()));
     assert!(matches!(taking, Err(Reason::NotHeld(_))), "{taking:?}");
     let more = AskDelegate {
         to: role("third", 70),
         ..ask([Act::Query], 3)
     };
-    let order = offered(&world, &relief(), &more).unwrap();
+    let order = offered(&more);
     let giving = token(&mut world, &relief(), &order);
     let held = Held::<AsOwnerPrincipalDue>::check(world.task(), &owner()).unwrap();
     let number = DelegationNumber(1);
-    let back = handover::revoke(&world.lineage, &held, number, &permit(), &world.now());
+    let back = ordered(
+        &world.lineage,
+        &held,
+        &Order::RevokeDelegation(number),
+        &world.now(),
+    );
     world.apply(back.unwrap());
     let refused = carry_out(&mut world, &giving, Some(PRINCIPAL));
     assert!(matches!(refused, Err(Reason::NotHeld(_))), "{refused:?}");

@@ -2,8 +2,9 @@
 
 use crate::fixture::{World, call, evidence, id, owner, permit, role};
 use crate::handover::{ask, delegate, world};
+use crate::ordering::{ordered, taken_over};
 use handfast::domain::decide::end::{self, LegEnding};
-use handfast::domain::decide::handover::{self, AskDelegate};
+use handfast::domain::decide::handover::AskDelegate;
 use handfast::domain::delegation::Act;
 use handfast::domain::denial::Reason;
 use handfast::domain::evidence::Evidence;
@@ -54,8 +55,9 @@ fn yielded(world: &mut World, who: &Evidence) {
 
 fn take_back(world: &mut World, who: &Evidence, number: u32) -> Result<(), Reason> {
     let number = DelegationNumber(number);
-    let held = Held::<AsOwnerPrincipalDue>::for_order(world.task(), &Order::TakeBack(number), who)?;
-    let revoked = handover::revoke(&world.lineage, &held, number, &permit(), &world.now())?;
+    let asked = Order::RevokeDelegation(number);
+    let held = Held::<AsOwnerPrincipalDue>::for_order(world.task(), &asked, who)?;
+    let revoked = ordered(&world.lineage, &held, &asked, &world.now())?;
     world.apply(revoked);
     Ok(())
 }
@@ -182,14 +184,14 @@ fn an_order_is_given_by_a_delegation_that_needs_no_user() {
         world.start(&evidence("worker", 104, 30)).unwrap();
         let held = Held::<AsOwnerPrincipalDue>::for_act(world.task(), Act::Takeover, &relief());
         let request = Digest([9; 32]);
-        let (rows, now) = (&world.lineage, world.now());
-        let taken = handover::take_over(rows, &held.unwrap(), request, &permit(), &now);
+        let asked = Order::Takeover(request, ());
+        let taken = ordered(&world.lineage, &held.unwrap(), &asked, &world.now());
         let expected = if alone {
             Ok(LegNumber(1))
         } else {
             Err(Reason::PrincipalDue)
         };
-        assert_eq!(taken.map(|taken| taken.effect), expected);
+        assert_eq!(taken.map(|taken| taken_over(taken.effect)), expected);
         // At the server each user has the delegation that names it, and nobody's names no user.
         for (principal, found) in [(Some(user), true), (None, alone)] {
             let task = world.task();

@@ -2,14 +2,16 @@
 
 use crate::fixture::{World, evidence, owner, permit, role, task};
 use crate::handover::{ask, delegate, world};
+use crate::ordering::{ordered, taken_over};
 use handfast::domain::barred::Barred;
-use handfast::domain::decide::handover::{self, AskDelegate};
+use handfast::domain::decide::handover::AskDelegate;
 use handfast::domain::decide::owner::{AskOwner, issue_cancel, issue_query, issue_update};
 use handfast::domain::delegation::Act;
 use handfast::domain::denial::Reason;
 use handfast::domain::evidence::Evidence;
 use handfast::domain::id::{DelegationNumber, Digest, Jti, LegNumber, TaskId};
 use handfast::domain::lineage::Lineage;
+use handfast::domain::order::Order;
 use handfast::domain::role::{AsOwnerPrincipalDue, Held};
 use handfast::domain::task::Task;
 use handfast::domain::time::Time;
@@ -28,8 +30,9 @@ fn take(world: &mut World, (pid, request): (i32, u8)) -> Result<LegNumber, Reaso
         world.start(&aged(pid))?;
     }
     let request = Digest([request; 32]);
-    let taken = handover::take_over(&world.lineage, &held, request, &permit(), &world.now())?;
-    Ok(world.apply(taken))
+    let asked = Order::Takeover(request, ());
+    let taken = ordered(&world.lineage, &held, &asked, &world.now())?;
+    Ok(taken_over(world.apply(taken)))
 }
 
 #[test]
@@ -78,10 +81,11 @@ fn orders(world: &World, who: &Evidence) -> [Result<(), Reason>; 5] {
         certificate: Digest([8; 32]),
         certificate_ends: Time(u64::MAX),
     };
-    let request = Digest([77; 32]);
+    let back = Order::RevokeDelegation(newest);
+    let take = Order::Takeover(Digest([77; 32]), ());
     [
-        handover::revoke(rows, &held(Act::Delegate), newest, &permit(), &now).map(drop),
-        handover::take_over(rows, &held(Act::Takeover), request, &permit(), &now).map(drop),
+        ordered(rows, &held(Act::Delegate), &back, &now).map(drop),
+        ordered(rows, &held(Act::Takeover), &take, &now).map(drop),
         issue_update(rows, &held(Act::Update), &token, &permit(), &now).map(drop),
         issue_query(rows, &held(Act::Query), &token, &permit(), &now).map(drop),
         issue_cancel(rows, &held(Act::Cancel), &token, &permit(), &now).map(drop),

@@ -10,7 +10,7 @@ use handfast::domain::evidence::ProcessKey;
 use handfast::domain::grant::{ArgumentConstraint, Authority, Grant, Permission};
 use handfast::domain::id::{DelegationNumber, Epoch, Fence, LegNumber, StepNumber};
 use handfast::domain::lineage::Writes;
-use handfast::domain::order::{GivenOrder, Order, Word};
+use handfast::domain::order::{Order, Word};
 use handfast::domain::step::{Purpose, TokenRecord};
 use handfast::domain::task::{Leg, Task, TaskState};
 use handfast::domain::time::Time;
@@ -213,7 +213,7 @@ async fn a_full_ledger_still_takes_the_tokens_of_orders_that_take_back() {
         purpose,
         ..record(1, fence)
     };
-    let order = |order| Purpose::Order(Box::new(GivenOrder { order, by: None }));
+    let order = |order| Purpose::Order(Box::new(order));
     let only = |record| Writes {
         records: vec![record],
         ..Writes::default()
@@ -226,10 +226,10 @@ async fn a_full_ledger_still_takes_the_tokens_of_orders_that_take_back() {
             ..only(record)
         }
     };
-    let taking_back = || order(Order::TakeBack(DelegationNumber(1)));
-    let taking_over = || order(Order::TakeOver(digest(9, 0)));
+    let taking_back = || order(Order::RevokeDelegation(DelegationNumber(1)));
+    let taking_over = || order(Order::Takeover(digest(9, 0), LegNumber(1)));
     let giving = || order(Order::Delegate(Box::new(lent(1).delegations.remove(0))));
-    let resolving = order(Order::Resolve(StepNumber(1), Word::Done));
+    let resolving = order(Order::Resolve(StepNumber(1), Fence(2), Word::Done));
     let expected = ledger.load(of_task(1)).await.unwrap();
     // Also not where a leg ends beside it.
     let yielded = Task {

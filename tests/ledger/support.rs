@@ -148,6 +148,8 @@ pub(crate) fn record(task: u64, fence: u64) -> TokenRecord {
         fence: Fence(fence),
         jti: Jti([7; 16]),
         purpose: Purpose::Step(StepNumber(1)),
+        delegation: None,
+        process: None,
         audience: spiffe("server"),
         certificate: digest(5, fence),
         expires_at: Time(50),

@@ -6,7 +6,7 @@ use crate::oauth::RESOURCE;
 use crate::wire::{Ask, Denied, Said};
 use crate::{Error, mcp};
 use handfast::client::{
-    Act, Agent, Create, Delegate, Grant, Hand, Issued, Ordered, RequestId, TaskName, Token,
+    Act, Agent, Create, Delegate, Grant, Hand, Issued, OrderReply, RequestId, TaskName, Token,
     ToolCall,
 };
 use rmcp::model::{
@@ -149,17 +149,17 @@ impl Assistant {
         let name = RequestId::new(to.as_bytes()).ok_or("too long a name")?;
         let given = Delegate::to(to, [Act::Query]).request_id(name);
         let token = match orders.delegate(task.clone(), given.clone()).await? {
-            Ordered::AtServer(issued) => needed(issued)?,
-            Ordered::Done(_) => return Err("it was carried out before".into()),
+            OrderReply::AtServer(issued) => needed(issued)?,
+            OrderReply::Done(_) => return Err("it was carried out before".into()),
         };
         if let Some(refused) = update_task(self.session(user)?, handle, token).await? {
             return Ok(refused);
         }
         match orders.delegate(task, given).await? {
-            Ordered::Done(made) => Ok(Said::Granted {
+            OrderReply::Done(made) => Ok(Said::Granted {
                 number: made.number,
             }),
-            Ordered::AtServer(_) => Err("the server did not have it carried out".into()),
+            OrderReply::AtServer(_) => Err("the server did not have it carried out".into()),
         }
     }
 

@@ -1,14 +1,14 @@
 //! `Check`: what a token's audience is told, and the burning of the token.
 
 use super::Presented;
-use super::handover::{Hand, carry_out};
+use super::order::{Giver, carry_out};
 use crate::domain::claims::{Operation, Subject};
 use crate::domain::denial::Reason;
 use crate::domain::grant::SeenCall;
 use crate::domain::id::{Digest, Fence, SpiffeId, StepNumber};
 use crate::domain::input::Input;
 use crate::domain::lineage::{Lineage, Now, Transition, Writes};
-use crate::domain::order::{GivenOrder, Ordered};
+use crate::domain::order::{Order, Ordered};
 use crate::domain::policy::Permit;
 use crate::domain::role::{AsAudience, AsOwner, AsServer, Held};
 use crate::domain::step::{Purpose, StepState, TokenRecord};
@@ -103,6 +103,8 @@ pub fn update(
     let task = lineage.known(now)?;
     owner_token(task, roles.0, token, Operation::Update, now)?;
     task.runnable(now.time)?;
+    let process = token.and_then(|token| record_of(lineage, token).ok()?.process);
+    lineage.hears(roles.1.delegation, process)?;
     let Some(mut writes) = burn(lineage, token, |purpose| *purpose == Purpose::Update, now)? else {
         let state = task.state_at(now.time);
         return Ok(Transition::unchanged(OwnerChecked::Read(state)));
@@ -125,11 +127,17 @@ pub fn update(
     Ok(Transition { writes, effect })
 }
 
+/// The record behind this token, where it has one. Its absence is an alarm where one is due.
+#[must_use]
+pub fn record<'a>(lineage: &'a Lineage, token: &Presented) -> Option<&'a TokenRecord> {
+    record_of(lineage, token).ok()
+}
+
 /// The order that this token was issued for, if it was for one.
 #[must_use]
-pub fn ordered<'a>(lineage: &'a Lineage, token: &Presented) -> Option<&'a GivenOrder> {
+pub fn ordered<'a>(lineage: &'a Lineage, token: &Presented) -> Option<&'a Order> {
     match &record_of(lineage, token).ok()?.purpose {
-        Purpose::Order(given) => Some(given),
+        Purpose::Order(order) => Some(order),
         Purpose::Cancel | Purpose::Step(_) | Purpose::Update => None,
     }
 }
@@ -141,7 +149,7 @@ pub fn ordered<'a>(lineage: &'a Lineage, token: &Presented) -> Option<&'a GivenO
 pub fn order(
     lineage: &Lineage,
     roles: (&Held<AsServer>, &Held<AsOwner>),
-    (token, given): (&Presented, &GivenOrder),
+    (token, order): (&Presented, &Order),
     permit: &Permit,
     now: &Now<'_>,
 ) -> Result<Transition<OwnerChecked>, Reason> {
@@ -152,11 +160,20 @@ pub fn order(
         let state = task.state_at(now.time);
         return Ok(Transition::unchanged(OwnerChecked::Read(state)));
     };
-    let by = Hand(roles.1.delegation, given.by);
-    let mut done = carry_out(lineage, &by, &given.order, permit, now)?;
+    let giver = Giver {
+        delegation: roles.1.delegation,
+        process: record_of(lineage, token)?.process,
+    };
+    let mut done = carry_out(lineage, &giver, order, permit, now)?;
     done.writes.records.extend(burned.records);
-    let after = done.writes.task.as_ref().unwrap_or(task);
+    let mut after = done.writes.task.clone().unwrap_or_else(|| task.clone());
     let state = after.state_at(now.time);
+    if !state.is_terminal() {
+        after.sees_owner(giver.delegation.is_some(), now.time);
+    }
+    if after != *task {
+        done.writes.task = Some(after);
+    }
     Ok(done.map(|ordered| OwnerChecked::Ordered(ordered, state)))
 }
 

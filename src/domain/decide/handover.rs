@@ -1,18 +1,17 @@
 //! What an owner does with a task besides asking about it: hand it over, take it back, settle an effect that
-//! nobody knows about. Each can be done at once, or be an [`Order`] that is carried out when its token is used.
+//! nobody knows about. [`super::order`] says who may, and when.
 
+use super::order::{Orderer, heard};
 use super::report::Outcome;
 use crate::domain::arguments::Witnesses;
 use crate::domain::barred::Barred;
 use crate::domain::delegation::{Act, Delegation};
 use crate::domain::denial::{Reason, Unlent};
-use crate::domain::evidence::ProcessKey;
 use crate::domain::grant::Permission;
-use crate::domain::id::{DelegationNumber, Digest, LegNumber, PrincipalHash, StepNumber};
+use crate::domain::id::{DelegationNumber, Digest, Fence, LegNumber, PrincipalHash, StepNumber};
 use crate::domain::lineage::{Lineage, Now, Transition, Writes};
-use crate::domain::order::{Order, Ordered, Word};
-use crate::domain::policy::Permit;
-use crate::domain::role::{AsOwnerPrincipalDue, Held, Role};
+use crate::domain::order::Word;
+use crate::domain::role::Role;
 use crate::domain::step::StepState;
 use crate::domain::task::Task;
 use crate::domain::time::Time;
@@ -39,102 +38,17 @@ pub struct AskDelegate {
     pub witnesses: Witnesses,
 }
 
-/// By whom something is ordered: the delegation by which its role is held, `None` for the owner's own.
-type By = Option<DelegationNumber>;
-
-/// Whoever may give an order, as far as it is seen.
-pub trait Orderer {
-    /// By which delegation, and by which process.
-    ///
-    /// # Errors
-    /// [`Reason::PrincipalDue`] where a user is due whom only the server can see.
-    fn hand(&self, task: &Task) -> Result<(Option<DelegationNumber>, Option<ProcessKey>), Reason>;
-}
-
-/// On the Unix socket only the workload can be seen: what is a user's to say, the owner's or a delegate's own,
-/// goes through the server.
-impl Orderer for Held<AsOwnerPrincipalDue> {
-    fn hand(&self, task: &Task) -> Result<(By, Option<ProcessKey>), Reason> {
-        match self.due(task) {
-            None => Ok((self.delegation, self.process)),
-            Some(_) => Err(Reason::PrincipalDue),
-        }
-    }
-}
-
-/// Whoever gave an order, with or without its user: one that is judged beforehand and not carried out, or one whose
-/// user the server has seen.
-pub(super) struct Hand(pub(super) By, pub(super) Option<ProcessKey>);
-
-impl Orderer for Hand {
-    fn hand(&self, _task: &Task) -> Result<(By, Option<ProcessKey>), Reason> {
-        Ok((self.0, self.1))
-    }
-}
-
-/// By which delegation an order is given. A delegate whose process lost a leg of the line is not heard.
-fn heard(lineage: &Lineage, task: &Task, orderer: &impl Orderer) -> Result<By, Reason> {
-    let (by, process) = orderer.hand(task)?;
-    lineage.hears(by, process)?;
-    Ok(by)
-}
-
-/// Carries out an order.
-///
-/// # Errors
-/// As [`delegate`], [`resolve`], [`revoke`] and [`take_over`].
-pub fn carry_out(
+/// The delegation as it would be: by the owner, or by a delegate that may hand on, and never more than the giver has.
+/// What the giver has does not grow, so what lies within it now does so whenever it is made.
+pub(super) fn offer(
     lineage: &Lineage,
-    held: &impl Orderer,
-    order: &Order,
-    permit: &Permit,
-    now: &Now<'_>,
-) -> Result<Transition<Ordered>, Reason> {
-    let task = lineage.known(now)?;
-    Ok(match order {
-        Order::Delegate(made) => {
-            task.runnable(now.time)?;
-            let by = heard(lineage, task, held)?;
-            give(task, by, made, now)?.map(|made| Ordered::Delegated(Box::new(made)))
-        }
-        Order::Resolve(step, word) => {
-            resolve(lineage, held, (*step, *word), permit, now)?.map(Ordered::Resolved)
-        }
-        Order::TakeBack(number) => {
-            revoke(lineage, held, *number, permit, now)?.map(Ordered::TakenBack)
-        }
-        Order::TakeOver(request) => {
-            take_over(lineage, held, *request, permit, now)?.map(Ordered::TakenOver)
-        }
-    })
-}
-
-/// Hands over: as the owner, or as a delegate that may hand on. Never more than the giver has.
-///
-/// # Errors
-/// [`Reason::PrincipalDue`] where the owner acts for a user, whom this node cannot see;
-/// [`Reason::TakenOver`] to a delegate that lost a leg of the line; [`Reason::NotNarrower`] with the field that asks
-/// for more; [`Reason::Limit`]; [`Reason::Terminal`].
-pub fn delegate(
-    lineage: &Lineage,
-    held: &impl Orderer,
+    orderer: &impl Orderer,
     ask: &AskDelegate,
-    _permit: &Permit,
     now: &Now<'_>,
-) -> Result<Transition<Delegation>, Reason> {
+) -> Result<Delegation, Reason> {
     let task = lineage.known(now)?;
     task.runnable(now.time)?;
-    let by = heard(lineage, task, held)?;
-    let made = offer(task, by, ask, now)?;
-    give(task, by, &made, now)
-}
-
-/// The delegation as it would be: never more than the giver has. What the giver has does not grow, so what lies
-/// within it now does so whenever it is made.
-///
-/// # Errors
-/// As [`delegate`], the user aside.
-pub fn offer(task: &Task, by: By, ask: &AskDelegate, now: &Now<'_>) -> Result<Delegation, Reason> {
+    let by = heard(lineage, task, orderer)?;
     if let Some(made) = repeated(task, ask.request, ask.asked)? {
         return Ok(made.clone());
     }
@@ -193,12 +107,15 @@ pub fn offer(task: &Task, by: By, ask: &AskDelegate, now: &Now<'_>) -> Result<De
 }
 
 /// Makes a delegation that was offered, by the same giver and before its end.
-fn give(
-    task: &Task,
-    by: By,
+pub(super) fn give(
+    lineage: &Lineage,
+    orderer: &impl Orderer,
     offered: &Delegation,
     now: &Now<'_>,
 ) -> Result<Transition<Delegation>, Reason> {
+    let task = lineage.known(now)?;
+    task.runnable(now.time)?;
+    let by = heard(lineage, task, orderer)?;
     if let Some(made) = repeated(task, offered.request, offered.asked)? {
         return Ok(Transition::unchanged(made.clone()));
     }
@@ -257,17 +174,16 @@ fn make_room(task: &mut Task, of_delegate: bool, now: &Now<'_>) -> Result<(), Re
 /// them ends. The owner can take back any, a delegate what it handed on itself.
 ///
 /// # Errors
-/// [`Reason::PrincipalDue`], [`Reason::Unknown`] for one that is not the caller's to take back, [`Reason::TakenOver`]
-/// to a delegate that lost a leg of the line.
-pub fn revoke(
+/// [`Reason::PrincipalDue`] where a user is due whom this node cannot see, [`Reason::Unknown`] for one that is not
+/// the caller's to take back, [`Reason::TakenOver`] to a delegate that lost a leg of the line.
+pub(super) fn revoke_delegation(
     lineage: &Lineage,
-    held: &impl Orderer,
+    orderer: &impl Orderer,
     number: DelegationNumber,
-    _permit: &Permit,
     now: &Now<'_>,
 ) -> Result<Transition<Option<LegNumber>>, Reason> {
     let task = lineage.known(now)?;
-    let by = heard(lineage, task, held)?;
+    let by = heard(lineage, task, orderer)?;
     let delegation = task.delegation(number).ok_or(Reason::Unknown)?;
     if by.is_some() && delegation.from != by {
         return Err(Reason::Unknown);
@@ -284,27 +200,31 @@ pub fn revoke(
     })
 }
 
-/// Ends the live leg for the owner. The process that had it cannot start again; any other hand that may carry
+/// Ends this leg for the owner, if it is the live one. The process that had it cannot start again; any other hand that may carry
 /// the task out can. Its unused token is void, a used one goes on to its `act_by`; children that it made and nobody
 /// has spent are worth nothing. A repeat takes no other leg.
 ///
 /// # Errors
-/// [`Reason::PrincipalDue`], [`Reason::Terminal`], [`Reason::NoLeg`] where there is none, [`Reason::TakenOver`] to a
-/// delegate that lost a leg of the line.
-pub fn take_over(
+/// [`Reason::PrincipalDue`] where a user is due whom this node cannot see, [`Reason::Terminal`], [`Reason::NoLeg`]
+/// where there is none, [`Reason::TokenVoid`] where it is another, [`Reason::TakenOver`] to a delegate that lost a leg
+/// of the line.
+pub(super) fn take_over(
     lineage: &Lineage,
-    held: &impl Orderer,
-    request: Digest,
-    _permit: &Permit,
+    orderer: &impl Orderer,
+    (request, number): (Digest, LegNumber),
     now: &Now<'_>,
 ) -> Result<Transition<LegNumber>, Reason> {
     let task = lineage.known(now)?;
     task.runnable(now.time)?;
-    heard(lineage, task, held)?;
+    heard(lineage, task, orderer)?;
     if let Some(leg) = task.takeovers.repeated(request) {
         return Ok(Transition::unchanged(leg));
     }
     let leg = task.leg.as_ref().ok_or(Reason::NoLeg)?;
+    // The order was about another process than the one that has the leg now.
+    if leg.number != number {
+        return Err(Reason::TokenVoid);
+    }
     let mut next = task.clone();
     next.leg = None;
     let barred = Barred {
@@ -329,25 +249,27 @@ impl Word {
     }
 }
 
-/// Settles an unknown step on the owner's word. Delegates cannot.
+/// Settles an unknown step, as left by this attempt, on the owner's word. Delegates cannot.
 ///
 /// # Errors
-/// [`Reason::PrincipalDue`], [`Reason::Unknown`] for a step that never was, [`Reason::NotUnknown`] for one whose
+/// [`Reason::PrincipalDue`] where a user is due whom this node cannot see, [`Reason::Unknown`] for a step that never
+/// was, [`Reason::NotUnknown`] for one whose
 /// outcome is known or still open, also to the word that it did not happen while it may still begin,
-/// [`Reason::OutcomeDiffers`] where another word was taken before.
-pub fn resolve(
+/// [`Reason::OutcomeDiffers`] where another word was taken before, [`Reason::TokenVoid`] where it was tried again since.
+pub(super) fn resolve(
     lineage: &Lineage,
-    held: &impl Orderer,
-    (number, word): (StepNumber, Word),
-    _permit: &Permit,
+    orderer: &impl Orderer,
+    (number, fence, word): (StepNumber, Fence, Word),
     now: &Now<'_>,
 ) -> Result<Transition<StepState>, Reason> {
     let task = lineage.known(now)?;
-    held.hand(task)?;
+    orderer.giver(task)?;
     let at = task.circumstances(now);
-    let pending = task.pending.as_ref().filter(|step| step.number == number);
-    let settled = lineage.step.as_ref().filter(|step| step.number == number);
-    let step = pending.or(settled).ok_or(Reason::Unknown)?;
+    let step = lineage.written_step(number).ok_or(Reason::Unknown)?;
+    // The word was about an earlier attempt.
+    if step.fence != fence {
+        return Err(Reason::TokenVoid);
+    }
     match step.state_at(&at) {
         StepState::Unknown if word == Word::NotDone && step.may_begin(&at) => {
             return Err(Reason::NotUnknown);

@@ -15,6 +15,7 @@ pub mod leg;
 pub mod order;
 pub mod owner;
 pub mod report;
+pub mod sequence;
 pub mod spawn;
 pub mod step;
 

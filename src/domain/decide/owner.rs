@@ -1,11 +1,11 @@
 //! Tokens for an owner's query, cancel and update, and for its orders where it acts for a user.
 
-use super::handover::{Hand, carry_out};
+use super::order::{Giver, carry_out, form};
 use crate::domain::claims::{Operation, Subject, TokenClaims};
 use crate::domain::denial::Reason;
 use crate::domain::id::{Fence, Jti, Thumbprint};
 use crate::domain::lineage::{Lineage, Now, Transition, Writes};
-use crate::domain::order::{GivenOrder, Order, Ordered};
+use crate::domain::order::{Asked, Order, Ordered};
 use crate::domain::policy::Permit;
 use crate::domain::role::{AsOwnerPrincipalDue, Held};
 use crate::domain::step::{Purpose, TokenRecord};
@@ -99,11 +99,11 @@ pub fn issue_update(
     effectful(task, held, ask, (Operation::Update, Purpose::Update), now)
 }
 
-/// The answer to an order that only the server can have carried out.
+/// The answer to an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum OrderIssued {
-    /// It was carried out before, or nothing is left to do.
-    Repeat(Ordered),
+pub enum OrderAnswered {
+    /// It is carried out, now or before.
+    Done(Ordered),
     /// Good for one `update` at the server: its use carries the order out.
     Token(Box<TokenClaims>),
 }
@@ -112,34 +112,46 @@ pub enum OrderIssued {
 /// whoever asks for too much hears it at once, and again when the token is used.
 ///
 /// # Errors
-/// As [`carry_out`]; [`Reason::Limit`] as for a cancel token.
+/// As [`form`] and [`carry_out`]; [`Reason::Limit`] as for a cancel token: orders have half of those.
 pub fn issue_order(
     lineage: &Lineage,
     held: &Held<AsOwnerPrincipalDue>,
-    (order, ask): (&Order, &AskOwner),
+    (asked, ask): (&Asked, &AskOwner),
     permit: &Permit,
     now: &Now<'_>,
-) -> Result<Transition<OrderIssued>, Reason> {
+) -> Result<Transition<OrderAnswered>, Reason> {
     let task = lineage.known(now)?;
-    let would = carry_out(
-        lineage,
-        &Hand(held.delegation, held.process),
-        order,
-        permit,
-        now,
-    )?;
-    if would.writes.is_empty() {
-        return Ok(Transition::unchanged(OrderIssued::Repeat(would.effect)));
-    }
-    let given = GivenOrder {
-        order: order.clone(),
-        by: held.process,
+    let giver = Giver {
+        delegation: held.delegation,
+        process: held.process,
     };
-    let purpose = Purpose::Order(Box::new(given));
+    let order = form(lineage, &giver, asked, now)?;
+    let would = carry_out(lineage, &giver, &order, permit, now)?;
+    if would.writes.is_empty() {
+        return Ok(Transition::unchanged(OrderAnswered::Done(would.effect)));
+    }
+    let step = order.step();
+    let purpose = Purpose::Order(Box::new(order));
     let mut issued = effectful(task, held, ask, (Operation::Update, purpose), now)?;
     // So that the server's agent finds the row of the step that is to be settled.
-    issued.effect.step = order.step();
-    Ok(issued.map(|claims| OrderIssued::Token(Box::new(claims))))
+    issued.effect.step = step;
+    Ok(issued.map(|claims| OrderAnswered::Token(Box::new(claims))))
+}
+
+/// How many of a task's owner tokens one with this purpose counts for, and how many there may be with it. Whatever is
+/// asked for leaves the owner enough to cancel with; what is handed over is kept whole in its token's record, so there
+/// are no more of those than of delegations.
+fn weight(purpose: &Purpose, of_delegate: bool, now: &Now<'_>) -> (u32, u32) {
+    let most = now.limits.owner_tokens_max;
+    let half = (most / 2).max(1);
+    let delegations = u32::try_from(now.limits.delegations_max).unwrap_or(u32::MAX);
+    match purpose {
+        Purpose::Cancel if !of_delegate => (1, most),
+        Purpose::Order(order) if matches!(**order, Order::Delegate(_)) => {
+            (half.checked_div(delegations).unwrap_or(half).max(1), half)
+        }
+        Purpose::Cancel | Purpose::Order(_) | Purpose::Step(_) | Purpose::Update => (1, half),
+    }
 }
 
 fn effectful(
@@ -163,11 +175,12 @@ fn effectful(
         next.owner_tokens = 0;
         next.owner_tokens_from = now.time;
     }
-    if next.owner_tokens >= now.limits.owner_tokens_max {
+    let (weight, most) = weight(&purpose, held.delegation.is_some(), now);
+    next.owner_tokens = next.owner_tokens.saturating_add(weight);
+    if next.owner_tokens > most {
         return Err(Reason::Limit("tasks.owner_tokens_max"));
     }
     let fence = next.raise();
-    next.owner_tokens = next.owner_tokens.saturating_add(1);
     let expires_at = now
         .time
         .after(now.limits.token_ttl)
@@ -178,6 +191,8 @@ fn effectful(
         fence,
         jti: ask.jti,
         purpose,
+        delegation: held.delegation,
+        process: held.process,
         audience: task.server.spiffe_id.clone(),
         certificate: ask.certificate,
         expires_at,

@@ -104,7 +104,7 @@ pub(super) fn settle(
     next.open_steps.retain(|number| *number != step.number);
     next.skipped_steps.retain(|number| *number != step.number);
     if outcome == Outcome::NotDone {
-        super::order::keep_open(&mut next, step.number, now)?;
+        super::sequence::keep_open(&mut next, step.number, now)?;
     }
     let writes = Writes {
         task: Some(next),

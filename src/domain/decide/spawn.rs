@@ -94,7 +94,7 @@ pub fn spawn(
     if let Some(children) = repeated(lineage, ask)? {
         return Ok(Transition::unchanged(children));
     }
-    super::order::all_known(task, now)?;
+    super::sequence::all_known(task, now)?;
     if task.state_at(now.time) == TaskState::InputRequired {
         return Err(Reason::InputRequired);
     }

@@ -1,6 +1,6 @@
 //! Tokens for steps.
 
-use super::order;
+use super::sequence;
 use crate::domain::claims::{Operation, Subject, TokenClaims};
 use crate::domain::denial::Reason;
 use crate::domain::grant::{Authority, SeenCall};
@@ -173,7 +173,7 @@ pub fn ready<'a>(
     let authority = begun_under(lineage, task, ask.number, &ask.call, now)?;
     let subject = lends(task, authority, &ask.call, now).ok_or(Reason::Grant)?;
     let operation = match before {
-        None => order::next_in_order(task, ask, now)?,
+        None => sequence::next_in_order(task, ask, now)?,
         Some((step, state)) => match again(task, ask, (step, state), now)? {
             Some(operation) => operation,
             None => return Ok(Ready::Repeat(state)),
@@ -231,7 +231,7 @@ pub(super) fn issue_until(
         return Err(Reason::InputRequired);
     }
     let mut writes = Writes::default();
-    order::set_aside(&mut next, ask.number, &mut writes, now)?;
+    sequence::set_aside(&mut next, ask.number, &mut writes, now)?;
     if token.begins {
         let spent = next.grant_mut(authority).spend_use();
         spent.map_err(|_exhausted| Reason::Budget("uses"))?;
@@ -268,6 +268,8 @@ pub(super) fn issue_until(
         fence,
         jti: ask.jti,
         purpose: Purpose::Step(ask.number),
+        delegation: None,
+        process: None,
         audience: ask.call.call.audience.clone(),
         certificate: leg.certificate,
         expires_at,
@@ -298,7 +300,7 @@ fn again(
         // The answer was lost: the old token dies by the higher fence.
         StepState::Issued if step.request == ask.request => {}
         StepState::Issued => return Err(Reason::StepInFlight),
-        StepState::Void | StepState::NotDone => order::idle(task, ask, now)?,
+        StepState::Void | StepState::NotDone => sequence::idle(task, ask, now)?,
     }
     // Once used, whatever follows is a retry, also where its own token was lost.
     Ok(Some(if step.ever_used {

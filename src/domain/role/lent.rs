@@ -3,8 +3,9 @@
 use super::{AsOwner, AsOwnerPrincipalDue, Held, NotHeld, fill, held};
 use crate::domain::delegation::{Act, Delegation};
 use crate::domain::evidence::{Assurance, Evidence};
-use crate::domain::id::{DelegationNumber, PrincipalHash, SpiffeId};
-use crate::domain::order::Order;
+use crate::domain::id::{PrincipalHash, SpiffeId};
+use crate::domain::order::{Asked, Order};
+use crate::domain::step::TokenRecord;
 use crate::domain::task::Task;
 use std::marker::PhantomData;
 
@@ -32,7 +33,7 @@ pub(super) fn any_of<'a, R>(
 }
 
 impl Held<AsOwnerPrincipalDue> {
-    /// The owner's workload, or a delegate for this act: sooner by a delegation that needs no user, whom this node
+    /// The owner's workload, or a delegate for this act: preferably by a delegation that needs no user, whom this node
     /// cannot see.
     ///
     /// # Errors
@@ -41,16 +42,19 @@ impl Held<AsOwnerPrincipalDue> {
         Self::by(task, act, evidence, |it| it.principal.is_none())
     }
 
-    /// Whoever may give this order: sooner by the very delegation that it rests on.
+    /// Whoever may give this order. What is taken back is so preferably by the very delegation on whose strength it
+    /// was made, with or without a user: by another it could not be.
     ///
     /// # Errors
     /// As [`Held::check`].
-    pub fn for_order(task: &Task, order: &Order, evidence: &Evidence) -> Result<Self, NotHeld> {
-        let rests_on = order.rests_on(task);
-        match order.act() {
-            None => Self::check(task, evidence),
-            Some(act) if rests_on.is_none() => Self::for_act(task, act, evidence),
-            Some(act) => Self::by(task, act, evidence, |it| Some(it.number) == rests_on),
+    pub fn for_order(task: &Task, asked: &Asked, evidence: &Evidence) -> Result<Self, NotHeld> {
+        match (asked, asked.act()) {
+            (Order::RevokeDelegation(number), Some(act)) => {
+                let giver = task.delegation(*number).and_then(|it| it.from);
+                Self::by(task, act, evidence, |it| Some(it.number) == giver)
+            }
+            (_, Some(act)) => Self::for_act(task, act, evidence),
+            (_, None) => Self::check(task, evidence),
         }
     }
 
@@ -67,10 +71,10 @@ impl Held<AsOwnerPrincipalDue> {
         task: &Task,
         act: Act,
         evidence: &Evidence,
-        sooner: impl Fn(&Delegation) -> bool,
+        preferred: impl Fn(&Delegation) -> bool,
     ) -> Result<Self, NotHeld> {
         Self::check(task, evidence).or_else(|owner| {
-            let (first, then): (Vec<_>, Vec<_>) = task.delegated(act).partition(|it| sooner(it));
+            let (first, then): (Vec<_>, Vec<_>) = task.delegated(act).partition(|it| preferred(it));
             any_of(first.into_iter().chain(then), evidence, owner)
         })
     }
@@ -87,50 +91,51 @@ impl Held<AsOwner> {
         workload: Option<&SpiffeId>,
         principal: Option<PrincipalHash>,
     ) -> Result<Self, NotHeld> {
-        Self::sooner_by(task, (act, None), workload, principal)
+        let owner = task.owner.workload.as_ref().map(|role| &role.spiffe_id);
+        match workload.filter(|id| Some(*id) != owner) {
+            None => Self::with_principal(task, workload, principal),
+            Some(id) => of_delegate(task.delegated(act), id, principal),
+        }
     }
 
-    /// Whoever gave this order, once the server has seen the user: by the very delegation that it rests on, if that
-    /// stands.
+    /// Whoever got this token, once its user is seen: the owner's own, or by the very delegation that it was issued
+    /// by. A later one, also to the same role, may demand other evidence than was shown. `act` is what a delegate
+    /// needs for it, `None` where only the owner may.
     ///
     /// # Errors
     /// As [`Held::for_act`].
-    pub fn for_order(
+    pub fn by_token(
         task: &Task,
-        order: &Order,
-        workload: Option<&SpiffeId>,
-        principal: Option<PrincipalHash>,
+        act: Option<Act>,
+        record: &TokenRecord,
+        (actor, principal): (&SpiffeId, Option<PrincipalHash>),
     ) -> Result<Self, NotHeld> {
-        match order.act() {
-            Some(act) => Self::sooner_by(task, (act, order.rests_on(task)), workload, principal),
-            None => Self::with_principal(task, workload, principal),
+        match (record.delegation, act) {
+            (None, _) => Self::with_principal(task, Some(actor), principal),
+            (Some(_), None) => Err(NotHeld::NoRole),
+            (Some(number), Some(act)) => {
+                let very = task.delegated(act).filter(|it| it.number == number);
+                of_delegate(very, actor, principal)
+            }
         }
     }
+}
 
-    fn sooner_by(
-        task: &Task,
-        (act, sooner): (Act, Option<DelegationNumber>),
-        workload: Option<&SpiffeId>,
-        principal: Option<PrincipalHash>,
-    ) -> Result<Self, NotHeld> {
-        let owner = task.owner.workload.as_ref().map(|role| &role.spiffe_id);
-        let Some(id) = workload.filter(|id| Some(*id) != owner) else {
-            return Self::with_principal(task, workload, principal);
-        };
-        let own = task.delegated(act).filter(|it| it.to.spiffe_id == *id);
-        let (first, then): (Vec<_>, Vec<_>) = own.partition(|it| Some(it.number) == sooner);
-        let all: Vec<_> = first.into_iter().chain(then).collect();
-        if all.is_empty() {
-            return Err(NotHeld::NoRole);
-        }
-        let of_user = all.into_iter().find(|it| it.principal == principal);
-        let delegation = of_user.ok_or(NotHeld::Principal)?;
-        Ok(Self {
-            spiffe_id: Some(id.clone()),
-            assurance: Assurance::Process,
-            process: None,
-            delegation: Some(delegation.number),
-            role: PhantomData,
-        })
-    }
+/// Whether one of these delegations is to this workload and user.
+fn of_delegate<'a>(
+    delegations: impl Iterator<Item = &'a Delegation>,
+    id: &SpiffeId,
+    principal: Option<PrincipalHash>,
+) -> Result<Held<AsOwner>, NotHeld> {
+    let mut own = delegations.filter(|it| it.to.spiffe_id == *id).peekable();
+    own.peek().ok_or(NotHeld::NoRole)?;
+    let of_user = own.find(|it| it.principal == principal);
+    let delegation = of_user.ok_or(NotHeld::Principal)?;
+    Ok(Held {
+        spiffe_id: Some(id.clone()),
+        assurance: Assurance::Process,
+        process: None,
+        delegation: Some(delegation.number),
+        role: PhantomData,
+    })
 }

@@ -55,14 +55,14 @@ impl Forms {
         if message.number == 0 {
             return Err(FormError::Zero.at("number"));
         }
-        let ask = OrderAsk::TakeBack(DelegationNumber(message.number));
+        let ask = OrderAsk::RevokeDelegation(DelegationNumber(message.number));
         self.order(message.task, ask, message.certificate)
     }
 
     /// `Legs.Takeover`.
     pub(in crate::grpc) fn take_over(&self, message: v1::TakeoverRequest) -> Formed<OrderForm> {
         let request_id = self.request_id(message.request_id).field("request_id")?;
-        let ask = OrderAsk::TakeOver(request_id);
+        let ask = OrderAsk::Takeover(request_id);
         self.order(message.task, ask, message.certificate)
     }
 

@@ -1,7 +1,7 @@
 //! Stored form of steps and token records.
 
-use super::{Row, RowError, array, child, digest, row, spiffe_id, task_id, wire};
-use crate::domain::id::{Epoch, Fence, Jti, LegNumber, StepNumber};
+use super::{Row, RowError, array, child, digest, row, row_if, spiffe_id, task_id, wire};
+use crate::domain::id::{DelegationNumber, Epoch, Fence, Jti, LegNumber, StepNumber};
 use crate::domain::step::{Purpose, Step, StepState, TokenRecord};
 use crate::domain::time::Time;
 
@@ -89,6 +89,8 @@ impl Row for TokenRecord {
             fence,
             jti,
             purpose,
+            delegation,
+            process,
             audience,
             certificate,
             expires_at,
@@ -96,7 +98,7 @@ impl Row for TokenRecord {
         } = self;
         let (purpose, step, order) = match purpose {
             Purpose::Cancel => (1, 0, None),
-            Purpose::Order(given) => (4, 0, Some(given.to_wire())),
+            Purpose::Order(order) => (4, 0, Some(order.to_wire())),
             Purpose::Step(number) => (2, number.0, None),
             Purpose::Update => (3, 0, None),
         };
@@ -111,6 +113,8 @@ impl Row for TokenRecord {
             expires_at: expires_at.0,
             used_at: used_at.map(|time| time.0),
             order,
+            delegation: delegation.map(|number| number.0),
+            process: process.as_ref().map(Row::to_wire),
         }
     }
 
@@ -126,6 +130,8 @@ impl Row for TokenRecord {
                 4 => Purpose::Order(Box::new(row(wire.order, "order")?)),
                 _ => return Err(RowError::Field("purpose")),
             },
+            delegation: wire.delegation.map(DelegationNumber),
+            process: row_if(wire.process)?,
             audience: spiffe_id(&wire.audience, "audience")?,
             certificate: digest(&wire.certificate, "certificate")?,
             expires_at: Time(wire.expires_at),

@@ -124,28 +124,21 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn record() -> impl Strategy<Value = TokenRecord> {
     let numbers = any::<([u8; 16], u64, [u8; 16])>();
-    (
-        numbers,
-        purpose(),
-        spiffe_id(),
-        digest(),
-        time(),
-        of(time()),
+    let issued = (purpose(), of(any::<u32>()), of(process()));
+    (numbers, issued, spiffe_id(), digest(), time(), of(time())).prop_map(
+        |((task, fence, jti), issued, audience, certificate, expires_at, used_at)| TokenRecord {
+            task: TaskId(task),
+            fence: Fence(fence),
+            jti: Jti(jti),
+            purpose: issued.0,
+            delegation: issued.1.map(DelegationNumber),
+            process: issued.2,
+            audience,
+            certificate,
+            expires_at,
+            used_at,
+        },
     )
-        .prop_map(
-            |((task, fence, jti), purpose, audience, certificate, expires_at, used_at)| {
-                TokenRecord {
-                    task: TaskId(task),
-                    fence: Fence(fence),
-                    jti: Jti(jti),
-                    purpose,
-                    audience,
-                    certificate,
-                    expires_at,
-                    used_at,
-                }
-            },
-        )
 }
 
 fn leg() -> impl Strategy<Value = Leg> {

@@ -12,7 +12,7 @@ mod order;
 pub(crate) use approval::{Account, Approval, Decision};
 pub(crate) use delegation::{Barred, Delegation, Permissions};
 pub(crate) use grant::{ChildGrant, Digests, MemberRule, MemberRules, Scalar, Spawned};
-pub(crate) use order::GivenOrder;
+pub(crate) use order::Order;
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Required {
@@ -148,7 +148,11 @@ pub(crate) struct TokenRecord {
     #[prost(uint64, optional, tag = "9")]
     pub used_at: Option<u64>,
     #[prost(message, optional, tag = "10")]
-    pub order: Option<GivenOrder>,
+    pub order: Option<Order>,
+    #[prost(uint32, optional, tag = "11")]
+    pub delegation: Option<u32>,
+    #[prost(message, optional, tag = "12")]
+    pub process: Option<ProcessKey>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

@@ -170,6 +170,22 @@ fn a_token_never_outlives_its_record() {
 }
 
 #[test]
+fn an_order_may_be_about_a_step_and_no_other_owner_token() {
+    let key = key();
+    for step in [None, Some(StepNumber(1))] {
+        for operation in [Operation::Update, Operation::Cancel] {
+            let claims = TokenClaims {
+                operation,
+                step,
+                ..query()
+            };
+            let well_formed = operation == Operation::Update || step.is_none();
+            assert_eq!(key.encode(&claims).is_ok(), well_formed, "{claims:?}");
+        }
+    }
+}
+
+#[test]
 fn no_token_is_signed_for_too_long_or_with_claims_that_contradict() {
     let key = key();
     let lives = |claims: TokenClaims, seconds: u64| {

@@ -6,17 +6,18 @@ use super::real::{Done, Moment};
 use super::steps::called;
 use super::wider::{Lend, Only};
 use crate::fixture::{START, permit, present, role};
+use crate::ordering::ordered;
 use handfast::domain::arguments::Witnesses;
 use handfast::domain::decide::Presented;
 use handfast::domain::decide::check::{self, OwnerChecked};
-use handfast::domain::decide::handover::{self, AskDelegate};
-use handfast::domain::decide::owner::{self, OrderIssued};
+use handfast::domain::decide::handover::AskDelegate;
+use handfast::domain::decide::owner::{self, OrderAnswered};
 use handfast::domain::delegation::Act;
 use handfast::domain::denial::Reason;
 use handfast::domain::grant::{ArgumentConstraint, Permission};
 use handfast::domain::id::{DelegationNumber, Digest, PrincipalHash, StepNumber};
 use handfast::domain::lineage::{Lineage, Transition};
-use handfast::domain::order::{Order, Ordered, Word};
+use handfast::domain::order::{Asked, Order, Ordered, Word};
 use handfast::domain::role::{AsOwner, AsOwnerPrincipalDue, AsServer, Held, Role};
 use handfast::domain::time::Time;
 
@@ -60,19 +61,14 @@ impl Moment<'_> {
             asked: Digest(request),
             witnesses: Witnesses::default(),
         };
-        if held.due(task).is_none() {
-            let made = handover::delegate(self.seen(on), &held, &ask, &permit(), &self.now())?;
-            return Ok(done(made.map(|made| Ordered::Delegated(Box::new(made)))));
-        }
-        let made = handover::offer(task, held.delegation, &ask, &self.now())?;
-        self.order(on, &held, &Order::Delegate(Box::new(made)))
+        self.order(on, &held, &Order::Delegate(Box::new(ask)))
     }
 
     pub(super) fn revoke_delegation(&self, on: On, by: Hand, nth: usize) -> Result<Done, Reason> {
         let task = self.known(on)?;
         let who = self.hands.of(by);
         let number = DelegationNumber(u32::try_from(nth).unwrap() + 1);
-        let order = Order::TakeBack(number);
+        let order = Order::RevokeDelegation(number);
         let held = Held::<AsOwnerPrincipalDue>::for_order(task, &order, who)?;
         self.order(on, &held, &order)
     }
@@ -84,14 +80,14 @@ impl Moment<'_> {
         // Each a request of its own; what a repeat gets is another test's.
         let request = task.leg.as_ref().map_or(0, |leg| leg.number.0);
         let request = Digest([u8::try_from(request).unwrap(); 32]);
-        self.order(on, &held, &Order::TakeOver(request))
+        self.order(on, &held, &Order::Takeover(request, ()))
     }
 
     pub(super) fn resolve(&self, on: On, by: Hand, word: Word) -> Result<Done, Reason> {
         let task = self.known(on)?;
         let held = Held::<AsOwnerPrincipalDue>::check(task, self.hands.of(by))?;
         let step = StepNumber(task.last_step.0.max(1));
-        self.order(on, &held, &Order::Resolve(step, word))
+        self.order(on, &held, &Order::Resolve(step, (), word))
     }
 
     /// At once; or, for an owner that acts for a user, by a token and its server, which has seen the user.
@@ -99,21 +95,21 @@ impl Moment<'_> {
         &self,
         on: On,
         held: &Held<AsOwnerPrincipalDue>,
-        order: &Order,
+        asked: &Asked,
     ) -> Result<Done, Reason> {
-        let rows = match order.step() {
+        let rows = match asked.step() {
             Some(step) => self.rows(on, step, None),
             None => self.seen(on).clone(),
         };
         let task = rows.known(&self.now())?;
         let Some(user) = held.due(task) else {
-            return handover::carry_out(&rows, held, order, &permit(), &self.now()).map(done);
+            return ordered(&rows, held, asked, &self.now()).map(done);
         };
         let ask = self.owner_ask(task);
-        let issued = owner::issue_order(&rows, held, (order, &ask), &permit(), &self.now())?;
+        let issued = owner::issue_order(&rows, held, (asked, &ask), &permit(), &self.now())?;
         let claims = match issued.effect {
-            OrderIssued::Repeat(ordered) => return Ok(done(Transition::unchanged(ordered))),
-            OrderIssued::Token(claims) => claims,
+            OrderAnswered::Done(ordered) => return Ok(done(Transition::unchanged(ordered))),
+            OrderAnswered::Token(claims) => claims,
         };
         let between = Lineage {
             task: issued.writes.task.clone(),
@@ -134,10 +130,11 @@ impl Moment<'_> {
     ) -> Result<Transition<Ordered>, Reason> {
         let task = rows.known(&self.now())?;
         let server = Held::<AsServer>::check(task, self.hands.of(Hand::Server))?;
-        let given = check::ordered(rows, token).ok_or(Reason::Alarm)?;
-        let actor = Some(&token.claims.actor);
-        let owner = Held::<AsOwner>::for_order(task, &given.order, actor, Some(user))?;
-        let (roles, what) = ((&server, &owner), (token, given));
+        let order = check::ordered(rows, token).ok_or(Reason::Alarm)?;
+        let record = check::record(rows, token).ok_or(Reason::Alarm)?;
+        let who = (&token.claims.actor, Some(user));
+        let owner = Held::<AsOwner>::by_token(task, order.act(), record, who)?;
+        let (roles, what) = ((&server, &owner), (token, order));
         let checked = check::order(rows, roles, what, &permit(), &self.now())?;
         Ok(checked.map(|checked| match checked {
             OwnerChecked::Ordered(ordered, _) => ordered,
@@ -150,7 +147,7 @@ fn done(ordered: Transition<Ordered>) -> Done {
     let answer = match ordered.effect {
         Ordered::Delegated(made) => Answer::Handed(usize::try_from(made.number.0).unwrap() - 1),
         Ordered::Resolved(state) => Answer::Outcome(state),
-        Ordered::TakenBack(_) => Answer::Revoked,
+        Ordered::DelegationRevoked(_) => Answer::Revoked,
         Ordered::TakenOver(_) => Answer::TakenOver,
     };
     Done::with(answer, vec![ordered.writes])

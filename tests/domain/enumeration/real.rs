@@ -355,7 +355,14 @@ impl Moment<'_> {
         };
         let server = Held::<AsServer>::check(task, self.hands.of(path.caller()))?;
         let workload = Some(&token.claims.actor);
-        let owner = Held::<AsOwner>::for_act(task, want.act(), workload, principal)?;
+        // As the service asks: by the token's record, where it has one.
+        let owner = match check::record(rows, token) {
+            Some(record) => {
+                let who = (&token.claims.actor, principal);
+                Held::<AsOwner>::by_token(task, Some(want.act()), record, who)?
+            }
+            None => Held::<AsOwner>::for_act(task, want.act(), workload, principal)?,
+        };
         let (roles, token, now) = ((&server, &owner), Some(token), self.now());
         let checked = match want {
             Want::Cancel => check::cancel(rows, roles, token, &permit(), &now)?,
