@@ -47,7 +47,7 @@ fn take_over(
     let request = Digest([9; 32]);
     let asked = Order::Takeover(request, ());
     let taken = ordered(&world.lineage, held, &asked, &world.now())?;
-    Ok(taken.map(taken_over))
+    Ok(taken.map(|taken| taken_over(&taken)))
 }
 
 pub(crate) fn ask(acts: impl IntoIterator<Item = Act>, request: u8) -> AskDelegate {

@@ -37,8 +37,8 @@ fn a30_a_late_word_on_one_attempt_settles_no_other() {
     let again = world.issue(&worker(), (1, 1), (1, 8));
     assert_eq!(again, Err(Reason::StepUnknown));
     // The word on this attempt settles it.
-    let word = token(&mut world, &owner(), &order);
-    let settled = only_for_its_user(&mut world, &word);
+    let timely = token(&mut world, &owner(), &order);
+    let settled = only_for_its_user(&mut world, &timely);
     assert_eq!(settled, Ordered::Resolved(StepState::NotDone));
 }
 

@@ -19,15 +19,15 @@ pub(crate) fn ordered(
 }
 
 pub(crate) fn delegated(ordered: Ordered) -> Delegation {
-    match ordered {
-        Ordered::Delegated(made) => *made,
-        other => panic!("a delegation is due: {other:?}"),
-    }
+    let Ordered::Delegated(made) = ordered else {
+        panic!("a delegation is due: {ordered:?}")
+    };
+    *made
 }
 
-pub(crate) fn taken_over(ordered: Ordered) -> LegNumber {
-    match ordered {
-        Ordered::TakenOver(leg) => leg,
-        other => panic!("a leg is due: {other:?}"),
-    }
+pub(crate) fn taken_over(ordered: &Ordered) -> LegNumber {
+    let Ordered::TakenOver(leg) = ordered else {
+        panic!("a leg is due: {ordered:?}")
+    };
+    *leg
 }

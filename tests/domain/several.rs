@@ -191,7 +191,7 @@ fn an_order_is_given_by_a_delegation_that_needs_no_user() {
         } else {
             Err(Reason::PrincipalDue)
         };
-        assert_eq!(taken.map(|taken| taken_over(taken.effect)), expected);
+        assert_eq!(taken.map(|taken| taken_over(&taken.effect)), expected);
         // At the server each user has the delegation that names it, and nobody's names no user.
         for (principal, found) in [(Some(user), true), (None, alone)] {
             let task = world.task();

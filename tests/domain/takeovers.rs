@@ -32,7 +32,7 @@ fn take(world: &mut World, (pid, request): (i32, u8)) -> Result<LegNumber, Reaso
     let request = Digest([request; 32]);
     let asked = Order::Takeover(request, ());
     let taken = ordered(&world.lineage, &held, &asked, &world.now())?;
-    Ok(taken_over(world.apply(taken)))
+    Ok(taken_over(&world.apply(taken)))
 }
 
 #[test]

@@ -200,9 +200,9 @@ pub(super) fn revoke_delegation(
     })
 }
 
-/// Ends this leg for the owner, if it is the live one. The process that had it cannot start again; any other hand that may carry
-/// the task out can. Its unused token is void, a used one goes on to its `act_by`; children that it made and nobody
-/// has spent are worth nothing. A repeat takes no other leg.
+/// Ends this leg for the owner, if it is the live one. The process that had it cannot start again; any other hand
+/// that may carry the task out can. Its unused token is void, a used one goes on to its `act_by`; children that it
+/// made and nobody has spent are worth nothing. A repeat takes no other leg.
 ///
 /// # Errors
 /// [`Reason::PrincipalDue`] where a user is due whom this node cannot see, [`Reason::Terminal`], [`Reason::NoLeg`]
@@ -253,9 +253,9 @@ impl Word {
 ///
 /// # Errors
 /// [`Reason::PrincipalDue`] where a user is due whom this node cannot see, [`Reason::Unknown`] for a step that never
-/// was, [`Reason::NotUnknown`] for one whose
-/// outcome is known or still open, also to the word that it did not happen while it may still begin,
-/// [`Reason::OutcomeDiffers`] where another word was taken before, [`Reason::TokenVoid`] where it was tried again since.
+/// was, [`Reason::NotUnknown`] for one whose outcome is still open, also to the word that it did not happen while it
+/// may still begin, [`Reason::OutcomeDiffers`] where another word was taken before, [`Reason::TokenVoid`] where it was
+/// tried again since.
 pub(super) fn resolve(
     lineage: &Lineage,
     orderer: &impl Orderer,

@@ -1,5 +1,5 @@
-//! Orders: what an owner, or its delegate, does with a task besides asking about it. Done at once; or, where it acts for
-//! a user, given as a token and carried out when the server has seen the user.
+//! Orders: what an owner, or its delegate, does with a task besides asking about it. Done at once; or, where it acts
+//! for a user, given as a token and carried out when the server has seen the user.
 
 use super::handover::{give, offer, resolve, revoke_delegation, take_over};
 use crate::domain::denial::Reason;
@@ -65,10 +65,10 @@ pub(super) fn heard(
 /// The order as it is carried out: how much is handed over, which leg ends and which attempt is settled is fixed now.
 ///
 /// # Errors
-/// [`Reason::PrincipalDue`] where a user is due whom this node cannot see; [`Reason::TakenOver`] to a delegate that lost
-/// a leg of the line; [`Reason::Terminal`]. Of a hand-over [`Reason::NotNarrower`] with the field that asks for more
-/// than the giver has, [`Reason::RepeatDiffers`], [`Reason::Limit`]; of a takeover [`Reason::NoLeg`]; of a word on a step
-/// that never was [`Reason::Unknown`].
+/// [`Reason::PrincipalDue`] where a user is due whom this node cannot see; [`Reason::TakenOver`] to a delegate that
+/// lost a leg of the line; [`Reason::Terminal`]. Of a hand-over [`Reason::NotNarrower`] with the field that asks for
+/// more than the giver has, [`Reason::RepeatDiffers`], [`Reason::Limit`]; of a takeover [`Reason::NoLeg`]; of a word on
+/// a step that never was [`Reason::Unknown`].
 pub fn form(
     lineage: &Lineage,
     orderer: &impl Orderer,

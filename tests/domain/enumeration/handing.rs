@@ -11,15 +11,17 @@ use handfast::domain::arguments::Witnesses;
 use handfast::domain::decide::Presented;
 use handfast::domain::decide::check::{self, OwnerChecked};
 use handfast::domain::decide::handover::AskDelegate;
-use handfast::domain::decide::owner::{self, OrderAnswered};
+use handfast::domain::decide::owner::{self, AskOwner, OrderAnswered};
 use handfast::domain::delegation::Act;
 use handfast::domain::denial::Reason;
 use handfast::domain::grant::{ArgumentConstraint, Permission};
-use handfast::domain::id::{DelegationNumber, Digest, PrincipalHash, StepNumber};
+use handfast::domain::id::{DelegationNumber, Digest, Jti, PrincipalHash, StepNumber};
 use handfast::domain::lineage::{Lineage, Transition};
 use handfast::domain::order::{Asked, Order, Ordered, Word};
 use handfast::domain::role::{AsOwner, AsOwnerPrincipalDue, AsServer, Held, Role};
+use handfast::domain::task::Task;
 use handfast::domain::time::Time;
+use std::time::Duration;
 
 /// The role that something is handed to.
 fn receiver(hand: Hand) -> Role {
@@ -120,6 +122,14 @@ impl Moment<'_> {
         let mut all = done(carried_out);
         all.writes.insert(0, issued.writes);
         Ok(all)
+    }
+
+    pub(super) fn owner_ask(&self, task: &Task) -> AskOwner {
+        AskOwner {
+            jti: Jti([u8::try_from(task.fence.0).unwrap(); 16]),
+            certificate: Digest([8; 32]),
+            certificate_ends: self.world.time.after(Duration::from_secs(2 * 3600)),
+        }
     }
 
     fn carried_out(

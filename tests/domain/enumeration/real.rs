@@ -12,7 +12,7 @@ use crate::fixture::{
 use handfast::domain::claims::TokenClaims;
 use handfast::domain::decide::check::{self, OwnerChecked, StepChecked};
 use handfast::domain::decide::leg::{self, AskStart};
-use handfast::domain::decide::owner::{self as ask, AskOwner};
+use handfast::domain::decide::owner as ask;
 use handfast::domain::decide::report::{self, Outcome};
 use handfast::domain::decide::step::{self, AskStep, StepAsked};
 use handfast::domain::decide::{Presented, end, input};
@@ -327,14 +327,6 @@ impl Moment<'_> {
             Err(reason) => reason.into(),
         };
         Ok(Done::with(answer, writes))
-    }
-
-    pub(super) fn owner_ask(&self, task: &Task) -> AskOwner {
-        AskOwner {
-            jti: Jti([u8::try_from(task.fence.0).unwrap(); 16]),
-            certificate: Digest([8; 32]),
-            certificate_ends: self.world.time.after(Duration::from_secs(2 * 3600)),
-        }
     }
 
     /// The owner's token at its server, or at whoever says that it is.
