@@ -67,6 +67,13 @@ const ELSEWHERE: &[&str] = &[
     "\u{ff05}2e\u{ff05}2e",
     // Invisible.
     ".\u{200d}.",
+    "..\u{fe0f}",
+    "..\u{34f}",
+    "..\u{3164}",
+    ".\u{e0001}.",
+    "..%ef%b8%8f",
+    "..\u{a5}..\u{a5}b",
+    "..\u{20a9}b",
     "\u{feff}..",
     "\u{200b}",
     // Path parameters, queries and fragments, cut off by whoever takes it for a part of a URL.

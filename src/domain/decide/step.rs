@@ -28,7 +28,7 @@ pub struct AskStep {
     pub request: Digest,
     /// The token's `jti`.
     pub jti: Jti,
-    /// Policy's yes to going on past another step whose outcome nobody knows ([`order::passes_over`]).
+    /// Policy's yes to going on past another step whose outcome nobody knows ([`sequence::passes_over`]).
     pub skip_unknown: Option<Permit>,
 }
 

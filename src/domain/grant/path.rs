@@ -20,6 +20,7 @@ fn is_sign(c: char) -> bool {
         c,
         '\\' | '%'
             | '\u{2044}' | '\u{2215}' | '\u{2216}' // fraction slash, division slash, set minus
+            | '\u{a5}' | '\u{20a9}' // yen and won sign: the backslash of code pages 932 and 949
             | '\u{fe68}' | '\u{fe6a}' | '\u{ff05}' | '\u{ff0f}' | '\u{ff3c}'
     )
 }
@@ -31,9 +32,12 @@ fn is_nothing(c: char) -> bool {
             c,
             '.' | '\u{2024}'..='\u{2026}' | '\u{3002}' | '\u{fe19}' | '\u{fe30}' | '\u{fe52}'
                 | '\u{ff0e}' | '\u{ff61}'
-                // Invisible: some file systems compare names without them.
-                | '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}' | '\u{feff}'
+                // Default_Ignorable_Code_Point (Unicode 16): some file systems compare names without them.
+                | '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
+                | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
+                | '\u{ffa0}' | '\u{fff0}'..='\u{fff8}' | '\u{1bca0}'..='\u{1bca3}'
+                | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}'
         )
 }
 
