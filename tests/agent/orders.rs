@@ -4,6 +4,7 @@
 use crate::handover::{RELIEF, World, delegate_op, named};
 use crate::job::{Task, assert_unknown, start_op, step_op, text};
 use crate::node::Options;
+use crate::policy::commit;
 use crate::principals::{for_user, task_of_user_1, user, vouching};
 use crate::words::{SHORT, resolve, unknown_step_of};
 use serde_json::{Value, json};
@@ -209,4 +210,24 @@ fn an_order_answers_nothing_that_the_task_waits_for() {
     let taken = world.job.server.ok(&for_user(answer, Some(user("user-1"))));
     assert_eq!(taken["answer"], "fresh", "{taken}");
     assert_eq!(taken["task"]["state"], "working");
+}
+
+#[test]
+fn a32_a_policy_that_is_tightened_stops_an_order_that_was_given_before() {
+    let (mut world, task) = world("");
+    let issued = given(&mut world, &delegate_op(&task, &["perform"]));
+    let order = check(&mut world, &issued, &task, Some("user-1"));
+    let no_delegates =
+        "@id(\"no-delegates\") forbid (principal, action == Action::\"delegate\", resource);\n";
+    let policy = vouching().policy;
+    commit(&world.job.node, &format!("{policy}{no_delegates}"), 1);
+    let denied = world.job.server.ok(&order);
+    assert_eq!(denied["answer"], "denied", "{denied}");
+    let truth = world.job.node.explain(&text(&denied, "decision_id"));
+    assert_eq!(truth["reason"], "policy", "{truth}");
+    assert_unknown(&world.relief.err(&start_op(&task, "relief")));
+    // Nothing was burned: permitted again, it is carried out.
+    commit(&world.job.node, &policy, 2);
+    assert_eq!(world.job.server.ok(&order)["answer"], "read");
+    world.start_relief(&task);
 }

@@ -14,7 +14,7 @@ when { resource.name == "export" };
 "#;
 
 /// Commits another policy file, and waits until the agent has taken it up: the `count`th change.
-fn commit(node: &Node, text: &str, count: usize) {
+pub(crate) fn commit(node: &Node, text: &str, count: usize) {
     let (file, next) = (node.path("policy.cedar"), node.path("policy.next"));
     fs::write(&next, text).unwrap();
     fs::rename(&next, &file).unwrap();
