@@ -18,7 +18,11 @@ pub use proto::Act;
 
 /// Hands tasks over. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Handover(LegsClient<Stub>);
+pub struct Handover {
+    legs: LegsClient<Stub>,
+    /// The hand that orders are given by; empty where no user is due.
+    certificate: Vec<u8>,
+}
 
 /// A task as its owner names it: the server that gave the handle, and the handle.
 #[derive(Clone)]
@@ -163,23 +167,23 @@ impl<T> OrderReply<T> {
 
 /// Orders of an owner, or a delegate, that acts for a user. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct UserHandover {
-    handover: Handover,
-    certificate: Vec<u8>,
-}
+pub struct UserHandover(Handover);
 
 impl Handover {
     pub(super) fn new(stub: Stub) -> Self {
-        Self(LegsClient::new(stub))
+        Self {
+            legs: LegsClient::new(stub),
+            certificate: Vec::new(),
+        }
     }
 
     /// The same orders where the caller acts for a user. `hand` is that of the connection to the server.
     #[must_use]
     pub fn with_hand(&self, hand: &Hand) -> UserHandover {
-        UserHandover {
-            handover: self.clone(),
+        UserHandover(Self {
+            legs: self.legs.clone(),
             certificate: hand.certificate().to_vec(),
-        }
+        })
     }
 
     /// Hands the task, or acts on it, over.
@@ -192,16 +196,13 @@ impl Handover {
         task: TaskName,
         delegate: Delegate,
     ) -> Result<Delegated, ClientError> {
-        self.order_delegate(task, delegate, Vec::new())
-            .await?
-            .done()
+        self.order_delegate(task, delegate).await?.done()
     }
 
     async fn order_delegate(
         &self,
         task: TaskName,
         delegate: Delegate,
-        certificate: Vec<u8>,
     ) -> Result<OrderReply<Delegated>, ClientError> {
         let permissions = delegate.lent.map(|grant| proto::Keep {
             permissions: grant.into_proto().permissions,
@@ -214,9 +215,9 @@ impl Handover {
             not_after_ms: delegate.not_after_ms,
             principal: delegate.principal.map(Principal::into_proto),
             request_id: RequestId::or_random(delegate.request_id)?,
-            certificate,
+            certificate: self.certificate.clone(),
         };
-        let reply = self.0.clone().delegate(request).await?.into_inner();
+        let reply = self.legs.clone().delegate(request).await?.into_inner();
         let decision_id = reply.decision_id;
         OrderReply::of(reply.order_token, &decision_id, || {
             let made = reply.delegation.ok_or(ClientError::Reply("delegation"))?;
@@ -234,21 +235,20 @@ impl Handover {
     /// # Errors
     /// See [`ClientError`].
     pub async fn revoke(&self, task: TaskName, number: u32) -> Result<(), ClientError> {
-        self.order_revoke(task, number, Vec::new()).await?.done()
+        self.order_revoke(task, number).await?.done()
     }
 
     async fn order_revoke(
         &self,
         task: TaskName,
         number: u32,
-        certificate: Vec<u8>,
     ) -> Result<OrderReply<()>, ClientError> {
         let request = proto::RevokeDelegationRequest {
             task: Some(task.into_proto()),
             number,
-            certificate,
+            certificate: self.certificate.clone(),
         };
-        let reply = self.0.clone().revoke_delegation(request).await?;
+        let reply = self.legs.clone().revoke_delegation(request).await?;
         let reply = reply.into_inner();
         OrderReply::of(reply.order_token, &reply.decision_id, || Ok(()))
     }
@@ -263,23 +263,20 @@ impl Handover {
         task: TaskName,
         request_id: Option<RequestId>,
     ) -> Result<u32, ClientError> {
-        self.order_takeover(task, request_id, Vec::new())
-            .await?
-            .done()
+        self.order_takeover(task, request_id).await?.done()
     }
 
     async fn order_takeover(
         &self,
         task: TaskName,
         request_id: Option<RequestId>,
-        certificate: Vec<u8>,
     ) -> Result<OrderReply<u32>, ClientError> {
         let request = proto::TakeoverRequest {
             task: Some(task.into_proto()),
             request_id: RequestId::or_random(request_id)?,
-            certificate,
+            certificate: self.certificate.clone(),
         };
-        let reply = self.0.clone().takeover(request).await?.into_inner();
+        let reply = self.legs.clone().takeover(request).await?.into_inner();
         OrderReply::of(reply.order_token, &reply.decision_id, || Ok(reply.leg))
     }
 
@@ -293,24 +290,22 @@ impl Handover {
         step: u32,
         done: bool,
     ) -> Result<StepState, ClientError> {
-        self.order_resolve(task, (step, done), Vec::new())
-            .await?
-            .done()
+        self.order_resolve(task, step, done).await?.done()
     }
 
     async fn order_resolve(
         &self,
         task: TaskName,
-        (step, done): (u32, bool),
-        certificate: Vec<u8>,
+        step: u32,
+        done: bool,
     ) -> Result<OrderReply<StepState>, ClientError> {
         let request = proto::ResolveRequest {
             task: Some(task.into_proto()),
             step,
             done,
-            certificate,
+            certificate: self.certificate.clone(),
         };
-        let reply = self.0.clone().resolve(request).await?.into_inner();
+        let reply = self.legs.clone().resolve(request).await?.into_inner();
         OrderReply::of(reply.order_token, &reply.decision_id, || {
             StepState::read(reply.state)
         })
@@ -327,10 +322,7 @@ impl UserHandover {
         task: TaskName,
         delegate: Delegate,
     ) -> Result<OrderReply<Delegated>, ClientError> {
-        let certificate = self.certificate.clone();
-        self.handover
-            .order_delegate(task, delegate, certificate)
-            .await
+        self.0.order_delegate(task, delegate).await
     }
 
     /// As [`Handover::revoke`].
@@ -338,8 +330,7 @@ impl UserHandover {
     /// # Errors
     /// As [`Handover::revoke`].
     pub async fn revoke(&self, task: TaskName, number: u32) -> Result<OrderReply<()>, ClientError> {
-        let certificate = self.certificate.clone();
-        self.handover.order_revoke(task, number, certificate).await
+        self.0.order_revoke(task, number).await
     }
 
     /// As [`Handover::take_over`]. Give the request an ID, to be told later which leg it was.
@@ -351,10 +342,7 @@ impl UserHandover {
         task: TaskName,
         request_id: Option<RequestId>,
     ) -> Result<OrderReply<u32>, ClientError> {
-        let certificate = self.certificate.clone();
-        self.handover
-            .order_takeover(task, request_id, certificate)
-            .await
+        self.0.order_takeover(task, request_id).await
     }
 
     /// As [`Handover::resolve`].
@@ -367,8 +355,6 @@ impl UserHandover {
         step: u32,
         done: bool,
     ) -> Result<OrderReply<StepState>, ClientError> {
-        let certificate = self.certificate.clone();
-        let what = (step, done);
-        self.handover.order_resolve(task, what, certificate).await
+        self.0.order_resolve(task, step, done).await
     }
 }
