@@ -248,6 +248,8 @@ pub struct CreateTerms {
     pub task: TaskId,
     /// The owner's workload.
     pub owner: Role,
+    /// The process that asked, where it spends a child grant.
+    pub spender: Option<ProcessKey>,
     /// The server that may use the token.
     pub server: SpiffeId,
     /// The call that the token is good for.

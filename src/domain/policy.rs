@@ -144,8 +144,10 @@ pub struct Consent {
 pub struct PersonFacts {
     /// `iss` of the ID token.
     pub issuer: String,
-    /// Whether it is the principal for whom the task was created.
+    /// Whether it is the principal for whom the task, or one that it descends from, was created.
     pub is_owner: bool,
+    /// Whether a delegate, of whatever delegation there was, acts for it in one of them.
+    pub is_delegate: bool,
 }
 
 /// What policy sees of a task.

@@ -10,7 +10,7 @@ use super::delegation::Act;
 use super::event::CallerFacts;
 use super::evidence::{Assurance, Evidence, Mismatch, ProcessKey, Required};
 use super::id::{DelegationNumber, PrincipalHash, SpiffeId};
-use super::task::Task;
+use super::task::{Leg, Task};
 use std::marker::PhantomData;
 
 /// A SPIFFE ID and what its holder must show.
@@ -225,25 +225,53 @@ impl Held<AsPerformer> {
     /// # Errors
     /// [`NotHeld`]: no role, or a twin without the evidence.
     pub fn check(task: &Task, evidence: &Evidence) -> Result<Self, NotHeld> {
+        // Whoever has the leg has it in one role, also where it fills others beside.
+        if let Some(Ok(held)) = task
+            .leg
+            .as_ref()
+            .map(|leg| Self::of_leg(task, leg, evidence))
+        {
+            return Ok(held);
+        }
         match hold(task, Needed::Performer, evidence) {
             Ok(id) => Ok(held(&id, evidence)),
             Err(performer) => lent::any_of(task.delegated(Act::Perform), evidence, performer),
         }
     }
 
-    /// The performer's process also holds the leg that the ledger shows.
+    /// The process that has this leg, in the very role in which it was started: another that it fills as well, under
+    /// another ID or by another delegation, is not the leg's.
+    ///
+    /// # Errors
+    /// [`NotHeld`]: another process, or one that fills that role no more.
+    pub fn of_leg(task: &Task, leg: &Leg, evidence: &Evidence) -> Result<Self, NotHeld> {
+        if evidence.process != Some(leg.holder) {
+            return Err(NotHeld::NoRole);
+        }
+        if leg.delegation.is_some() {
+            let very = task.delegated(Act::Perform);
+            let very = very.filter(|it| Some(it.number) == leg.delegation);
+            return lent::any_of(very, evidence, NotHeld::NoRole);
+        }
+        let very = task.performers.iter();
+        let very = very.filter(|role| role.spiffe_id == leg.performer);
+        Ok(held(&fill(very, evidence)?, evidence))
+    }
+
+    /// The performer's process also holds the leg that the ledger shows, in the role in which it was started.
     #[must_use]
     pub fn leg_holder(&self, task: &Task) -> Option<Held<AsLegHolder>> {
         let leg = task.leg.as_ref()?;
-        (self.process == Some(leg.holder) && self.spiffe_id.as_ref() == Some(&leg.performer)).then(
-            || Held {
-                spiffe_id: self.spiffe_id.clone(),
-                assurance: self.assurance,
-                process: self.process,
-                delegation: self.delegation,
-                role: PhantomData,
-            },
-        )
+        let is_holder = self.process == Some(leg.holder)
+            && self.spiffe_id.as_ref() == Some(&leg.performer)
+            && self.delegation == leg.delegation;
+        is_holder.then(|| Held {
+            spiffe_id: self.spiffe_id.clone(),
+            assurance: self.assurance,
+            process: self.process,
+            delegation: self.delegation,
+            role: PhantomData,
+        })
     }
 }
 

@@ -55,6 +55,15 @@ pub struct Step {
     pub request: Digest,
 }
 
+/// A step whose outcome nobody knows and that its task went on past.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Skipped {
+    /// Its number.
+    pub number: StepNumber,
+    /// What was called: asked for under another number it would be a blind retry.
+    pub call: ToolCall,
+}
+
 /// The circumstances in which a step or record is judged.
 #[derive(Clone, Copy, Debug)]
 pub struct Circumstances {

@@ -11,7 +11,7 @@ use super::id::{
 use super::input::Input;
 use super::lineage::Now;
 use super::role::{Owner, Role};
-use super::step::Step;
+use super::step::{Skipped, Step};
 use super::time::Time;
 
 /// Where a task is in its life. After a terminal state nothing acts (invariant 7).
@@ -100,7 +100,7 @@ pub struct Task {
     /// Steps below `last_step` that are neither done nor pending.
     pub open_steps: Vec<StepNumber>,
     /// Steps below `last_step` whose outcome nobody knows and that the task went on past.
-    pub skipped_steps: Vec<StepNumber>,
+    pub skipped_steps: Vec<Skipped>,
     /// How many children were ever spawned from it.
     pub spawned: u32,
     /// Cancel, update and order tokens issued since `owner_tokens_from`, by weight.

@@ -20,7 +20,7 @@ use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex};
 
 /// The layout of keys and rows that this program reads and writes.
-pub const SCHEMA_VERSION: u64 = 5;
+pub const SCHEMA_VERSION: u64 = 6;
 
 /// Mode of the ledger and its reserve: nobody but the agent's own user.
 const MODE: u32 = 0o600;

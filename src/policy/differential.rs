@@ -117,8 +117,12 @@ fn call() -> impl Strategy<Value = CallFacts> {
 
 fn consent() -> impl Strategy<Value = Consent> {
     use proptest::option::weighted;
-    let person = (any::<String>(), any::<bool>());
-    let person = person.prop_map(|(issuer, is_owner)| PersonFacts { issuer, is_owner });
+    let person = (any::<String>(), any::<bool>(), any::<bool>());
+    let person = person.prop_map(|(issuer, is_owner, is_delegate)| PersonFacts {
+        issuer,
+        is_owner,
+        is_delegate,
+    });
     (
         any::<bool>(),
         weighted(0.5, workload()),

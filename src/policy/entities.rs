@@ -137,6 +137,7 @@ pub(super) fn person_record(person: &PersonFacts) -> Result<Value, Unaskable> {
     let fields = [
         ("issuer", Value::new_string(person.issuer.clone())),
         ("is_owner", Value::new_bool(person.is_owner)),
+        ("is_delegate", Value::new_bool(person.is_delegate)),
     ];
     Value::new_record(fields.into_iter().map(owned)).map_err(value)
 }

@@ -5,6 +5,7 @@ use super::ports::LocalPeer;
 use super::revocation::root_of;
 use super::{Continuation, Failure};
 use crate::domain::child::ChildGrant;
+use crate::domain::delegation::Act;
 use crate::domain::denial::Reason;
 use crate::domain::id::{SpiffeId, TaskId};
 use crate::domain::lineage::{Lineage, Load, Locator, Now, Transition};
@@ -171,13 +172,16 @@ fn then(rows: &Lineage, scope: &Scope, now: &Now<'_>) -> Lineage {
     }
 }
 
-/// How many calls of a task a performer with this ID can ask for.
+/// How many calls of a task a performer, or a delegate that may carry it out, with this ID can ask for.
 fn reach(task: &Task, id: &SpiffeId) -> u64 {
-    if !task.performers.iter().any(|role| role.spiffe_id == *id) {
-        return 0;
-    }
-    let granted = task.asked.permissions.iter();
-    let mut pairs: Vec<_> = granted.chain(&task.own.permissions).collect();
+    let performs = task.performers.iter().any(|role| role.spiffe_id == *id);
+    let own = task.own.permissions.iter().filter(|_| performs);
+    let asked = task.asked.permissions.iter().filter(|_| performs);
+    let lent = task
+        .delegated(Act::Perform)
+        .filter(|it| it.to.spiffe_id == *id);
+    let lent = lent.flat_map(|it| it.permissions.as_ref().unwrap_or(&task.asked.permissions));
+    let mut pairs: Vec<_> = asked.chain(own).chain(lent).collect();
     let mut distinct = 0_u64;
     while let Some(pair) = pairs.pop() {
         distinct = distinct.saturating_add(u64::from(!pairs.contains(&pair)));

@@ -51,10 +51,12 @@ impl Scene<'_> {
 
     /// What policy sees of a person.
     pub(super) fn person(&self, issuer: &str, person: PrincipalHash) -> PersonFacts {
-        // Whoever a tree is for judges nothing in it, however deep.
+        // Whoever a tree is for judges nothing in it, however deep; nor does whom a part of it was lent to.
+        let mut lent = self.lineage.line().flat_map(|task| &task.delegations);
         let mut line = self.lineage.line();
         PersonFacts {
             issuer: issuer.to_owned(),
+            is_delegate: lent.any(|it| it.principal == Some(person)),
             is_owner: line.any(|task| task.owner.principal == Some(person)),
         }
     }

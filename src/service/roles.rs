@@ -5,7 +5,7 @@ use crate::domain::denial::Reason;
 use crate::domain::evidence::{Evidence, Required};
 use crate::domain::id::{LegNumber, SpiffeId};
 use crate::domain::lineage::Lineage;
-use crate::domain::role::{AsPerformer, Held, NotHeld, Role};
+use crate::domain::role::{Held, NotHeld, Role};
 use crate::domain::time::Time;
 
 impl Settings {
@@ -76,16 +76,16 @@ impl Settings {
     }
 }
 
-/// Whether a leg of a task that lives is over: its holder fills the role no more, or the delegation under which it
-/// was started has run out.
+/// Whether a leg of a task that lives is over: its holder fills the role in which it was started no more, or the
+/// delegation under which it was has run out.
 pub(super) fn withdrawn(
     rows: &Lineage,
     (leg, evidence): (LegNumber, &Evidence),
     now: Time,
 ) -> bool {
     rows.as_of(now).task.as_ref().is_some_and(|task| {
-        let gone = task.leg.as_ref().is_none_or(|it| it.number != leg);
-        let refused = || Held::<AsPerformer>::check(task, evidence).is_err();
-        !task.state_at(now).is_terminal() && (gone || refused())
+        let held = task.leg.as_ref().filter(|it| it.number == leg);
+        let fills = held.is_some_and(|leg| Held::of_leg(task, leg, evidence).is_ok());
+        !task.state_at(now).is_terminal() && !fills
     })
 }

@@ -68,6 +68,34 @@ fn a_tree_is_judged_by_nobody_for_whose_user_its_root_is() {
     assert_eq!(world.approver.ok(&decided)["state"], "approved");
 }
 
+#[test]
+fn a_tree_is_judged_by_nobody_for_whom_a_delegate_acts_in_it() {
+    if !distinct_uids("a_tree_is_judged_by_nobody_for_whom_a_delegate_acts_in_it") {
+        return;
+    }
+    let mut options = options();
+    options.policy.push_str(
+        "@id(\"no-delegate\") forbid (principal, action == Action::\"approve\", resource)\n\
+         when { context has person && context.person.is_delegate };\n",
+    );
+    let mut world = World::with(&options);
+    let mut fan = Fan::of(world.job);
+    let root = fan.root(&fanning(2, 1, 4));
+    let mut lent = delegate_op(&root.task, &["query"]);
+    lent["to"] = WORKER.into();
+    lent["principal"] = json!({ "issuer": "https://login.demo.test", "subject": "person-1" });
+    fan.job.client.ok(&lent);
+    let children = fan.spawn(&root, "one", &[child(2)]);
+    let leg = fan.spend(&children[0], &part(1));
+    world.job = fan.job;
+    let asked = world.ask(&step_op(&leg, 1));
+    let own = world.decision_of(&asked, "person-1", "approve");
+    let refused = world.approver.err(&own);
+    assert_eq!(refused["reason"], "policy", "{refused}");
+    let decided = world.decision_of(&asked, "person-2", "approve");
+    assert_eq!(world.approver.ok(&decided)["state"], "approved");
+}
+
 /// A tree of two children, of which the worker has spent the first.
 fn tree(fan: &mut Fan) -> (crate::job::Leg, Vec<String>, crate::job::Leg) {
     let root = fan.root(&fanning(2, 1, 4));

@@ -1,5 +1,6 @@
 //! Revocation by scope: what is in it stops at once and for good, and everybody else goes on.
 
+use crate::handover::delegate_op;
 use crate::job::{
     Job, Leg, Task, WORKER, assert_unknown, build, check_op, start_op, step_op, text,
 };
@@ -290,7 +291,7 @@ fn a43_a_revoked_epoch_ends_every_token_and_its_legs_are_taken_up_again() {
 
 #[test]
 fn a44_the_blast_radius_of_a_worker_is_its_tasks_times_their_permissions() {
-    let mut job = Job::start();
+    let mut job = with_more_roles();
     let ask = |job: &Job| {
         let shown = job
             .node
@@ -309,6 +310,20 @@ fn a44_the_blast_radius_of_a_worker_is_its_tasks_times_their_permissions() {
     let mut other = step_op(&first.leg, 1);
     other["call"]["tool"] = "drop_table".into();
     assert_eq!(job.worker.err(&other)["reason"], "grant");
+    // What is lent to it is within its reach too, and what it has anyway is not counted twice.
+    let night = "spiffe://demo.test/night";
+    let reach = |job: &Job| {
+        let verb = ["revoke", "spiffe-id", night, "--dry-run"];
+        job.node.operator_json(&verb)["reachable"].clone()
+    };
+    assert_eq!(reach(&job), 0);
+    for (to, request) in [(night, "night"), (WORKER, "worker")] {
+        let mut lent = delegate_op(&first.leg.task, &["perform"]);
+        lent["to"] = to.into();
+        lent["request_id"] = request.into();
+        job.client.ok(&lent);
+    }
+    assert_eq!((reach(&job), ask(&job).0), (json!(1), json!(2)));
     revoked_id(&job, WORKER);
     assert_eq!(ask(&job).1, json!(0));
 }

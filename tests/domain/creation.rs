@@ -15,6 +15,7 @@ fn terms() -> CreateTerms {
     CreateTerms {
         task: TaskId([5; 16]),
         owner: role("assistant", 10),
+        spender: None,
         server: id("reports"),
         call: task().call,
         asked: grant(),

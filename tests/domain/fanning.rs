@@ -6,11 +6,12 @@
 )]
 
 use crate::asking::Asking;
-use crate::fixture::{World, call, id, permit, role, task, worker};
+use crate::fixture::{World, call, evidence, id, permit, role, task, worker};
 use crate::universe::count;
 use handfast::domain::approval::{ApprovalState, Verdict};
 use handfast::domain::arguments::Arguments;
 use handfast::domain::arguments::Witnesses;
+use handfast::domain::barred::{Barred, Takeovers};
 use handfast::domain::claims::Subject;
 use handfast::domain::decide::create::{self, AskCreate, Basis, CreateAsked, Register};
 use handfast::domain::decide::spawn::{self, AskChild, AskSpawn, Children};
@@ -198,8 +199,8 @@ fn n05_a_task_that_may_have_no_children_has_none() {
     );
 }
 
-/// Spawns one child, asks for its create token, registers it and takes it up.
-fn child_of(world: &mut World, request: u8) -> World {
+/// Spawns one child and asks for its create token: what its server then finds, and asks for.
+fn asked_for(world: &mut World, request: u8) -> (Lineage, Register) {
     let spawned = spawn(world, &ask(request, vec![(terms(1, 1, Some(1)), None)])).unwrap();
     let child = spawned.writes.children[0].clone();
     world.apply(spawned);
@@ -248,6 +249,12 @@ fn child_of(world: &mut World, request: u8) -> World {
         lifetime: Duration::MAX,
         name: Digest([request; 32]),
     };
+    (lineage, register)
+}
+
+/// Spawns one child, asks for its create token, registers it and takes it up.
+fn child_of(world: &mut World, request: u8) -> World {
+    let (lineage, register) = asked_for(world, request);
     let made = create::register(&lineage, &register, &[], &world.now()).unwrap();
     assert_eq!(made.writes.children[0].spent_at, Some(world.time));
     let task = made.writes.task.unwrap();
@@ -255,6 +262,26 @@ fn child_of(world: &mut World, request: u8) -> World {
     started.lineage.ancestors = vec![world.task().clone()];
     started.start(&worker()).unwrap();
     started
+}
+
+#[test]
+fn whoever_lost_a_leg_of_the_line_makes_no_child_of_it_by_a_token_that_it_got_before() {
+    let mut world = parent(5, 3, None);
+    let (mut lineage, register) = asked_for(&mut world, 1);
+    let mut lost = |process| {
+        // Not the leg that made the child: its grant lives on.
+        let barred = Barred {
+            process,
+            leg: LegNumber(2),
+            request: Digest([9; 32]),
+            and_older: false,
+        };
+        lineage.ancestors[0].takeovers = Takeovers(vec![barred]);
+        create::register(&lineage, &register, &[], &world.now()).map(drop)
+    };
+    let process = |pid| evidence("worker", pid, 30).process.unwrap();
+    assert_eq!(lost(process(139)), Ok(()));
+    assert_eq!(lost(worker().process.unwrap()), Err(Reason::TakenOver));
 }
 
 /// A child with a token for its first step.

@@ -101,44 +101,63 @@ fn whoever_lost_its_leg_has_no_order_carried_out_that_it_gave_before() {
     only_for_its_user(&mut world, &giving);
 }
 
-#[test]
-fn whatever_is_ordered_or_asked_by_delegates_the_owner_can_cancel() {
-    let asked = AskOwner {
+fn asked() -> AskOwner {
+    AskOwner {
         jti: Jti([7; 16]),
         certificate: Digest([8; 32]),
         certificate_ends: Time(u64::MAX),
-    };
-    let cancel = |world: &World| {
-        let held = Held::<AsOwnerPrincipalDue>::check(world.task(), &owner()).unwrap();
-        issue::issue_cancel(&world.lineage, &held, &asked, &permit(), &world.now()).map(drop)
-    };
-    // By orders of a user.
+    }
+}
+
+fn cancel(world: &World) -> Result<(), Reason> {
+    let held = Held::<AsOwnerPrincipalDue>::check(world.task(), &owner()).unwrap();
+    issue::issue_cancel(&world.lineage, &held, &asked(), &permit(), &world.now()).map(drop)
+}
+
+fn limit() -> Reason {
+    Reason::Limit("tasks.owner_tokens_max")
+}
+
+#[test]
+fn whatever_a_user_hands_over_it_can_cancel_and_take_back() {
     let mut world = World::new();
     let hand_over = |request: u8| offered(&ask([Act::Query], request));
     let mut given = 0;
     while give(&mut world, &owner(), &hand_over(given)).is_ok() {
         given += 1;
     }
-    let limit = Reason::Limit("tasks.owner_tokens_max");
-    assert_eq!(
-        give(&mut world, &owner(), &hand_over(given)),
-        Err(limit.clone())
-    );
+    assert_eq!(give(&mut world, &owner(), &hand_over(given)), Err(limit()));
     assert_eq!(usize::from(given), world.limits.delegations_max);
     cancel(&world).unwrap();
-    // By a delegate.
-    let mut world = crate::handover::world();
-    crate::handover::delegate(&mut world, &owner(), &ask([Act::Cancel], 1)).unwrap();
-    let refused = loop {
-        let held = Held::<AsOwnerPrincipalDue>::for_act(world.task(), Act::Cancel, &relief());
-        let (held, now) = (held.unwrap(), world.now());
-        match issue::issue_cancel(&world.lineage, &held, &asked, &permit(), &now) {
-            Ok(issued) => drop(world.apply(issued)),
-            Err(refused) => break refused,
+    world.start(&worker()).unwrap();
+    let take = Order::Takeover(Digest([9; 32]), ());
+    give(&mut world, &owner(), &take).unwrap();
+}
+
+#[test]
+fn whatever_a_delegate_asks_for_the_owner_can_do_what_it_could() {
+    for most in [2, 3, 256] {
+        let mut world = with_a_user([Act::Cancel, Act::Perform, Act::Update]);
+        world.limits.owner_tokens_max = most;
+        world.start(&relief()).unwrap();
+        let refused = loop {
+            let held = Held::<AsOwnerPrincipalDue>::for_act(world.task(), Act::Update, &relief());
+            let (held, now) = (held.unwrap(), world.now());
+            match issue::issue_update(&world.lineage, &held, &asked(), &permit(), &now) {
+                Ok(issued) => drop(world.apply(issued)),
+                Err(refused) => break refused,
+            }
+        };
+        assert_eq!(refused, limit());
+        cancel(&world).unwrap();
+        let back = Order::RevokeDelegation(DelegationNumber(1));
+        let take = Order::Takeover(Digest([9; 32]), ());
+        let on = offered(&ask([Act::Query], 2));
+        for order in [back, take, on] {
+            let mut world = world.clone();
+            give(&mut world, &owner(), &order).unwrap();
         }
-    };
-    assert_eq!(refused, limit);
-    cancel(&world).unwrap();
+    }
 }
 
 #[test]

@@ -5,13 +5,14 @@ use crate::handover::{ask, delegate, world};
 use crate::ordering::{ordered, taken_over};
 use handfast::domain::decide::end::{self, LegEnding};
 use handfast::domain::decide::handover::AskDelegate;
+use handfast::domain::decide::leg;
 use handfast::domain::delegation::Act;
 use handfast::domain::denial::Reason;
-use handfast::domain::evidence::Evidence;
+use handfast::domain::evidence::{Evidence, Required};
 use handfast::domain::grant::{ArgumentConstraint, Permission};
 use handfast::domain::id::{DelegationNumber, Digest, LegNumber};
 use handfast::domain::order::Order;
-use handfast::domain::role::{AsOwner, AsOwnerPrincipalDue, AsPerformer, Held};
+use handfast::domain::role::{AsOwner, AsOwnerPrincipalDue, AsPerformer, Held, Role};
 
 fn relief() -> Evidence {
     evidence("relief", 160, 60)
@@ -102,6 +103,76 @@ fn a_leg_stays_under_the_delegation_that_it_was_started_under() {
     world.start(&relief()).unwrap();
     assert_eq!(leg_is_under(&world), 2);
     world.issue(&relief(), (2, 1), (2, 1)).unwrap();
+}
+
+/// Whether this process still has the leg: by the rules of a step, and by those of re-attestation.
+fn has_the_leg(world: &World, who: &Evidence) -> bool {
+    let task = world.task();
+    let held = Held::<AsPerformer>::check(task, who).unwrap();
+    let by_step = held.leg_holder(task).is_some();
+    let leg = task.leg.as_ref().unwrap();
+    let by_attestation = Held::<AsPerformer>::of_leg(task, leg, who).is_ok();
+    assert_eq!(by_step, by_attestation);
+    by_step
+}
+
+#[test]
+fn a_leg_is_over_with_its_role_whatever_else_its_process_fills() {
+    let mut world = world();
+    // The same ID by a delegation that asks for less, and lends less.
+    let unit = Required {
+        cgroup: Some("/unit".to_owned()),
+        ..Required::default()
+    };
+    let laxer = AskDelegate {
+        to: Role {
+            required: unit,
+            ..role("worker", 30)
+        },
+        ..one_call(ask([Act::Perform], 1))
+    };
+    let in_unit = |uid| Evidence {
+        cgroup: Some("/unit".to_owned()),
+        ..evidence("worker", 103, uid)
+    };
+    world.start(&in_unit(30)).unwrap();
+    delegate(&mut world, &owner(), &laxer).unwrap();
+    assert!(has_the_leg(&world, &in_unit(30)));
+    world.issue(&in_unit(30), (1, 1), (2, 1)).unwrap();
+    // It fills the delegate's role still, and is no performer any more.
+    assert!(!has_the_leg(&world, &in_unit(31)));
+    for arguments in [1, 2] {
+        let step = world.issue(&in_unit(31), (1, 1), (arguments, 1));
+        assert_eq!(step, Err(Reason::NoLeg));
+    }
+    // What it may have is a leg of its own, once that one is gone.
+    let lost = leg::lose(world.task(), LegNumber(1));
+    world.apply(lost);
+    world.start(&in_unit(31)).unwrap();
+    assert_eq!(leg_is_under(&world), 1);
+    let wider = world.issue(&in_unit(31), (2, 2), (2, 2));
+    assert_eq!(wider, Err(Reason::Grant));
+}
+
+#[test]
+fn a_leg_is_under_one_id_whatever_others_its_process_has_or_gets() {
+    let both = Evidence {
+        spiffe_ids: vec![id("worker"), id("helper")],
+        ..evidence("worker", 103, 30)
+    };
+    let only = |name| Evidence {
+        spiffe_ids: vec![id(name)],
+        ..both.clone()
+    };
+    for (first, other) in [("worker", "helper"), ("helper", "worker")] {
+        let mut world = world();
+        let task = world.lineage.task.as_mut().unwrap();
+        task.performers = vec![role("worker", 30), role("helper", 30)];
+        world.start(&only(first)).unwrap();
+        assert!(has_the_leg(&world, &only(first)));
+        assert!(has_the_leg(&world, &both), "{first} and {other}");
+        assert!(!has_the_leg(&world, &only(other)));
+    }
 }
 
 #[test]

@@ -8,12 +8,12 @@ use handfast::domain::decide::check::StepChecked;
 use handfast::domain::decide::report::Outcome;
 use handfast::domain::decide::step::StepAsked;
 use handfast::domain::denial::Reason;
-use handfast::domain::id::{Epoch, StepNumber};
+use handfast::domain::id::{Digest, Epoch, StepNumber};
 use handfast::domain::step::StepState;
 use std::time::Duration;
 
-/// Step 2, past step 1, is used and done.
-fn past(world: &mut World) {
+/// Step 2, past step 1, is used.
+fn past(world: &mut World) -> Presented {
     let asked = world.issue_past(&worker(), (1, 2), (2, 2), Some(permit()));
     let StepAsked::Issue { claims, .. } = asked.unwrap() else {
         panic!("a token is due")
@@ -21,7 +21,13 @@ fn past(world: &mut World) {
     let second = present(*claims);
     // What is in flight now is no matter for the word on the other.
     assert!(fresh(&world.check(&tool(), &second, 2).unwrap()));
-    assert_eq!(world.task().skipped_steps, [StepNumber(1)]);
+    assert_eq!(skipped(world), [StepNumber(1)]);
+    second
+}
+
+fn skipped(world: &World) -> Vec<StepNumber> {
+    let all = &world.task().skipped_steps;
+    all.iter().map(|it| it.number).collect()
 }
 
 #[test]
@@ -38,6 +44,50 @@ fn the_same_call_under_another_number_is_a_blind_retry_too() {
     let again = world.issue_past(&worker(), (1, 2), (1, 2), Some(permit()));
     assert_eq!(again, Err(Reason::StepUnknown));
     past(&mut world);
+}
+
+#[test]
+fn what_was_passed_over_is_tried_under_no_number_until_somebody_says_what_became_of_it() {
+    for outcome in [Outcome::Done, Outcome::NotDone] {
+        let (mut world, first) = unknown();
+        let second = past(&mut world);
+        world.report(&second, Outcome::Done).unwrap();
+        // Whether policy would let it pass over something else or not.
+        for yes in [None, Some(permit())] {
+            let again = world.issue_past(&worker(), (1, 3), (1, 3), yes);
+            assert_eq!(again, Err(Reason::StepUnknown));
+        }
+        world.report(&first, outcome).unwrap();
+        world.issue(&worker(), (1, 3), (1, 4)).unwrap();
+    }
+}
+
+#[test]
+fn a_step_that_has_passed_another_over_does_not_become_it() {
+    let (mut world, _) = unknown();
+    let issue = |world: &mut World, arguments, request| {
+        world.issue_past(&worker(), (1, 2), (arguments, request), Some(permit()))
+    };
+    issue(&mut world, 2, 2).unwrap();
+    // By the same request, which may still change what it was never used for, and by a new one.
+    let again = issue(&mut world, 1, 2);
+    assert_eq!(again, Err(Reason::StepUnknown));
+    issue(&mut world, 3, 2).unwrap();
+    world.later(31_000);
+    let anew = world.issue(&worker(), (1, 2), (1, 4));
+    assert_eq!(anew, Err(Reason::StepUnknown));
+    world.issue(&worker(), (1, 2), (3, 5)).unwrap();
+}
+
+#[test]
+fn a_tool_that_changed_its_definition_is_the_same_tool() {
+    let (mut world, _) = unknown();
+    let second = past(&mut world);
+    world.report(&second, Outcome::Done).unwrap();
+    let skipped = &mut world.lineage.task.as_mut().unwrap().skipped_steps;
+    skipped[0].call.definition = Some(Digest([5; 32]));
+    let again = world.issue(&worker(), (1, 3), (1, 3));
+    assert_eq!(again, Err(Reason::StepUnknown));
 }
 
 #[test]

@@ -161,6 +161,7 @@ pub(crate) fn terms(number: u64, expires_at: u64) -> CreateTerms {
     CreateTerms {
         task: id(number),
         owner: role("owner"),
+        spender: None,
         server: spiffe("server"),
         call: call(),
         asked: Grant::default(),

@@ -11,6 +11,7 @@ fn person(issuer: &str, is_owner: bool) -> PersonFacts {
     PersonFacts {
         issuer: issuer.to_owned(),
         is_owner,
+        is_delegate: false,
     }
 }
 
@@ -58,6 +59,14 @@ fn whose_consent_counts_is_for_the_set_to_say() {
     refused(&policy, &consented(Action::Step, other, somebody()));
     let owner = person("https://login.example.org", true);
     refused(&policy, &consented(Action::Step, APPROVER, owner));
+    let rule = rule.replace("is_owner", "is_delegate");
+    let policy = set(&format!("{DEFAULT_POLICY}{WANTED}{rule}"));
+    permitted(&policy, &consented(Action::Step, APPROVER, somebody()));
+    let delegate = PersonFacts {
+        is_delegate: true,
+        ..somebody()
+    };
+    refused(&policy, &consented(Action::Step, APPROVER, delegate));
     // Not guarded, it would fail where there is none: refused at load.
     let bare = "\npermit (principal, action == Action::\"step\", resource) \
         when { context.approval.person.is_owner };\n";

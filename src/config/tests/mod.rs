@@ -188,6 +188,10 @@ const OUT_OF_RANGE: &[(&str, &str)] = &[
     ),
     ("[tasks]\nretention = \"1m\"\n", "`tasks.retention` is `1m`"),
     (
+        "[tasks]\nowner_tokens_max = 1\n",
+        "`tasks.owner_tokens_max` is `1`",
+    ),
+    (
         "[log]\nlevel = \"loud\"\n",
         "`log.level` is `loud`: must be one of error, warn",
     ),

@@ -3,9 +3,10 @@
 use super::create::AskCreate;
 use crate::domain::child::ChildGrant;
 use crate::domain::denial::Reason;
+use crate::domain::evidence::ProcessKey;
 use crate::domain::grant::Grant;
 use crate::domain::grant::narrow::Beyond;
-use crate::domain::lineage::{Lineage, Now};
+use crate::domain::lineage::{CreateTerms, Lineage, Now};
 use crate::domain::task::{Task, TaskState};
 
 /// The child grant that a create token is asked under, if it is asked under one.
@@ -29,17 +30,19 @@ pub(super) fn asked_under<'a>(
     if spender.spiffe_id.as_ref() != Some(&child.spender.spiffe_id) {
         return Err(Reason::Unknown);
     }
-    // What a barred process may not carry out it does not own either.
-    if spender
-        .process
-        .is_some_and(|process| lineage.bars(&process))
-    {
-        return Err(Reason::TakenOver);
-    }
+    not_barred(lineage, spender.process)?;
     if lineage.id.is_some_and(|earlier| earlier != child.id) {
         return Err(Reason::RepeatDiffers);
     }
     Ok(Some(child))
+}
+
+/// What a barred process may not carry out it does not own either, also by a token that it got before.
+fn not_barred(lineage: &Lineage, spender: Option<ProcessKey>) -> Result<(), Reason> {
+    if spender.is_some_and(|process| lineage.bars(&process)) {
+        return Err(Reason::TakenOver);
+    }
+    Ok(())
 }
 
 /// Refuses a child grant that was spent, has ended, or whose line is dead.
@@ -91,11 +94,12 @@ pub(super) fn within(
 /// nothing that its parent has not.
 pub(super) fn spend(
     lineage: &Lineage,
-    child: &ChildGrant,
+    (child, terms): (&ChildGrant, &CreateTerms),
     task: &mut Task,
     now: &Now<'_>,
 ) -> Result<ChildGrant, Reason> {
     unspent(lineage, child, now)?;
+    not_barred(lineage, terms.spender)?;
     if !task.own.permissions.is_empty() {
         return Err(Reason::Grant);
     }

@@ -91,6 +91,7 @@ pub fn issue(
     let terms = CreateTerms {
         task,
         owner: owner.clone(),
+        spender: ask.child.as_ref().and_then(|(_, spender)| spender.process),
         server: ask.call.call.audience.clone(),
         call: ask.call.call.clone(),
         asked,
@@ -225,9 +226,9 @@ pub fn register(
         return Err(Reason::Limit("limits.tasks_per_owner"));
     }
     let mut task = new_task(lineage.id, terms, ask, now)?;
-    let spent = match lineage.child.as_ref().filter(|_| terms.is_some()) {
-        Some(child) => Some(child::spend(lineage, child, &mut task, now)?),
-        None => None,
+    let spent = match (lineage.child.as_ref(), terms) {
+        (Some(child), Some(terms)) => Some(child::spend(lineage, (child, terms), &mut task, now)?),
+        (None, _) | (_, None) => None,
     };
     let registered = registered(&task, now, false);
     let writes = Writes {

@@ -151,7 +151,7 @@ fn open_steps(task: &Task, now: &Now<'_>) -> Vec<(StepNumber, StepState)> {
         .map(|number| (*number, StepState::NotDone))
         .collect();
     let skipped = task.skipped_steps.iter();
-    open.extend(skipped.map(|number| (*number, StepState::Unknown)));
+    open.extend(skipped.map(|it| (it.number, StepState::Unknown)));
     if let Some((step, state)) = task.pending_at(now) {
         open.push((step.number, state));
     }

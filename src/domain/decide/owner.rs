@@ -138,20 +138,31 @@ pub fn issue_order(
     Ok(issued.map(|claims| OrderAnswered::Token(Box::new(claims))))
 }
 
-/// How many of a task's owner tokens one with this purpose counts for, and how many there may be with it. Whatever is
-/// asked for leaves the owner enough to cancel with; what is handed over is kept whole in its token's record, so there
-/// are no more of those than of delegations.
+/// How many of a task's owner tokens one with this purpose counts for, and how many there may be with it. Delegates
+/// leave half to the owner, whatever they ask for; whatever else the owner asks for leaves it a quarter to cancel and
+/// to take back with. What is handed over is kept whole in its token's record, so there are no more of those than of
+/// delegations.
 fn weight(purpose: &Purpose, of_delegate: bool, now: &Now<'_>) -> (u32, u32) {
     let most = now.limits.owner_tokens_max;
-    let half = (most / 2).max(1);
+    let takes_away = match purpose {
+        Purpose::Cancel => true,
+        Purpose::Order(order) => order.takes_away(),
+        Purpose::Step(_) | Purpose::Update => false,
+    };
+    let reserved = match (of_delegate, takes_away) {
+        (true, _) => most.div_ceil(2),
+        (false, false) => most / 4,
+        (false, true) => 0,
+    };
+    let most = most.saturating_sub(reserved);
     let delegations = u32::try_from(now.limits.delegations_max).unwrap_or(u32::MAX);
-    match purpose {
-        Purpose::Cancel if !of_delegate => (1, most),
+    let weight = match purpose {
         Purpose::Order(order) if matches!(**order, Order::Delegate(_)) => {
-            (half.checked_div(delegations).unwrap_or(half).max(1), half)
+            most.checked_div(delegations).unwrap_or(most).max(1)
         }
-        Purpose::Cancel | Purpose::Order(_) | Purpose::Step(_) | Purpose::Update => (1, half),
-    }
+        Purpose::Cancel | Purpose::Order(_) | Purpose::Step(_) | Purpose::Update => 1,
+    };
+    (weight, most)
 }
 
 fn effectful(

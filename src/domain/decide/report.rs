@@ -102,7 +102,7 @@ pub(super) fn settle(
     // One that the task went on past is settled beside whatever is in flight now.
     next.pending = next.pending.filter(|it| it.number != step.number);
     next.open_steps.retain(|number| *number != step.number);
-    next.skipped_steps.retain(|number| *number != step.number);
+    next.skipped_steps.retain(|it| it.number != step.number);
     if outcome == Outcome::NotDone {
         super::sequence::keep_open(&mut next, step.number, now)?;
     }

@@ -5,7 +5,7 @@ use crate::domain::claims::Operation;
 use crate::domain::denial::Reason;
 use crate::domain::id::StepNumber;
 use crate::domain::lineage::{Now, Writes};
-use crate::domain::step::{Step, StepState};
+use crate::domain::step::{Skipped, Step, StepState};
 use crate::domain::task::Task;
 
 /// The other step that this one would go on past: its outcome is unknown.
@@ -22,6 +22,16 @@ pub(super) fn all_known(task: &Task, now: &Now<'_>) -> Result<(), Reason> {
     // No step has the number 0: none is left out.
     let pending = passes_over(task, StepNumber(0), now);
     if pending.is_some() || !task.skipped_steps.is_empty() {
+        return Err(Reason::StepUnknown);
+    }
+    Ok(())
+}
+
+/// Refuses the call of another step that the task went on past: under whatever number, it would be a blind retry.
+pub(super) fn not_skipped(task: &Task, ask: &AskStep) -> Result<(), Reason> {
+    let mut skipped = task.skipped_steps.iter();
+    let another = |it: &Skipped| it.number != ask.number && it.call.does_as(&ask.call.call);
+    if skipped.any(another) {
         return Err(Reason::StepUnknown);
     }
     Ok(())
@@ -50,7 +60,7 @@ pub(super) fn idle(task: &Task, ask: &AskStep, now: &Now<'_>) -> Result<(), Reas
         Some((step, _)) if step.number == ask.number => Ok(()),
         // The same call under another number would be the blind retry that an unknown step forbids.
         Some((step, StepState::Unknown))
-            if ask.skip_unknown.is_some() && step.call != ask.call.call =>
+            if ask.skip_unknown.is_some() && !step.call.does_as(&ask.call.call) =>
         {
             Ok(())
         }
@@ -76,7 +86,10 @@ pub(super) fn set_aside(
         StepState::Done => {}
         StepState::Unknown => {
             has_room(task, now)?;
-            task.skipped_steps.push(aside.number);
+            task.skipped_steps.push(Skipped {
+                number: aside.number,
+                call: aside.call.clone(),
+            });
         }
         StepState::Issued | StepState::NotDone | StepState::Used | StepState::Void => {
             keep_open(task, aside.number, now)?;

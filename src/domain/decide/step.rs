@@ -169,6 +169,7 @@ pub fn ready<'a>(
         // A leg outlives its certificate: start again with a new one.
         return Err(Reason::ReattachFirst);
     }
+    sequence::not_skipped(task, ask)?;
     let before = earlier(lineage, task, ask.number, now);
     let authority = begun_under(lineage, task, ask.number, &ask.call, now)?;
     let subject = lends(task, authority, &ask.call, now).ok_or(Reason::Grant)?;

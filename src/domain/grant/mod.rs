@@ -135,6 +135,16 @@ pub struct ToolCall {
     pub definition: Option<Digest>,
 }
 
+impl ToolCall {
+    /// Whether it has the same effect as another: the same arguments to the same tool, whatever its definition.
+    #[must_use]
+    pub fn does_as(&self, other: &Self) -> bool {
+        self.audience == other.audience
+            && self.tool == other.tool
+            && self.arguments == other.arguments
+    }
+}
+
 /// A call with its arguments as they were shown on this very request: what a constraint judges.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeenCall {

@@ -2,7 +2,7 @@
 
 use super::{Row, RowError, array, child, digest, row, row_if, spiffe_id, task_id, wire};
 use crate::domain::id::{DelegationNumber, Epoch, Fence, Jti, LegNumber, StepNumber};
-use crate::domain::step::{Purpose, Step, StepState, TokenRecord};
+use crate::domain::step::{Purpose, Skipped, Step, StepState, TokenRecord};
 use crate::domain::time::Time;
 
 impl Row for Step {
@@ -78,6 +78,24 @@ fn state(number: i32) -> Result<StepState, RowError> {
         6 => StepState::Void,
         _ => return Err(RowError::Field("state")),
     })
+}
+
+impl Row for Skipped {
+    type Wire = wire::Skipped;
+
+    fn to_wire(&self) -> Self::Wire {
+        wire::Skipped {
+            number: self.number.0,
+            call: Some(self.call.to_wire()),
+        }
+    }
+
+    fn from_wire(wire: Self::Wire) -> Result<Self, RowError> {
+        Ok(Self {
+            number: StepNumber(wire.number),
+            call: row(wire.call, "call")?,
+        })
+    }
 }
 
 impl Row for TokenRecord {

@@ -1,6 +1,6 @@
 //! Stored form of create terms.
 
-use super::{Row, RowError, array, digest, row, rows, spiffe_id, task_id, wire, wires};
+use super::{Row, RowError, array, digest, row, row_if, rows, spiffe_id, task_id, wire, wires};
 use crate::domain::id::{Epoch, Jti};
 use crate::domain::lineage::CreateTerms;
 use crate::domain::time::Time;
@@ -15,6 +15,7 @@ impl Row for CreateTerms {
         let Self {
             task,
             owner,
+            spender,
             server,
             call,
             asked,
@@ -31,6 +32,7 @@ impl Row for CreateTerms {
         wire::CreateTerms {
             task: task.0.to_vec(),
             owner: Some(owner.to_wire()),
+            spender: spender.as_ref().map(Row::to_wire),
             server: server.to_string(),
             call: Some(call.to_wire()),
             asked: Some(asked.to_wire()),
@@ -55,6 +57,7 @@ impl Row for CreateTerms {
         Ok(Self {
             task: task_id(&wire.task, "task")?,
             owner: row(wire.owner, "owner")?,
+            spender: row_if(wire.spender)?,
             server: spiffe_id(&wire.server, "server")?,
             call: row(wire.call, "call")?,
             asked: row(wire.asked, "asked")?,

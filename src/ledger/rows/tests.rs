@@ -19,7 +19,7 @@ use crate::domain::id::{
 use crate::domain::input::Input;
 use crate::domain::lineage::CreateTerms;
 use crate::domain::role::{Owner, Role};
-use crate::domain::step::{Step, StepState, TokenRecord};
+use crate::domain::step::{Skipped, Step, StepState, TokenRecord};
 use crate::domain::task::{Leg, Task, TaskState};
 use crate::domain::time::Time;
 use delegations::delegation;
@@ -188,6 +188,13 @@ fn state() -> impl Strategy<Value = TaskState> {
     ])
 }
 
+fn skipped() -> impl Strategy<Value = Skipped> {
+    (any::<u32>(), call()).prop_map(|(number, call)| Skipped {
+        number: StepNumber(number),
+        call,
+    })
+}
+
 fn task() -> impl Strategy<Value = Task> {
     let who = (of(role()), of(digest()), role(), vec(role(), 0..3));
     let what = (call(), grant(), grant(), digest(), of(spiffe_id()));
@@ -206,7 +213,7 @@ fn task() -> impl Strategy<Value = Task> {
         of(leg()),
         of(step()),
         vec(any::<u32>().prop_map(StepNumber), 0..5),
-        vec(any::<u32>().prop_map(StepNumber), 0..5),
+        vec(skipped(), 0..3),
         vec(input(), 0..3),
         vec(delegation(), 0..3),
     );
@@ -259,7 +266,7 @@ fn task() -> impl Strategy<Value = Task> {
 }
 
 fn terms() -> impl Strategy<Value = CreateTerms> {
-    let who = (role(), spiffe_id(), vec(role(), 0..3));
+    let who = (role(), of(process()), spiffe_id(), vec(role(), 0..3));
     let numbers = (
         any::<([u8; 16], [u8; 16], u64)>(),
         (any::<u64>(), 0_u32..1_000_000_000),
@@ -267,12 +274,13 @@ fn terms() -> impl Strategy<Value = CreateTerms> {
     let when = (time(), time(), of(time()));
     (who, numbers, when, call(), grant(), digest(), digest()).prop_map(
         |(who, numbers, when, call, asked, certificate, request)| {
-            let (owner, server, performers) = who;
+            let (owner, spender, server, performers) = who;
             let ((task, jti, epoch), (seconds, nanoseconds)) = numbers;
             let (issued_at, expires_at, used_at) = when;
             CreateTerms {
                 task: TaskId(task),
                 owner,
+                spender,
                 server,
                 call,
                 asked,

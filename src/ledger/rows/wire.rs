@@ -242,12 +242,20 @@ pub(crate) struct Task {
     pub delegations: Vec<Delegation>,
     #[prost(message, repeated, tag = "31")]
     pub takeovers: Vec<Barred>,
-    #[prost(uint32, repeated, tag = "32")]
-    pub skipped_steps: Vec<u32>,
+    #[prost(message, repeated, tag = "35")]
+    pub skipped_steps: Vec<Skipped>,
     #[prost(string, optional, tag = "33")]
     pub spawned_by: Option<String>,
     #[prost(uint64, tag = "34")]
     pub owner_seen_at: u64,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Skipped {
+    #[prost(uint32, tag = "1")]
+    pub number: u32,
+    #[prost(message, optional, tag = "2")]
+    pub call: Option<ToolCall>,
 }
 
 /// Either a server's own name, or an approval and its end.
@@ -293,6 +301,8 @@ pub(crate) struct CreateTerms {
     pub request: Vec<u8>,
     #[prost(uint64, optional, tag = "15")]
     pub used_at: Option<u64>,
+    #[prost(message, optional, tag = "16")]
+    pub spender: Option<ProcessKey>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

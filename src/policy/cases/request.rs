@@ -44,6 +44,8 @@ struct RequestPerson {
     issuer: String,
     #[serde(default)]
     is_owner: bool,
+    #[serde(default)]
+    is_delegate: bool,
 }
 
 /// What was learned about the actor, where it is the caller.
@@ -122,6 +124,7 @@ pub(super) fn input(request: Request) -> Result<PolicyInput, String> {
     let person = request.person.map(|person| PersonFacts {
         issuer: person.issuer,
         is_owner: person.is_owner,
+        is_delegate: person.is_delegate,
     });
     let workload = |key, id: Option<String>| id.map(|id| spiffe_id(key, &id)).transpose();
     Ok(PolicyInput {
