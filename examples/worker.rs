@@ -4,7 +4,8 @@
 #![expect(clippy::print_stdout, reason = "an example talks to its reader")]
 
 use handfast::client::{
-    Agent, AgentConfig, EndedLeg, HANDFAST_TOKEN, Hand, Leg, StepIssued, ToolCall, http,
+    Agent, AgentConfig, EndedLeg, HANDFAST_TOKEN, Hand, Leg, StepIssued, StepState, Token,
+    ToolCall, http,
 };
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
@@ -26,9 +27,10 @@ async fn main() -> Result<(), Error> {
         let leg = agent.worker().start(work_reference?, &hand).await?;
         let mut hold = leg.hold().await?;
         tokio::select! {
-            said = export(&leg, &hand, source.clone(), (address, &tool)) => {
-                println!("leg {}: the tool says {}", leg.number, said?);
-                leg.end(EndedLeg::Completed).await?;
+            ended = export(&leg, &hand, &source, (address, &tool)) => {
+                let ended = ended?;
+                println!("leg {}: {ended:?}", leg.number);
+                leg.end(ended).await?;
             }
             stop = hold.until_stop() => println!("leg {}: told to stop: {stop:?}", leg.number),
         }
@@ -40,18 +42,39 @@ async fn main() -> Result<(), Error> {
 async fn export(
     leg: &Leg,
     hand: &Hand,
-    source: X509Source,
+    source: &X509Source,
     (address, tool): (SocketAddr, &SpiffeId),
-) -> Result<String, Error> {
+) -> Result<EndedLeg, Error> {
     let body = r#"{"table":"orders"}"#;
     let call = ToolCall::new(tool.to_string(), "export", body)?;
-    let token = match leg.issue(1, call, None).await? {
-        StepIssued::Token(issued) => issued.token,
-        StepIssued::Pending(asked) => {
-            return Ok(format!("nothing yet: approval {} waits", asked.approval_id));
+    for _question in 0..10_000 {
+        match leg.issue(1, call.clone(), None).await? {
+            StepIssued::Token(issued) => {
+                let said = send(issued.token, hand, source.clone(), (address, tool), body).await?;
+                println!("leg {}: the tool says {said}", leg.number);
+            }
+            StepIssued::Already(StepState::Done) => return Ok(EndedLeg::Completed),
+            // Its tool, or the owner, says first what became of it: whoever has the next leg goes on then.
+            StepIssued::Already(_) => return Ok(EndedLeg::Yielded),
+            StepIssued::Pending(asked) => {
+                println!(
+                    "leg {}: {} waits for a person",
+                    leg.number, asked.approval_id
+                );
+                tokio::time::sleep(Duration::from_secs(2)).await;
+            }
         }
-        StepIssued::Already(state) => return Ok(format!("nothing: the step is {state:?}")),
-    };
+    }
+    Ok(EndedLeg::Failed)
+}
+
+async fn send(
+    token: Token,
+    hand: &Hand,
+    source: X509Source,
+    (address, tool): (SocketAddr, &SpiffeId),
+    body: &'static str,
+) -> Result<String, Error> {
     let mut connection = http::connect(source, tool, address, hand).await?;
     let request = hyper::Request::post("https://warehouse.demo.test/export")
         .header(HANDFAST_TOKEN, token.header_value()?)

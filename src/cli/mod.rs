@@ -28,6 +28,9 @@ const CONFIG_DEFAULT: &str = "/etc/handfast/handfast.toml";
 const OPERATOR_DEFAULT: &str = "/run/handfast/private/operator.sock";
 /// Where the workloads' socket is where nothing says otherwise.
 const SOCKET_DEFAULT: &str = "/run/handfast/public/agent.sock";
+/// The exit status of a command line that cannot be read, as in `sysexits.h`: nothing was done, and no answer of
+/// a verb looks like it.
+const USAGE: u8 = 64;
 
 /// A SPIFFE-native node agent that makes asynchronous MCP work safe to resume.
 #[derive(Debug, Parser)]
@@ -216,8 +219,8 @@ enum Task {
         /// The task.
         task_id: String,
         /// Why; goes into the audit.
-        #[arg(long)]
-        reason: String,
+        #[arg(long, alias = "reason")]
+        why: String,
         #[command(flatten)]
         operator: OperatorSocket,
     },
@@ -278,10 +281,27 @@ impl Complaint {
     }
 }
 
+/// Reads the command line and runs the verb. Exit status 0: yes; 1: no, or it failed; 2: `revoke`, where it is in
+/// force and not everybody is known to have stopped; 64: the command line cannot be read, and nothing was done.
+#[must_use]
+pub fn main() -> ExitCode {
+    match Cli::try_parse() {
+        Ok(cli) => cli.run(),
+        Err(error) => {
+            // Where the terminal is gone there is nobody to tell.
+            drop(error.print());
+            let asked_for_help = error.exit_code() == 0;
+            if asked_for_help {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::from(USAGE)
+            }
+        }
+    }
+}
+
 impl Cli {
-    /// Runs the verb. Exit status 0: yes; 1: no, or it failed.
-    #[must_use]
-    pub fn run(self) -> ExitCode {
+    fn run(self) -> ExitCode {
         let mut output = Output::new(self.output == Format::Json);
         match self.verb.run(&mut output) {
             Ok(code) => code,

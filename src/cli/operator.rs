@@ -44,12 +44,12 @@ pub(super) async fn task(verb: Task, output: &mut Output) -> Result<ExitCode, Co
         }
         Task::Revoke {
             task_id,
-            reason,
+            why,
             operator,
         } => {
             let request = v1::RevokeRequest {
                 scope: Some(v1::revoke_request::Scope::TaskId(task_id)),
-                reason,
+                reason: why,
                 dry_run: false,
             };
             revoke(&operator.operator_socket_path, request, output).await

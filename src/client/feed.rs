@@ -225,8 +225,8 @@ impl Effect {
     }
 
     /// Waits until the effect must stop.
-    pub async fn stopped(&mut self) -> Stop {
-        match self.stop.wait_for(Option::is_some).await {
+    pub async fn stopped(&self) -> Stop {
+        match self.stop.clone().wait_for(Option::is_some).await {
             Ok(stop) => (*stop).unwrap_or(Stop::Silent),
             // Nobody watches any more.
             Err(_closed) => Stop::Silent,

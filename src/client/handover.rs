@@ -116,6 +116,12 @@ impl Delegate {
 pub struct Delegated {
     /// Its number within the task.
     pub number: u32,
+    /// What the delegate may do with the task.
+    pub acts: Vec<Act>,
+    /// What it was lent, each permission in words; empty where it was lent nothing, or all.
+    pub lent: Vec<String>,
+    /// Whether it was lent all of the owner's grant.
+    pub lent_all: bool,
     /// Until when it stands, in milliseconds since the Unix epoch; exclusive.
     pub not_after_ms: u64,
     /// What the delegate must show, in words.
@@ -223,6 +229,9 @@ impl Handover {
             let made = reply.delegation.ok_or(ClientError::Reply("delegation"))?;
             Ok(Delegated {
                 number: made.number,
+                acts: made.acts().collect(),
+                lent: made.permissions,
+                lent_all: made.lends_all,
                 not_after_ms: made.not_after_ms,
                 requirement: made.requirement,
                 decision_id: decision_id.clone(),

@@ -57,7 +57,7 @@ pub use server::{
 };
 pub use socket::SocketError;
 pub use task_watch::{Input, TaskEvent, TaskWatch};
-pub use tool::{Checked, Fresh, Outcome, Tool};
+pub use tool::{Begun, Checked, Fresh, Outcome, Tool};
 pub use worker::{
     EndedLeg, Hold, HoldEvent, HoldKind, Leg, OpenStep, PendingApproval, StepIssued, StepToken,
     Worker,

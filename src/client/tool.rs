@@ -39,6 +39,20 @@ pub struct Fresh {
     decision_id: String,
 }
 
+/// Names one attempt at an effect. Nothing can be done with it but report: a tool that keeps it, durably and before
+/// the effect, can say after a restart what became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Begun {
+    /// The task.
+    pub task_id: String,
+    /// The step, from 1.
+    pub step: u32,
+    /// The fence of this attempt.
+    pub fence: u64,
+    /// ID of the token that was used (16 bytes).
+    pub jti: Vec<u8>,
+}
+
 /// What became of an effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -99,6 +113,18 @@ impl Tool {
     /// # Errors
     /// See [`ClientError`]; after [`ClientError::Unavailable`] report again, else the step stays unknown.
     pub async fn report(&self, fresh: &Fresh, outcome: Outcome) -> Result<StepState, ClientError> {
+        self.report_begun(&fresh.begun(), outcome).await
+    }
+
+    /// As [`Tool::report`], for whoever kept no more than the effect's name: after a restart, most of all.
+    ///
+    /// # Errors
+    /// As [`Tool::report`].
+    pub async fn report_begun(
+        &self,
+        begun: &Begun,
+        outcome: Outcome,
+    ) -> Result<StepState, ClientError> {
         use proto::report_request::Outcome as Wire;
         let outcome = match outcome {
             Outcome::Done => Wire::Done,
@@ -106,10 +132,10 @@ impl Tool {
             Outcome::Unknown => Wire::Unknown,
         };
         let request = proto::ReportRequest {
-            task_id: fresh.task.task_id.clone(),
-            step: fresh.step.step,
-            fence: fresh.step.fence,
-            jti: fresh.step.jti.clone(),
+            task_id: begun.task_id.clone(),
+            step: begun.step,
+            fence: begun.fence,
+            jti: begun.jti.clone(),
             outcome: outcome.into(),
         };
         let reply = self.0.clone().report(request).await?.into_inner();
@@ -147,6 +173,17 @@ impl Fresh {
     #[must_use]
     pub fn step(&self) -> u32 {
         self.step.step
+    }
+
+    /// Names this attempt, for a report after a restart.
+    #[must_use]
+    pub fn begun(&self) -> Begun {
+        Begun {
+            task_id: self.task.task_id.clone(),
+            step: self.step.step,
+            fence: self.step.fence,
+            jti: self.step.jti.clone(),
+        }
     }
 
     /// SPIFFE ID of the worker.

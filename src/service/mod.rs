@@ -34,6 +34,7 @@ mod tasks;
 mod views;
 mod watch;
 mod whoami;
+pub(crate) mod words;
 
 pub use approvals::{ApprovalView, DecideAsk};
 pub use blast::Stops;
@@ -47,7 +48,7 @@ pub use report::ReportAsk;
 pub use requests::{CreateAsk, IssuedToken, NameAsk};
 pub use revocation::{Lifted, Revoked};
 pub use settings::{Settings, Vouched, WorkloadRow};
-pub use simulate::{Simulated, SimulatedChange};
+pub use simulate::{Simulated, SimulatedAnswer, SimulatedChange};
 pub use spawn::{ChildAsk, SpawnAsk, Spawned};
 pub use steps::{Became, IssuedStep, StepAsk};
 pub use tasks::{RegisterAsk, RegisteredTask};

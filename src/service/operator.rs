@@ -3,7 +3,7 @@
 use super::leases::LeaseState;
 use super::ports::{LedgerError, LocalPeer};
 use super::sweep::agent_evidence;
-use super::{Continuation, Failure};
+use super::{Continuation, Failure, words};
 use crate::domain::delegation::{Act, Delegation};
 use crate::domain::event::{CallerFacts, ChainedEvent, Event, Verdict};
 use crate::domain::evidence::Evidence;
@@ -246,7 +246,10 @@ fn delegation(it: &Delegation) -> String {
     let lent = match &it.permissions {
         _ if !it.acts.contains(&Act::Perform) => String::new(),
         None => ", lent all of the owner's grant".to_owned(),
-        Some(part) => format!(", lent {} pairs of audience and tool", part.len()),
+        Some(part) => {
+            let part: Vec<String> = part.iter().map(words::permission).collect();
+            format!(", lent {}", part.join("; "))
+        }
     };
     let from = it.from.map_or_else(
         || "the owner".to_owned(),

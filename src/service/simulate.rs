@@ -30,10 +30,21 @@ pub struct SimulatedChange {
     pub task: TaskId,
     /// What, by whom and of which tool.
     pub input: PolicyInput,
-    /// Whether the other set permits it, which the newest does not; else it would be cut off.
-    pub permitted_then: bool,
-    /// For the operator: why the set that refuses does.
+    /// What the other set says.
+    pub then: SimulatedAnswer,
+    /// For the operator: why the set that permits less does.
     pub why: String,
+}
+
+/// What a set says of an act. In the order of how much it permits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SimulatedAnswer {
+    /// No.
+    Refused,
+    /// Not without a person's consent.
+    AsksPerson,
+    /// Yes.
+    Permitted,
 }
 
 /// One page of a simulation.
@@ -88,8 +99,10 @@ impl Continuation {
         })
         .await?;
         simulated.next = simulated.next.or(page.next);
-        let cut = simulated.changes.iter().filter(|it| !it.permitted_then);
-        let cut = cut.count();
+        let count = |then| {
+            let so = simulated.changes.iter().filter(|it| it.then == then);
+            so.count().to_string()
+        };
         let facts = vec![
             (
                 "set",
@@ -99,11 +112,9 @@ impl Continuation {
                     .unwrap_or_default(),
             ),
             ("tasks", simulated.tasks.to_string()),
-            ("cut_off", cut.to_string()),
-            (
-                "opened",
-                simulated.changes.len().saturating_sub(cut).to_string(),
-            ),
+            ("cut_off", count(SimulatedAnswer::Refused)),
+            ("asks_person", count(SimulatedAnswer::AsksPerson)),
+            ("opened", count(SimulatedAnswer::Permitted)),
         ];
         let number = notes::note(&self.notes, self.simulation(local, now, facts))?;
         Ok((simulated, self.decision_id(number)))
@@ -155,21 +166,43 @@ fn compare(
             .tasks
             .saturating_add(usize::from(!inputs.is_empty()));
         for input in inputs {
-            let (permitted_then, why) = match (current.evaluate(&input), other.evaluate(&input)) {
-                (Ok(_), Err(refusal)) => (false, refusal.explanation),
-                (Err(refusal), Ok(_)) => (true, refusal.explanation),
-                (Ok(_), Ok(_)) | (Err(_), Err(_)) => continue,
-            };
+            let (now, why_now) = answer(current, &input);
+            let (then, why_then) = answer(other, &input);
+            if now == then {
+                continue;
+            }
             simulated.changes.push(SimulatedChange {
                 task: task.id,
                 input,
-                permitted_then,
-                why,
+                then,
+                why: if then < now { why_then } else { why_now },
             });
         }
         last = Some(task.id);
     }
     simulated
+}
+
+/// What a set says, and why it does not say yes.
+fn answer(policy: &dyn Policy, input: &PolicyInput) -> (SimulatedAnswer, String) {
+    let Err(refusal) = policy.evaluate(input) else {
+        return (SimulatedAnswer::Permitted, String::new());
+    };
+    // As `Legs.Issue` does: what a person's consent would change is put before a person.
+    let may_ask = matches!(input.action, Action::Step | Action::Retry);
+    let consented = PolicyInput {
+        consent: Consent {
+            approved: true,
+            ..Consent::default()
+        },
+        ..input.clone()
+    };
+    let answer = if may_ask && policy.evaluate(&consented).is_ok() {
+        SimulatedAnswer::AsksPerson
+    } else {
+        SimulatedAnswer::Refused
+    };
+    (answer, refusal.explanation)
 }
 
 /// What the roles of a task, and those to whom it was handed over, may do next. A new action that works on a task

@@ -1,11 +1,11 @@
-//! Grants in words, for an operator.
+//! Grants in words, for people.
 
 use crate::domain::arguments::{Number, Scalar};
 use crate::domain::grant::{ArgumentConstraint, Grant, MemberRule, Permission, Rule};
 use crate::domain::id::Hex;
 
 /// Every permission of a grant, and its budgets where it has any.
-pub(super) fn grant(grant: &Grant) -> Vec<String> {
+pub(crate) fn grant(grant: &Grant) -> Vec<String> {
     let mut lines: Vec<String> = grant.permissions.iter().map(permission).collect();
     if !lines.is_empty() {
         lines.extend(budgets(grant));
@@ -27,7 +27,7 @@ fn budgets(grant: &Grant) -> Option<String> {
 }
 
 /// One permission.
-pub(super) fn permission(permission: &Permission) -> String {
+pub(crate) fn permission(permission: &Permission) -> String {
     let Permission {
         audience,
         tool,

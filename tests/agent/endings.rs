@@ -58,7 +58,7 @@ fn a07_nothing_resumes_after_the_operator_revokes() {
     let leg = job.start_leg(&task);
     let token = job.step_token(&leg, 1);
     job.node
-        .operator_json(&["task", "revoke", &task.id, "--reason", "incident"]);
+        .operator_json(&["task", "revoke", &task.id, "--why", "incident"]);
     assert_over(&mut job, &leg, &token, "cancelled");
 }
 

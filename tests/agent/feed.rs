@@ -2,27 +2,17 @@
 
 use crate::job::{Job, TOOL, text};
 use crate::node::{Actor, Options};
-use handfast::client::{
-    Agent, AgentConfig, Caller, ClientError, Create, Grant, Hand, Leg, PeerProof, Register,
-    RevocationFeed, StepIssued, Stop, Token, ToolCall, Watched, mint_handle, peer, tls,
-};
+use crate::solo::{PATIENCE, Solo, alone};
+use handfast::client::{Agent, AgentConfig, ClientError, RevocationFeed, Stop, Watched};
 use serde_json::{Value, json};
-use spiffe::X509Source;
-use std::fmt::Write as _;
 use std::fs;
-use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt as _;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 
-/// This very process, in every role.
-const ALL: &str = "spiffe://demo.test/all";
-const PATIENCE: Duration = Duration::from_secs(30);
 const SILENCE_MAX: Duration = Duration::from_millis(1_500);
-const ALPN: &[&[u8]] = &[b"h2"];
 
 /// The next event that is no heartbeat.
 pub(crate) fn news(actor: &mut Actor) -> Value {
@@ -219,93 +209,6 @@ fn proxy(job: &Job) -> (std::path::PathBuf, watch::Sender<bool>) {
     (path, cut)
 }
 
-/// The roles of the main job in one process, with a task in hand.
-struct Solo {
-    agent: Agent,
-    hand: Hand,
-    proof: PeerProof,
-    leg: Leg,
-    step: u32,
-}
-
-impl Solo {
-    async fn begin(job: &Job) -> Self {
-        let endpoint = format!(
-            "unix://{}",
-            job.node.path("spiffe/public/api.sock").display()
-        );
-        let source = X509Source::builder().endpoint(endpoint).build();
-        let source = tokio::time::timeout(PATIENCE, source)
-            .await
-            .unwrap()
-            .unwrap();
-        let agent = Agent::connect(AgentConfig::new(job.node.socket()))
-            .await
-            .unwrap();
-        let hand = Hand::generate(Duration::from_secs(600)).unwrap();
-        let proof = proof_of(source, &hand).await;
-        let call = ToolCall::new(ALL, "measure", "{}").unwrap();
-        let create = Create::by(call.clone())
-            .granting(Grant::nothing().tool(ALL, "measure"))
-            .performed_by(ALL);
-        let issued = agent.owner().issue_create(&hand, create).await.unwrap();
-        let token = issued.token.unwrap();
-        let handle = mint_handle().unwrap();
-        let register = Register::new(Caller::with_token(&token, &proof), call, handle);
-        let registered = agent.server().create(register).await.unwrap();
-        let leg = agent
-            .worker()
-            .start(registered.work_reference(), &hand)
-            .await
-            .unwrap();
-        Self {
-            agent,
-            hand,
-            proof,
-            leg,
-            step: 0,
-        }
-    }
-
-    /// A token for the next step.
-    async fn token(&mut self) -> (Token, ToolCall) {
-        self.step = self.step.saturating_add(1);
-        let call = ToolCall::new(ALL, "measure", "{}").unwrap();
-        let issued = self.leg.issue(self.step, call.clone(), None).await.unwrap();
-        let StepIssued::Token(issued) = issued else {
-            panic!("{issued:?}");
-        };
-        (issued.token, call)
-    }
-}
-
-async fn proof_of(source: X509Source, hand: &Hand) -> PeerProof {
-    let server = source.svid().unwrap().spiffe_id().clone();
-    let accepting = Arc::new(peer::server_config(source.clone(), ALPN).unwrap());
-    let connecting = Arc::new(tls::client_config(source, &server, hand, ALPN).unwrap());
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let accept = async {
-        let (stream, _) = listener.accept().await.unwrap();
-        peer::accept(stream, accepting, PATIENCE).await.unwrap()
-    };
-    let connect = async { tls::connect(address, connecting, PATIENCE).await.unwrap() };
-    let (_stream, (_accepted, proof)) = tokio::join!(connect, accept);
-    proof
-}
-
-fn alone() -> Job {
-    let mut config = String::from("[revocation]\nheartbeat = \"200ms\"\n");
-    let uid = nix::unistd::geteuid().as_raw();
-    write!(config, "[[workload]]\nspiffe_id = \"{ALL}\"\nuid = {uid}\n").unwrap();
-    let job = Job::with(&Options {
-        config,
-        ..Options::default()
-    });
-    crate::remote::become_(&job, ALL);
-    job
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a48_no_effect_begins_or_goes_on_once_the_feed_is_cut() {
     let job = tokio::task::block_in_place(alone);
@@ -323,7 +226,7 @@ async fn a48_no_effect_begins_or_goes_on_once_the_feed_is_cut() {
         .check_by(&tool, &early.0, &solo.proof, early.1)
         .await
         .unwrap();
-    let Watched::Fresh(mut effect) = first else {
+    let Watched::Fresh(effect) = first else {
         panic!("the control: with the feed up an effect begins: {first:?}");
     };
     assert_eq!(effect.must_stop(), None);
@@ -376,7 +279,7 @@ async fn a_running_effect_is_told_to_stop_and_the_receipt_says_so() {
         .unwrap();
     let (token, call) = solo.token().await;
     let watched = feed.check(&token, &solo.proof, call).await.unwrap();
-    let Watched::Fresh(mut effect) = watched else {
+    let Watched::Fresh(effect) = watched else {
         panic!("{watched:?}");
     };
     let done = tokio::task::block_in_place(|| {

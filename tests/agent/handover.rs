@@ -116,6 +116,8 @@ fn a_task_is_carried_out_by_whom_its_owner_named_and_by_nobody_else() {
         requirements.contains("delegate spiffe://demo.test/relief for perform"),
         "{shown}"
     );
+    let lent = format!("lent export at {TOOL} with the arguments of SHA-256 ");
+    assert!(requirements.contains(&lent), "{shown}");
 }
 
 #[test]

@@ -17,6 +17,8 @@ mod creation;
 #[cfg(test)]
 mod deploy;
 #[cfg(test)]
+mod effects;
+#[cfg(test)]
 mod endings;
 #[cfg(test)]
 mod fan;
@@ -58,6 +60,8 @@ mod remote;
 mod revocations;
 #[cfg(test)]
 mod seen;
+#[cfg(test)]
+mod solo;
 #[cfg(test)]
 mod spawning;
 #[cfg(test)]

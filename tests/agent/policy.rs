@@ -126,6 +126,12 @@ fn a50_injected_arguments_outside_the_constraint_are_refused_by_rule() {
     assert_eq!(job.tool.ok(&op)["answer"], "fresh");
 }
 
+const ASKING: &str = r#"
+@id("asking")
+forbid (principal, action in [Action::"step", Action::"retry"], resource)
+when { resource.name == "export" } unless { context.approved };
+"#;
+
 const NO_END: &str = r#"
 @id("no-end")
 forbid (principal, action == Action::"end", resource);
@@ -199,4 +205,37 @@ fn simulate_shows_what_another_set_would_cut_off_and_changes_nothing() {
         let audit = job.node.operator_json(&["audit", "tail", "--limit", "50"]);
         audit.to_string().contains("Operator.Simulate")
     });
+}
+
+#[test]
+fn simulate_tells_what_would_wait_for_a_person_from_what_would_be_cut_off() {
+    let shipped = Options::default().policy;
+    let asking = format!("{shipped}{ASKING}");
+    let refusing = format!("{shipped}{NO_EXPORT}");
+    let mut job = Job::start();
+    job.create();
+    let other = job.node.path("other.cedar");
+    fs::write(&other, &asking).unwrap();
+    // What is free, and what is refused; either way the set that permits less says why.
+    for (changes, (in_force, why)) in [(&shipped, "asking"), (&refusing, "no-export")]
+        .into_iter()
+        .enumerate()
+    {
+        if changes > 0 {
+            commit(&job.node, in_force, changes);
+        }
+        let file = other.display().to_string();
+        let simulated = job.node.operator_json(&["policy", "simulate", &file]);
+        assert_eq!(simulated["asks_person"], 2, "{simulated}");
+        assert_eq!(
+            (&simulated["cut_off"], &simulated["opened"]),
+            (&json!(0), &json!(0))
+        );
+        for (change, action) in [(0, "step"), (1, "retry")] {
+            let change = &simulated["changes"][change];
+            let answered = (&change["action"], &change["then"]);
+            assert_eq!(answered, (&json!(action), &json!("asks a person")));
+            assert!(text(change, "why").contains(why), "{change}");
+        }
+    }
 }

@@ -286,7 +286,7 @@ fn operator(cast: &mut Cast) {
     let node = &cast.job.node;
     node.operator_json(&["task", "list", "--all"]);
     node.operator_json(&["task", "show", &task.id]);
-    node.operator_json(&["task", "revoke", &task.id, "--reason", "test"]);
+    node.operator_json(&["task", "revoke", &task.id, "--why", "test"]);
     node.operator_json(&["audit", "tail"]);
     let policy = node.path("policy.cedar");
     node.operator_json(&["policy", "simulate", &policy.display().to_string()]);

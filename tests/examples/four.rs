@@ -198,6 +198,8 @@ fn owner_server_worker_and_tool_make_one_task() {
     assert!(states.contains(&told.as_ref()), "{told}");
     let step = steps.recv_timeout(PATIENCE).expect("the worker's step");
     assert_eq!(step, "leg 1: the tool says now: Done");
+    let ended = steps.recv_timeout(PATIENCE).expect("the leg's end");
+    assert_eq!(ended, "leg 1: Completed");
     let effect = effects.recv_timeout(PATIENCE).expect("an effect");
     assert_eq!(effect, "exported for spiffe://demo.test/assistant");
     // One effect, and no other: the tool's output ends with it.

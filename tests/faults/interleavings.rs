@@ -37,7 +37,7 @@ impl Meanwhile {
     fn happens(self, job: &mut Job, task: &Task) {
         match self {
             Self::Revoke => {
-                let verb = ["task", "revoke", &task.id, "--reason", "test"];
+                let verb = ["task", "revoke", &task.id, "--why", "test"];
                 job.node.operator_json(&verb);
             }
             Self::RevokeOwner => {

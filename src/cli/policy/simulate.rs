@@ -42,43 +42,50 @@ pub(super) async fn simulate(
         }
         after = page.next;
     }
-    let cut_off = changes.iter().filter(|it| !it.permitted_then).count();
-    let opened = changes.len().saturating_sub(cut_off);
+    let count = |then| changes.iter().filter(|it| it.then() == then).count();
+    let cut_off = count(v1::SimulatedAnswer::Refused);
+    let asks_person = count(v1::SimulatedAnswer::AsksPerson);
+    let opened = count(v1::SimulatedAnswer::Permitted);
     let mut lines = Vec::new();
     if !changes.is_empty() {
-        let heading = ["WOULD", "TASK", "ACTION", "BY", "TOOL", "WHY"];
+        let heading = ["THEN", "TASK", "ACTION", "BY", "TOOL", "WHY"];
         let rows: Vec<Vec<String>> = changes.iter().map(row).collect();
         lines.extend(columns(&heading, &rows));
     }
     lines.push(format!(
-        "{tasks} live tasks, {acts} acts: {cut_off} would be cut off, {opened} opened"
+        "{tasks} live tasks, {acts} acts: {cut_off} would be cut off, {asks_person} put before a person, \
+         {opened} opened"
     ));
     if left_out > 0 {
         lines.push(format!("{left_out} more changes had no room in an answer"));
     }
     let json = json!({
-        "tasks": tasks, "acts": acts, "cut_off": cut_off, "opened": opened, "left_out": left_out,
+        "tasks": tasks, "acts": acts, "cut_off": cut_off, "asks_person": asks_person, "opened": opened,
+        "left_out": left_out,
         "changes": changes.iter().map(|it| json!({
             "task_id": it.task_id, "action": it.action, "actor": it.actor, "audience": it.audience,
-            "tool": it.tool, "permitted_then": it.permitted_then, "why": it.why,
+            "tool": it.tool, "then": answer(it), "why": it.why,
         })).collect::<Vec<_>>(),
     });
     output.answer(&json, &lines);
     Ok(ExitCode::SUCCESS)
 }
 
+fn answer(change: &v1::SimulatedChange) -> &'static str {
+    match change.then() {
+        v1::SimulatedAnswer::AsksPerson => "asks a person",
+        v1::SimulatedAnswer::Permitted => "permitted",
+        v1::SimulatedAnswer::Refused | v1::SimulatedAnswer::Unspecified => "refused",
+    }
+}
+
 fn row(change: &v1::SimulatedChange) -> Vec<String> {
-    let would = if change.permitted_then {
-        "open"
-    } else {
-        "cut off"
-    };
     let tool = match change.tool.as_str() {
         "" => "-".to_owned(),
         tool => format!("{tool} at {}", change.audience),
     };
     vec![
-        would.to_owned(),
+        answer(change).to_owned(),
         change.task_id.clone(),
         change.action.clone(),
         none_as_dash(&change.actor),

@@ -1,8 +1,8 @@
 //! `Legs.Delegate`, `RevokeDelegation`, `Takeover` and `Resolve`.
 
 use super::Forms;
+use super::answers;
 use super::field::{self, FormError, InField as _, InvalidField, required};
-use super::{answers, words};
 use crate::canonical;
 use crate::domain::arguments::Witnesses;
 use crate::domain::delegation::{Act, Delegation};
@@ -10,7 +10,7 @@ use crate::domain::id::DelegationNumber;
 use crate::domain::order::Word;
 use crate::domain::time::Time;
 use crate::proto::v1;
-use crate::service::{DelegateAsk, NamedTask, OrderAsk};
+use crate::service::{DelegateAsk, NamedTask, OrderAsk, words};
 use prost::Message as _;
 
 type Formed<T> = Result<T, InvalidField>;

@@ -13,7 +13,6 @@ mod handover;
 mod revocations;
 mod spawn;
 mod summaries;
-mod words;
 
 #[cfg(test)]
 mod tests;

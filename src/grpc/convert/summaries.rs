@@ -1,9 +1,9 @@
 //! Tasks as an operator sees them.
 
-use super::{answers, words};
+use super::answers;
 use crate::domain::step::StepState;
 use crate::proto::v1;
-use crate::service::{SimulatedChange, TaskSummary};
+use crate::service::{SimulatedAnswer, SimulatedChange, TaskSummary, words};
 
 /// One row of a list.
 pub(in crate::grpc) fn summary(summary: &TaskSummary) -> v1::TaskSummary {
@@ -79,7 +79,12 @@ pub(in crate::grpc) fn simulated(change: &SimulatedChange) -> v1::SimulatedChang
             .as_ref()
             .map(|call| call.tool.clone())
             .unwrap_or_default(),
-        permitted_then: change.permitted_then,
         why: change.why.clone(),
+        then: match change.then {
+            SimulatedAnswer::Refused => v1::SimulatedAnswer::Refused,
+            SimulatedAnswer::AsksPerson => v1::SimulatedAnswer::AsksPerson,
+            SimulatedAnswer::Permitted => v1::SimulatedAnswer::Permitted,
+        }
+        .into(),
     }
 }
