@@ -12,6 +12,8 @@ use hyper::body::Bytes;
 use spiffe::{SpiffeId, X509Source};
 use std::{io::BufRead, net::SocketAddr, time::Duration};
 
+const ASK_AGAIN: Duration = Duration::from_secs(2);
+
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
 #[tokio::main]
@@ -54,14 +56,14 @@ async fn export(
                 println!("leg {}: the tool says {said}", leg.number);
             }
             StepIssued::Already(StepState::Done) => return Ok(EndedLeg::Completed),
-            // Its tool, or the owner, says first what became of it: whoever has the next leg goes on then.
-            StepIssued::Already(_) => return Ok(EndedLeg::Yielded),
+            // The hold keeps the leg while its tool has not reported yet, or a person is asked.
+            StepIssued::Already(_) => tokio::time::sleep(ASK_AGAIN).await,
             StepIssued::Pending(asked) => {
                 println!(
                     "leg {}: {} waits for a person",
                     leg.number, asked.approval_id
                 );
-                tokio::time::sleep(Duration::from_secs(2)).await;
+                tokio::time::sleep(ASK_AGAIN).await;
             }
         }
     }

@@ -4,14 +4,14 @@
 use crate::Error;
 use crate::director::Scene;
 use crate::expect::{
-    UNKNOWN, expect_denied, expect_effects, expect_unknown, short, truth, truth_of_server,
-    unexpected,
+    UNKNOWN, expect_denied, expect_effects, expect_status, expect_unknown, short, truth,
+    truth_of_server, unexpected,
 };
 use crate::table::{Row, Table, Verdict};
 use crate::wire::{Ask, Exported, Said};
 
 /// How many rows this act has.
-pub(crate) const ROWS: usize = 14;
+pub(crate) const ROWS: usize = 15;
 
 /// Children that are made at once.
 const CHILDREN: u32 = 3;
@@ -42,6 +42,7 @@ pub(crate) async fn play(scene: &mut Scene<'_>, table: &mut Table) -> Result<(),
     table.row(&hand_over(scene, &known).await?)?;
     table.row(&step_by_relief(scene).await?)?;
     table.row(&ask_person(scene, &mut known).await?)?;
+    table.row(&query_meanwhile(scene, &known).await?)?;
     table.row(&approve(scene, &known).await?)?;
     table.row(&change_argument(scene, &known).await?)?;
     table.row(&cancel(scene, &known).await?)?;
@@ -226,6 +227,23 @@ async fn ask_person(scene: &mut Scene<'_>, known: &mut Known) -> Result<Row, Err
     })
 }
 
+/// What the client of a task sees while a person is asked.
+async fn query_meanwhile(scene: &mut Scene<'_>, known: &Known) -> Result<Row, Error> {
+    let ask = Ask::GetTask {
+        user: "user-1".to_owned(),
+        handle: known.root.clone(),
+    };
+    let said = scene.assistant.ask(ask).await?;
+    Ok(Row {
+        verb: "query",
+        who: "client",
+        what: "tasks/get meanwhile",
+        verdict: Verdict::Ok,
+        note: expect_status(said, "input required")?,
+        attack: "",
+    })
+}
+
 /// Where every role has one account, the approver may be the worker in disguise, and decides nothing.
 async fn approve(scene: &mut Scene<'_>, known: &Known) -> Result<Row, Error> {
     let id = known.approval.clone();
@@ -265,12 +283,17 @@ async fn change_argument(scene: &mut Scene<'_>, known: &Known) -> Result<Row, Er
     // Nor is the consent there for what was asked first: people are not asked again and again.
     let again = scene.worker_1.ask(Ask::Purge { step, year: 2019 }).await?;
     truth(scene, &expect_denied(again)?, "approval_pause").await?;
+    let note = if scene.stage.accounts {
+        "asked anew; what was said of 2019 is void"
+    } else {
+        "asked anew; the question of 2019 is void"
+    };
     Ok(Row {
         verb: "step",
         who: "worker-1",
         what: "purge of 2026 instead",
         verdict: Verdict::Denied,
-        note: "asked anew; what was said of 2019 is void".to_owned(),
+        note: note.to_owned(),
         attack: "A26",
     })
 }

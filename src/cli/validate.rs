@@ -39,6 +39,7 @@ pub(super) fn validate(
         kernel::self_test(&NodeWants {
             executable_digests: config.workloads.iter().any(WorkloadRow::needs_executable),
             connections_max: u64::try_from(config.limits.connections).unwrap_or(u64::MAX),
+            legs_max: u64::try_from(config.limits.legs).unwrap_or(u64::MAX),
         })
     } else {
         Vec::new()

@@ -72,8 +72,8 @@ limits! {
     /// Rows in one answer to `ListTasks`.
     page_rows: usize = 500,
 
-    /// Open connections of each listener (workloads, operator, network). Keep three times it 256 below
-    /// the limit of open files.
+    /// Open connections of each listener (workloads, operator, network). Open files: five times it, one
+    /// for each leg, and 256.
     connections: usize = 1024,
     /// Open connections of one user ID.
     connections_per_uid: usize = 256,

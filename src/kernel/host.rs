@@ -19,8 +19,10 @@ const OWN_DESCRIPTORS: u64 = 256;
 pub struct NodeWants {
     /// Some role asks for the digest of an executable.
     pub executable_digests: bool,
-    /// `max_connections` of all listeners together.
+    /// The most connections of each listener.
     pub connections_max: u64,
+    /// The most legs that are up.
+    pub legs_max: u64,
 }
 
 /// One need of the agent: what it has, what it wants, and how to get it.
@@ -81,7 +83,7 @@ pub fn self_test(wants: &NodeWants) -> Vec<Need> {
         |have| have.is_none(),
         "LimitMEMLOCK=infinity and MemorySwapMax=0 in the unit, to keep keys out of swap",
     ));
-    needs.push(descriptors(wants.connections_max));
+    needs.push(descriptors(wants.connections_max, wants.legs_max));
     needs
 }
 
@@ -175,17 +177,18 @@ fn limit(
     }
 }
 
-fn descriptors(connections_max: u64) -> Need {
-    // A local connection holds a socket and a pidfd.
+fn descriptors(connections_max: u64, legs_max: u64) -> Need {
+    // Three listeners; at the two local ones a connection holds a socket and a pidfd. A leg holds a pidfd.
     let want = connections_max
-        .saturating_mul(2)
+        .saturating_mul(5)
+        .saturating_add(legs_max)
         .saturating_add(OWN_DESCRIPTORS);
     let have = rustix::process::getrlimit(Resource::Nofile).current;
     Need {
         name: "file descriptors",
         have: have.map_or_else(|| "unlimited".to_owned(), |n| n.to_string()),
         want: want.to_string(),
-        how: "LimitNOFILE= in the unit, or a smaller `connections_max`",
+        how: "LimitNOFILE= in the unit, or smaller `limits.connections` and `limits.legs`",
         met: have.is_none_or(|n| n >= want),
         required: false,
     }

@@ -271,6 +271,9 @@ fn a69_a_worker_that_runs_the_approvers_program_decides_nothing() {
     let listed = node.cli_as(&hijacked, &["approval", "list"]);
     assert!(!listed.status.success());
     // The same by the right hand.
+    let listed = node.cli_as(&approver, &["approval", "list"]);
+    let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
+    assert!(listed.to_string().contains(&id), "{listed}");
     let shown = node.cli_as(&approver, &["approval", "show", &id]);
     let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
     assert_eq!(shown["digest"], digest.as_str());

@@ -53,6 +53,32 @@ fn a_child_that_nobody_has_spent_is_revoked_by_its_id() {
 }
 
 #[test]
+fn a_thousand_children_are_made_in_one_commit_and_not_one_more() {
+    let mut fan = Fan::start();
+    let root = fan.root(&fanning(1_500, 1, 1_500));
+    let children = |count| vec![child(1); count];
+    let too_many = spawn_op(&root, "too many", &children(1_001));
+    let refused = fan.job.worker.err(&too_many);
+    assert!(
+        text(&refused, "message").contains("limits.children_per_spawn"),
+        "{refused}"
+    );
+    let made = fan.spawn(&root, "a thousand", &children(1_000));
+    assert_eq!(made.len(), 1_000);
+    let records = || {
+        let audit = ["audit", "tail", "--limit", "200"];
+        let audit = fan.job.node.operator_json(&audit).to_string();
+        audit.matches("\"children\":\"1000\"").count()
+    };
+    crate::node::until("one record of all of them", || records() == 1);
+    // The first and the last of them are worth as much as one that was made alone.
+    for (index, number) in [(0, 1), (999, 2)] {
+        let leg = fan.spend(&made[index], &part(number));
+        fan.step(&leg, 1);
+    }
+}
+
+#[test]
 fn the_tree_of_an_unspent_child_is_that_of_its_parent() {
     let mut fan = Fan::start();
     let root = fan.root(&fanning(1, 1, 2));

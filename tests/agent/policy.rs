@@ -24,8 +24,15 @@ pub(crate) fn commit(node: &Node, text: &str, count: usize) {
 }
 
 fn denied_by_policy(job: &Job, answer: &Value, policy: &str) {
-    let truth = job.node.explain(&text(answer, "decision_id"));
+    let id = text(answer, "decision_id");
+    let truth = job.node.explain(&id);
     assert_eq!(truth["reason"], "policy", "{truth}");
+    let verb = ["policy", "explain", "--decision", &id];
+    assert_eq!(
+        job.node.operator_json(&verb),
+        truth,
+        "the same by another name"
+    );
     let why = text(&truth, "explanation");
     assert!(why.contains(policy), "{why}");
 }

@@ -169,6 +169,7 @@ fn is_met(name: &str) -> bool {
     let wants = NodeWants {
         executable_digests: true,
         connections_max: 16,
+        legs_max: 16,
     };
     let needs = kernel::self_test(&wants);
     let need = needs.iter().find(|need| need.name == name);
@@ -182,6 +183,7 @@ fn the_node_is_judged_as_it_is() {
     let wants = NodeWants {
         executable_digests: false,
         connections_max: u64::MAX,
+        legs_max: u64::MAX,
     };
     let needs = kernel::self_test(&wants);
     assert!(needs.iter().all(|need| need.name != "CAP_DAC_READ_SEARCH"));

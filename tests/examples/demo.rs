@@ -11,7 +11,7 @@ fn the_demo_ends_as_expected() {
         .expect("the demo starts");
     let told = String::from_utf8_lossy(&played.stdout);
     assert!(played.status.success(), "{told}");
-    assert!(told.contains("30 of 30 as expected"), "{told}");
+    assert!(told.contains("31 of 31 as expected"), "{told}");
 }
 
 #[test]
@@ -22,7 +22,7 @@ fn the_demo_fails_where_there_is_no_agent() {
         .expect("the demo starts");
     let told = String::from_utf8_lossy(&played.stdout);
     assert!(!played.status.success(), "{told}");
-    assert!(told.contains("0 of 30 as expected"), "{told}");
+    assert!(told.contains("0 of 31 as expected"), "{told}");
     let logs = told.lines().last().and_then(|line| line.split(": ").nth(1));
     let folder = logs.and_then(|logs| std::path::Path::new(logs).parent());
     std::fs::remove_dir_all(folder.expect("a folder")).expect("removed");

@@ -27,6 +27,62 @@ fn shipped(name: &str) -> String {
 }
 
 #[test]
+fn a_command_line_that_cannot_be_read_is_no_answer_of_any_verb() {
+    let status = |arguments: &[&str]| {
+        let mut handfast = Command::new(env!("CARGO_BIN_EXE_handfast"));
+        handfast
+            .args(arguments)
+            .output()
+            .expect("handfast runs")
+            .status
+            .code()
+    };
+    assert_eq!(status(&["--help"]), Some(0));
+    assert_eq!(
+        status(&["policy", "validate", &shipped("default.cedar")]),
+        Some(0)
+    );
+    assert_eq!(status(&["policy", "validate", "no such file"]), Some(1));
+    // `revoke` says by 2 that it is in force: whatever revokes nothing must not.
+    for wrong in [
+        &["revoke", "task", "ID"][..],
+        &["revoke", "--why"],
+        &["revok"],
+        &[],
+    ] {
+        assert_eq!(status(wrong), Some(64), "{wrong:?}");
+    }
+}
+
+/// With the prover and its solver; `tests/policy/proofs.rs` says where there are none.
+#[cfg(feature = "prove")]
+#[test]
+fn prove_tells_each_rail_and_fails_with_a_request_that_leaves_one() {
+    let (good, told, complaint) = handfast(&["prove", &shipped("default.cedar")]);
+    if complaint.contains("cvc5") && std::env::var_os("PROVE").is_none() {
+        return;
+    }
+    assert!(good, "{told}{complaint}");
+    assert!(told.contains("proved  foreign-owner: "), "{told}");
+    assert!(told.contains("proved for every request of "), "{told}");
+
+    let default = fs::read_to_string(shipped("default.cedar")).expect("the shipped set");
+    let stray = "@id(\"stray\") permit (principal, action, resource) when { context.now_ms > 0 };";
+    let folder = Folder::with(&format!("{default}\n{stray}\n"));
+    let policy = folder.file().display().to_string();
+    let (good, told, _) = handfast(&["prove", &policy]);
+    assert!(!good && told.contains("FAILS   foreign-owner: "), "{told}");
+    assert!(told.contains("permitted by policy `stray`"), "{told}");
+
+    let rails = folder.folder().join("rails.cedar");
+    let own = "@id(\"nobody-ends\") forbid (principal, action == Action::\"end\", resource);";
+    fs::write(&rails, own).expect("write");
+    let rails = rails.display().to_string();
+    let (good, told, _) = handfast(&["prove", &shipped("default.cedar"), "--guards", &rails]);
+    assert!(!good && told.contains("FAILS   nobody-ends: "), "{told}");
+}
+
+#[test]
 fn validate_tells_file_line_column_and_message_of_every_problem() {
     let (good, told, _) = handfast(&["validate", &shipped("default.cedar")]);
     assert!(good && told.starts_with("ok "), "{told}");

@@ -2,8 +2,8 @@
 
 use crate::oauth::Verifier;
 use handfast::client::{
-    Agent, Caller, CancelChecked, ClientError, PeerProof, QueryChecked, Refused, UpdateChecked,
-    token_from_headers,
+    Agent, Caller, CancelChecked, ClientError, PeerProof, QueryChecked, Refused, TaskState,
+    UpdateChecked, token_from_headers,
 };
 use http::header::AUTHORIZATION;
 use rmcp::ErrorData;
@@ -45,11 +45,11 @@ impl Guard {
         Ok(Caller::with_token(&token, peer).acting_for(principal))
     }
 
-    /// Lets a `tasks/get` through, or not.
-    pub(crate) async fn query(&self, caller: Caller, handle: &str) -> Result<(), ErrorData> {
+    /// Lets a `tasks/get` through, or not. The state is the agent's to say.
+    pub(crate) async fn query(&self, caller: Caller, handle: &str) -> Result<TaskState, ErrorData> {
         let checked = self.agent.server().check_query(caller, handle).await;
         match checked.map_err(|error| undecided(&error))? {
-            QueryChecked::Read(_) => Ok(()),
+            QueryChecked::Read(task) => Ok(task.state),
             QueryChecked::Denied(no) => Err(self.refused(no)),
         }
     }

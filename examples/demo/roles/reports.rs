@@ -10,11 +10,11 @@ use crate::harness::{self, Role};
 use crate::oauth::{RESOURCE, Verifier};
 use crate::wire::{Ask, Said};
 use crate::{Error, serve};
-use handfast::client::{BodyGate, Register, ToolCall, body_gate};
+use handfast::client::{BodyGate, Register, TaskState, ToolCall, body_gate};
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CancelTaskParams, CreateTaskResult, GetTaskParams,
-    GetTaskResult, Implementation, ListToolsResult, PaginatedRequestParams, ServerCapabilities,
-    ServerConfig, Tool, UpdateTaskParams,
+    CallToolRequestParams, CallToolResponse, CancelTaskParams, CreateTaskResult, DetailedTask,
+    GetTaskParams, GetTaskResult, Implementation, InputRequests, ListToolsResult,
+    PaginatedRequestParams, ServerCapabilities, ServerConfig, TaskPayload, Tool, UpdateTaskParams,
 };
 use rmcp::service::RequestContext;
 use rmcp::task_manager::{TaskContext, TaskExit, TaskManager, TaskOptions};
@@ -191,12 +191,15 @@ impl ServerHandler for Reports {
         context: RequestContext<RoleServer>,
     ) -> Result<GetTaskResult, ErrorData> {
         let caller = self.guard.caller(&context)?;
-        if self.settings.guarded {
-            self.guard.query(caller, &request.task_id).await?;
+        let waits = self.settings.guarded
+            && self.guard.query(caller, &request.task_id).await? == TaskState::InputRequired;
+        let mut shown = self.tasks.get_task(&request.task_id)?;
+        if waits {
+            // A person is asked elsewhere: there is nothing that this client could answer.
+            let input_requests = InputRequests::default();
+            shown = DetailedTask::new(shown.task, TaskPayload::InputRequired { input_requests });
         }
-        self.tasks
-            .get_task(&request.task_id)
-            .map(GetTaskResult::new)
+        Ok(GetTaskResult::new(shown))
     }
 
     async fn update_task(
