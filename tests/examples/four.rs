@@ -32,6 +32,11 @@ struct Node {
 
 impl Node {
     fn start() -> Self {
+        Self::with("")
+    }
+
+    /// With these policies beside the shipped ones.
+    fn with(policies: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("hf-").tempdir().unwrap();
         let path = folder.path();
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -39,6 +44,7 @@ impl Node {
         std::fs::write(path.join("entries.toml"), entries).unwrap();
         std::fs::write(path.join("handfast.toml"), config).unwrap();
         let policy = include_str!("../../spire-config/policy/default.cedar");
+        let policy = format!("{policy}\n{policies}\n");
         std::fs::write(path.join("policy.cedar"), policy).unwrap();
         let provider = Command::new(HANDFAST)
             .args(["dev", "--trust-domain", "demo.test", "--folder"])
@@ -76,6 +82,18 @@ impl Node {
                 }
             })
         });
+    }
+
+    /// What the operator's command line answers.
+    fn operator(&self, verb: &[&str]) -> serde_json::Value {
+        let output = Command::new(HANDFAST)
+            .args(verb)
+            .args(["--output", "json", "--operator-socket-path"])
+            .arg(self.folder.path().join("private/operator.sock"))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        serde_json::from_slice(&output.stdout).unwrap()
     }
 
     fn example(&self, name: &str, arguments: [&str; 2]) -> Command {
@@ -164,45 +182,93 @@ fn lines(output: ChildStdout) -> mpsc::Receiver<String> {
     receiver
 }
 
-#[test]
-fn owner_server_worker_and_tool_make_one_task() {
-    let node = Node::start();
-    let (at_server, at_tool) = (own_address(8443), own_address(8444));
-    let (server, tool) = ("spiffe://demo.test/reports", "spiffe://demo.test/warehouse");
-    let tool_at = at_tool.to_string();
-    let server_at = at_server.to_string();
+/// Tool, server and worker of the examples, and what they print.
+struct Cast {
+    warehouse: Process,
+    _reports: Process,
+    _worker: Process,
+    effects: mpsc::Receiver<String>,
+    steps: mpsc::Receiver<String>,
+    at_server: String,
+}
 
+const SERVER: &str = "spiffe://demo.test/reports";
+
+fn cast(node: &Node, [at_server, at_tool]: [SocketAddr; 2]) -> Cast {
+    let tool = "spiffe://demo.test/warehouse";
+    let (tool_at, server_at) = (at_tool.to_string(), at_server.to_string());
     let mut warehouse = Process(node.example("tool", [&tool_at, tool]).spawn().unwrap());
     let effects = lines(warehouse.0.stdout.take().unwrap());
-    let mut reports = Process(
-        node.example("server", [&server_at, server])
-            .spawn()
-            .unwrap(),
-    );
+    let reports = node.example("server", [&server_at, SERVER]).spawn();
+    let mut reports = Process(reports.unwrap());
     let queue = Stdio::from(reports.0.stdout.take().unwrap());
     let mut worker = node.example("worker", [&tool_at, tool]);
     let mut worker = Process(worker.stdin(queue).spawn().unwrap());
     let steps = lines(worker.0.stdout.take().unwrap());
     listening(at_tool);
     listening(at_server);
+    Cast {
+        warehouse,
+        _reports: reports,
+        _worker: worker,
+        effects,
+        steps,
+        at_server: server_at,
+    }
+}
 
-    let owner = node
-        .example("owner", [&server_at, server])
-        .output()
-        .unwrap();
-    let told = String::from_utf8_lossy(&owner.stdout);
+/// What the owner's example prints.
+fn told_by_owner(node: &Node, cast: &Cast) -> String {
+    let owner = node.example("owner", [&cast.at_server, SERVER]).output();
+    let owner = owner.unwrap();
+    let told = String::from_utf8_lossy(&owner.stdout).into_owned();
     let complaint = String::from_utf8_lossy(&owner.stderr);
     assert!(owner.status.success(), "{told}{complaint}");
+    told
+}
+
+#[test]
+fn owner_server_worker_and_tool_make_one_task() {
+    let node = Node::start();
+    let cast = cast(&node, [8443, 8444].map(own_address));
+    let told = told_by_owner(&node, &cast);
     // The worker may be faster than the question.
     let states = ["the task is Working\n", "the task is Completed\n"];
     assert!(states.contains(&told.as_ref()), "{told}");
-    let step = steps.recv_timeout(PATIENCE).expect("the worker's step");
+    let step = cast
+        .steps
+        .recv_timeout(PATIENCE)
+        .expect("the worker's step");
     assert_eq!(step, "leg 1: the tool says now: Done");
-    let ended = steps.recv_timeout(PATIENCE).expect("the leg's end");
+    let ended = cast.steps.recv_timeout(PATIENCE).expect("the leg's end");
     assert_eq!(ended, "leg 1: Completed");
-    let effect = effects.recv_timeout(PATIENCE).expect("an effect");
+    let effect = cast.effects.recv_timeout(PATIENCE).expect("an effect");
     assert_eq!(effect, "exported for spiffe://demo.test/assistant");
     // One effect, and no other: the tool's output ends with it.
-    drop(warehouse);
-    assert!(effects.recv_timeout(PATIENCE).is_err());
+    drop(cast.warehouse);
+    assert!(cast.effects.recv_timeout(PATIENCE).is_err());
+}
+
+#[test]
+fn while_a_person_is_asked_the_worker_keeps_its_leg_and_the_task_goes_on() {
+    let node = Node::with(
+        "forbid (principal, action == Action::\"step\", resource) unless { context.approved };",
+    );
+    let cast = cast(&node, [8445, 8446].map(own_address));
+    told_by_owner(&node, &cast);
+    // Asked more than once, as one that waits does: it is the same request.
+    let waits = || cast.steps.recv_timeout(PATIENCE).expect("that it waits");
+    let asked = waits();
+    assert!(asked.ends_with(" waits for a person"), "{asked}");
+    assert_eq!(waits(), asked);
+    let tasks = node.operator(&["task", "list"]);
+    let task = &tasks[0];
+    assert_eq!(task["state"], "input_required", "{tasks}");
+    let id = task["task_id"].as_str().unwrap();
+    node.operator(&["revoke", "task", id, "--why", "test"]);
+    let mut told = std::iter::from_fn(|| cast.steps.recv_timeout(PATIENCE).ok());
+    let last = told.find(|line| *line != asked).expect("word of the end");
+    assert!(last.starts_with("leg 1: told to stop: "), "{last}");
+    drop(cast.warehouse);
+    assert!(cast.effects.recv_timeout(PATIENCE).is_err());
 }

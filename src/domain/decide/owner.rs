@@ -112,7 +112,7 @@ pub enum OrderAnswered {
 /// whoever asks for too much hears it at once, and again when the token is used.
 ///
 /// # Errors
-/// As [`form`] and [`carry_out`]; [`Reason::Limit`] as for a cancel token: orders have half of those.
+/// As [`form`] and [`carry_out`]; [`Reason::Limit`] as for a cancel token: see `weight`.
 pub fn issue_order(
     lineage: &Lineage,
     held: &Held<AsOwnerPrincipalDue>,
