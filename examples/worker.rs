@@ -4,15 +4,15 @@
 #![expect(clippy::print_stdout, reason = "an example talks to its reader")]
 
 use handfast::client::{
-    Agent, AgentConfig, EndedLeg, HANDFAST_TOKEN, Hand, Leg, StepIssued, StepState, Token,
-    ToolCall, http,
+    Agent, AgentConfig, ClientError, EndedLeg, HANDFAST_TOKEN, Hand, Leg, RequestId, StepIssued,
+    StepState, Token, ToolCall, http,
 };
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use spiffe::{SpiffeId, X509Source};
 use std::{io::BufRead, net::SocketAddr, time::Duration};
 
-const ASK_AGAIN: Duration = Duration::from_secs(2);
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
@@ -49,23 +49,32 @@ async fn export(
 ) -> Result<EndedLeg, Error> {
     let body = r#"{"table":"orders"}"#;
     let call = ToolCall::new(tool.to_string(), "export", body)?;
+    // One name for all attempts: where an answer was lost, the next token takes the place of the one before.
+    let request = RequestId::random()?;
     for _question in 0..10_000 {
-        match leg.issue(1, call.clone(), None).await? {
-            StepIssued::Token(issued) => {
+        match leg.issue(1, call.clone(), Some(request.clone())).await {
+            Ok(StepIssued::Token(issued)) => {
                 let said = send(issued.token, hand, source.clone(), (address, tool), body).await?;
                 println!("leg {}: the tool says {said}", leg.number);
             }
-            StepIssued::Already(StepState::Done) => return Ok(EndedLeg::Completed),
-            // The hold keeps the leg while its tool has not reported yet, or a person is asked.
-            StepIssued::Already(_) => tokio::time::sleep(ASK_AGAIN).await,
-            StepIssued::Pending(asked) => {
+            Ok(StepIssued::Already(StepState::Done)) => return Ok(EndedLeg::Completed),
+            // Its tool has not reported yet.
+            Ok(StepIssued::Already(_)) => {}
+            Ok(StepIssued::Pending(asked)) => {
                 println!(
                     "leg {}: {} waits for a person",
                     leg.number, asked.approval_id
                 );
-                tokio::time::sleep(ASK_AGAIN).await;
             }
+            // A no, of policy or a person, or nobody knows what became of it: another leg may come when that is over.
+            Err(ClientError::Denied(no)) => {
+                println!("leg {}: {}", leg.number, no.reason);
+                return Ok(EndedLeg::Yielded);
+            }
+            Err(other) => return Err(other.into()),
         }
+        // The hold keeps the leg meanwhile.
+        tokio::time::sleep(ASK_AGAIN).await;
     }
     Ok(EndedLeg::Failed)
 }

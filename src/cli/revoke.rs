@@ -112,9 +112,20 @@ pub(super) async fn revoke(verb: Revoke, output: &mut Output) -> Result<ExitCode
     }
     let receipt = match how.wait {
         Some(seconds) if done.sequence > 0 => {
-            Some(wait(&mut operator, done.sequence, seconds).await?)
+            match wait(&mut operator, done.sequence, seconds).await {
+                Ok(points) => Some(points),
+                // Whatever became of the agent: the revocation was recorded before it answered.
+                Err(complaint) => {
+                    let why = format!("who has stopped cannot be told: {}", complaint.what);
+                    return Ok(unknown(&done, ["revoked", &why], output));
+                }
+            }
         }
-        Some(_) => return Ok(unknown(&done, output)),
+        // In force before, so long ago or in another run that nobody remembers who stopped.
+        Some(_) => {
+            let why = "who stopped for it is not remembered";
+            return Ok(unknown(&done, ["was in force before", why], output));
+        }
         None => None,
     };
     Ok(revoked(&done, receipt.as_deref(), output))
@@ -174,11 +185,11 @@ fn would_stop(stops: &v1::WouldStop, decision_id: &str, output: &mut Output) {
     output.answer(&json, &lines);
 }
 
-/// It was in force before, so long ago or in another run that nobody remembers who stopped.
-fn unknown(done: &v1::RevokeResponse, output: &mut Output) -> ExitCode {
+/// It is in force, and nobody knows who has stopped.
+fn unknown(done: &v1::RevokeResponse, [what, why]: [&str; 2], output: &mut Output) -> ExitCode {
     let lines = [
-        format!("was in force before; decision {}", done.decision_id),
-        "who stopped for it is not remembered: `handfast task list` shows what is live".to_owned(),
+        format!("{what}; decision {}", done.decision_id),
+        format!("{why}; `handfast task list` shows what is live"),
     ];
     let json = json!({
         "state": state(done.state), "decision_id": done.decision_id, "sequence": done.sequence,

@@ -197,8 +197,8 @@ impl Leg {
     }
 
     /// As [`Leg::issue`], and goes on past another step whose outcome nobody knows, where policy permits
-    /// (`skip_unknown`). That one stays unknown, and is not tried again, until its tool reports it or the
-    /// owner settles it.
+    /// (`skip_unknown`). That one stays unknown, and its call is not made again, under whatever number, until its
+    /// tool reports it or the owner settles it.
     ///
     /// # Errors
     /// See [`ClientError`].

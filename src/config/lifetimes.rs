@@ -64,7 +64,7 @@ pub struct TaskConfig {
     pub steps_max: u32,
     /// Steps of one task that are neither done nor pending.
     pub open_steps_max: usize,
-    /// Tokens of one task's owner and its delegates but for reads, in the life of a token; at least 2.
+    /// Tokens of one task's owner and its delegates but for reads, in the life of a token; at least 4.
     pub owner_tokens_max: u32,
     /// Delegations of a task, ended ones included.
     pub delegations_max: usize,
@@ -106,10 +106,10 @@ impl TaskConfig {
             let shown = super::duration::show(config.retention);
             return Err(table.refuse("retention", &shown, "at least `2m`"));
         }
-        if config.owner_tokens_max < 2 {
-            // The owner's half is one at least.
+        if config.owner_tokens_max < 4 {
+            // So that each part of them is one at least.
             let shown = config.owner_tokens_max.to_string();
-            return Err(table.refuse("owner_tokens_max", &shown, "at least 2"));
+            return Err(table.refuse("owner_tokens_max", &shown, "at least 4"));
         }
         table.finish()?;
         Ok(config)

@@ -72,7 +72,7 @@ limits! {
     /// Rows in one answer to `ListTasks`.
     page_rows: usize = 500,
 
-    /// Open connections of each listener (workloads, operator, network). Open files: five times it, one
+    /// Open connections of each listener (workloads, operator, network). Open files: five times it, two
     /// for each leg, and 256.
     connections: usize = 1024,
     /// Open connections of one user ID.

@@ -33,7 +33,7 @@ pub struct Limits {
     pub permissions_max: usize,
     /// The most delegations of a task, ended ones included.
     pub delegations_max: usize,
-    /// The most tokens of a task's owner and delegates, but for reads, within the life of one; at least 2.
+    /// The most tokens of a task's owner and delegates, but for reads, within the life of one; at least 4.
     pub owner_tokens_max: u32,
     /// The most processes from which a task is taken over.
     pub takeovers_max: usize,

@@ -139,6 +139,17 @@ pub struct Consent {
     pub performer: Option<SpiffeId>,
 }
 
+impl Consent {
+    /// As if a person had said yes: whether that would help.
+    #[must_use]
+    pub fn supposed() -> Self {
+        Self {
+            approved: true,
+            ..Self::default()
+        }
+    }
+}
+
 /// What policy sees of a person.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PersonFacts {
@@ -146,7 +157,7 @@ pub struct PersonFacts {
     pub issuer: String,
     /// Whether it is the principal for whom the task, or one that it descends from, was created.
     pub is_owner: bool,
-    /// Whether a delegate, of whatever delegation there was, acts for it in one of them.
+    /// Whether a delegate acts, or acted, for it in one of them, as far as ended delegations are kept.
     pub is_delegate: bool,
 }
 

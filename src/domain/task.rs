@@ -4,7 +4,7 @@ use super::barred::Takeovers;
 use super::claims::Subject;
 use super::delegation::Delegation;
 use super::evidence::ProcessKey;
-use super::grant::{Authority, Grant, ToolCall};
+use super::grant::{Authority, Grant, Permission, ToolCall};
 use super::id::{
     DelegationNumber, Epoch, Fence, LegNumber, NameHash, SpiffeId, StepNumber, TaskId, Thumbprint,
 };
@@ -110,6 +110,13 @@ pub struct Task {
 }
 
 impl Task {
+    /// What a delegation of this task lends of its owner's grant.
+    #[must_use]
+    pub fn lent_by<'a>(&'a self, delegation: &'a Delegation) -> &'a [Permission] {
+        let part = delegation.permissions.as_ref();
+        part.unwrap_or(&self.asked.permissions)
+    }
+
     /// The state now: a deadline or a missed claim counts from its moment on, written or not.
     #[must_use]
     pub fn state_at(&self, now: Time) -> TaskState {

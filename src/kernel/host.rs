@@ -178,10 +178,11 @@ fn limit(
 }
 
 fn descriptors(connections_max: u64, legs_max: u64) -> Need {
-    // Three listeners; at the two local ones a connection holds a socket and a pidfd. A leg holds a pidfd.
+    // Three listeners; at the two local ones a connection holds a socket and a pidfd. A leg holds a pidfd, and the
+    // watch over its process another.
     let want = connections_max
         .saturating_mul(5)
-        .saturating_add(legs_max)
+        .saturating_add(legs_max.saturating_mul(2))
         .saturating_add(OWN_DESCRIPTORS);
     let have = rustix::process::getrlimit(Resource::Nofile).current;
     Need {

@@ -180,7 +180,7 @@ fn reach(task: &Task, id: &SpiffeId) -> u64 {
     let lent = task
         .delegated(Act::Perform)
         .filter(|it| it.to.spiffe_id == *id);
-    let lent = lent.flat_map(|it| it.permissions.as_ref().unwrap_or(&task.asked.permissions));
+    let lent = lent.flat_map(|it| task.lent_by(it));
     let mut pairs: Vec<_> = asked.chain(own).chain(lent).collect();
     let mut distinct = 0_u64;
     while let Some(pair) = pairs.pop() {

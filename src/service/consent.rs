@@ -104,10 +104,7 @@ impl Scene<'_> {
         let newest = steps.find(|row| Some(row.number) == step);
         if newest.is_some_and(|row| row.fence != fence) {
             // Overtaken: it permits nothing whatever policy says, and the rules say why.
-            return Consent {
-                approved: true,
-                ..Consent::default()
-            };
+            return Consent::supposed();
         }
         let row = lineage.approval.as_ref();
         row.filter(|row| row.used_by == Some(fence))

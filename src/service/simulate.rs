@@ -191,10 +191,7 @@ fn answer(policy: &dyn Policy, input: &PolicyInput) -> (SimulatedAnswer, String)
     // As `Legs.Issue` does: what a person's consent would change is put before a person.
     let may_ask = matches!(input.action, Action::Step | Action::Retry);
     let consented = PolicyInput {
-        consent: Consent {
-            approved: true,
-            ..Consent::default()
-        },
+        consent: Consent::supposed(),
         ..input.clone()
     };
     let answer = if may_ask && policy.evaluate(&consented).is_ok() {
@@ -308,10 +305,7 @@ impl Asked<'_> {
             // A delegate steps on what it was lent of the owner's grant, and has no children.
             let lent: Vec<Permission> = own()
                 .filter(|it| it.acts.contains(&Act::Perform))
-                .flat_map(|it| match &it.permissions {
-                    Some(lent) => lent,
-                    None => &self.task.asked.permissions,
-                })
+                .flat_map(|it| self.task.lent_by(it))
                 .cloned()
                 .collect();
             self.calls(&STEP, role, (Authority::Asked, &lent));

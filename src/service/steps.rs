@@ -234,11 +234,8 @@ impl Bench {
         refused: Reason,
     ) -> Result<Transition<StepAsked>, Reason> {
         let (lineage, actor) = (scene.lineage, held.spiffe_id.as_ref());
-        let possible = Consent {
-            approved: true,
-            ..Consent::default()
-        };
-        let Ok(permit) = scene.permit_step(action, actor, facts.clone(), possible) else {
+        let supposed = Consent::supposed();
+        let Ok(permit) = scene.permit_step(action, actor, facts.clone(), supposed) else {
             return Err(refused);
         };
         let asked_by = scene::caller(scene.evidence);

@@ -59,6 +59,8 @@ mod remote;
 #[cfg(test)]
 mod revocations;
 #[cfg(test)]
+mod roles;
+#[cfg(test)]
 mod seen;
 #[cfg(test)]
 mod solo;

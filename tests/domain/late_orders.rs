@@ -11,6 +11,7 @@ use handfast::domain::decide::report::Outcome;
 use handfast::domain::decide::step::StepAsked;
 use handfast::domain::delegation::Act;
 use handfast::domain::denial::Reason;
+use handfast::domain::evidence::Evidence;
 use handfast::domain::id::{DelegationNumber, Digest, Jti, StepNumber};
 use handfast::domain::order::{Order, Ordered, Word};
 use handfast::domain::role::{AsOwnerPrincipalDue, Held, NotHeld};
@@ -118,25 +119,53 @@ fn limit() -> Reason {
     Reason::Limit("tasks.owner_tokens_max")
 }
 
+/// Gives orders to hand over until no more may be given; how many were.
+fn hand_over_all(world: &mut World, who: &Evidence, first: u8) -> usize {
+    for given in 0.. {
+        let order = offered(&AskDelegate {
+            to: role("third", 70),
+            ..ask([Act::Query], first.checked_add(given).unwrap())
+        });
+        match give(world, who, &order) {
+            Ok(_) => {}
+            Err(refused) => {
+                assert_eq!(refused, limit());
+                return given.into();
+            }
+        }
+    }
+    unreachable!("there is a limit")
+}
+
 #[test]
 fn whatever_a_user_hands_over_it_can_cancel_and_take_back() {
-    let mut world = World::new();
-    let hand_over = |request: u8| offered(&ask([Act::Query], request));
-    let mut given = 0;
-    while give(&mut world, &owner(), &hand_over(given)).is_ok() {
-        given += 1;
+    for most in [4, 5, 30, 256] {
+        let mut world = World::new();
+        world.limits.owner_tokens_max = most;
+        let given = hand_over_all(&mut world, &owner(), 0);
+        assert!(given > 0 && given <= world.limits.delegations_max);
+        cancel(&world).unwrap();
+        world.start(&worker()).unwrap();
+        let take = Order::Takeover(Digest([9; 32]), ());
+        give(&mut world, &owner(), &take).unwrap();
     }
-    assert_eq!(give(&mut world, &owner(), &hand_over(given)), Err(limit()));
-    assert_eq!(usize::from(given), world.limits.delegations_max);
-    cancel(&world).unwrap();
-    world.start(&worker()).unwrap();
-    let take = Order::Takeover(Digest([9; 32]), ());
-    give(&mut world, &owner(), &take).unwrap();
+}
+
+#[test]
+fn no_more_orders_to_hand_over_are_kept_than_there_may_be_delegations() {
+    for most in [4, 5, 30, 256] {
+        let mut world = with_a_user([Act::Delegate, Act::Query]);
+        world.limits.owner_tokens_max = most;
+        let by_delegate = hand_over_all(&mut world, &relief(), 10);
+        let by_owner = hand_over_all(&mut world, &owner(), 100);
+        let given = by_delegate.checked_add(by_owner).unwrap();
+        assert!(given > 0 && given <= world.limits.delegations_max);
+    }
 }
 
 #[test]
 fn whatever_a_delegate_asks_for_the_owner_can_do_what_it_could() {
-    for most in [2, 3, 256] {
+    for most in [4, 5, 256] {
         let mut world = with_a_user([Act::Cancel, Act::Perform, Act::Update]);
         world.limits.owner_tokens_max = most;
         world.start(&relief()).unwrap();

@@ -80,6 +80,40 @@ fn a_step_that_has_passed_another_over_does_not_become_it() {
 }
 
 #[test]
+fn a_step_that_is_done_stays_so_where_one_with_the_same_call_was_passed_over() {
+    let mut world = World::new();
+    world.start(&worker()).unwrap();
+    let first = world.token(1);
+    assert!(fresh(&world.check(&tool(), &first, 1).unwrap()));
+    world.report(&first, Outcome::Done).unwrap();
+    // The same call again, as another step of the program, of which nobody knows.
+    let StepAsked::Issue { claims, .. } = world.issue(&worker(), (1, 2), (1, 2)).unwrap() else {
+        panic!("a token is due")
+    };
+    assert!(fresh(&world.check(&tool(), &present(*claims), 1).unwrap()));
+    world.time = world.time.after(Duration::from_secs(8));
+    world
+        .issue_past(&worker(), (1, 3), (2, 3), Some(permit()))
+        .unwrap();
+    assert_eq!(skipped(&world), [StepNumber(2)]);
+    // Whoever starts over is told what became of it.
+    let done = world.issue(&worker(), (1, 1), (1, 4));
+    assert_eq!(done, Ok(StepAsked::Repeat(StepState::Done)));
+    let unknown = world.issue(&worker(), (1, 2), (1, 5));
+    assert_eq!(unknown, Err(Reason::StepUnknown));
+}
+
+#[test]
+fn one_that_is_unknown_is_not_passed_over_by_another_definition_of_its_tool() {
+    let (mut world, _) = unknown();
+    let pending = world.lineage.task.as_mut().unwrap().pending.as_mut();
+    pending.unwrap().call.definition = Some(Digest([5; 32]));
+    let again = world.issue_past(&worker(), (1, 2), (1, 2), Some(permit()));
+    assert_eq!(again, Err(Reason::StepUnknown));
+    past(&mut world);
+}
+
+#[test]
 fn a_tool_that_changed_its_definition_is_the_same_tool() {
     let (mut world, _) = unknown();
     let second = past(&mut world);

@@ -32,17 +32,17 @@ struct Node {
 
 impl Node {
     fn start() -> Self {
-        Self::with("")
+        Self::with("", "")
     }
 
-    /// With these policies beside the shipped ones.
-    fn with(policies: &str) -> Self {
+    /// With these policies beside the shipped ones, and these settings.
+    fn with(policies: &str, settings: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("hf-").tempdir().unwrap();
         let path = folder.path();
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
         let (entries, config) = files(path);
         std::fs::write(path.join("entries.toml"), entries).unwrap();
-        std::fs::write(path.join("handfast.toml"), config).unwrap();
+        std::fs::write(path.join("handfast.toml"), config + settings).unwrap();
         let policy = include_str!("../../spire-config/policy/default.cedar");
         let policy = format!("{policy}\n{policies}\n");
         std::fs::write(path.join("policy.cedar"), policy).unwrap();
@@ -250,9 +250,11 @@ fn owner_server_worker_and_tool_make_one_task() {
 }
 
 #[test]
-fn while_a_person_is_asked_the_worker_keeps_its_leg_and_the_task_goes_on() {
+fn while_a_person_is_asked_the_worker_keeps_its_leg_and_ends_nothing() {
     let node = Node::with(
         "forbid (principal, action == Action::\"step\", resource) unless { context.approved };",
+        // Less than the worker waits before it asks again: without its hold the leg would be lost.
+        "[tasks]\nlease_idle = \"300ms\"\n",
     );
     let cast = cast(&node, [8445, 8446].map(own_address));
     told_by_owner(&node, &cast);

@@ -188,8 +188,8 @@ const OUT_OF_RANGE: &[(&str, &str)] = &[
     ),
     ("[tasks]\nretention = \"1m\"\n", "`tasks.retention` is `1m`"),
     (
-        "[tasks]\nowner_tokens_max = 1\n",
-        "`tasks.owner_tokens_max` is `1`",
+        "[tasks]\nowner_tokens_max = 3\n",
+        "`tasks.owner_tokens_max` is `3`",
     ),
     (
         "[log]\nlevel = \"loud\"\n",

@@ -143,24 +143,22 @@ pub fn issue_order(
 /// to take back with. What is handed over is kept whole in its token's record, so there are no more of those than of
 /// delegations.
 fn weight(purpose: &Purpose, of_delegate: bool, now: &Now<'_>) -> (u32, u32) {
-    let most = now.limits.owner_tokens_max;
-    let takes_away = match purpose {
-        Purpose::Cancel => true,
-        Purpose::Order(order) => order.takes_away(),
-        Purpose::Step(_) | Purpose::Update => false,
-    };
-    let reserved = match (of_delegate, takes_away) {
-        (true, _) => most.div_ceil(2),
-        (false, false) => most / 4,
-        (false, true) => 0,
-    };
-    let most = most.saturating_sub(reserved);
+    let all = now.limits.owner_tokens_max;
+    let half = all.saturating_sub(all.div_ceil(2));
+    let three_quarters = all.saturating_sub(all.div_ceil(4));
     let delegations = u32::try_from(now.limits.delegations_max).unwrap_or(u32::MAX);
-    let weight = match purpose {
+    let (weight, takes_away) = match purpose {
+        Purpose::Cancel => (1, true),
         Purpose::Order(order) if matches!(**order, Order::Delegate(_)) => {
-            most.checked_div(delegations).unwrap_or(most).max(1)
+            (three_quarters.div_ceil(delegations.max(1)).max(1), false)
         }
-        Purpose::Cancel | Purpose::Order(_) | Purpose::Step(_) | Purpose::Update => 1,
+        Purpose::Order(order) => (1, order.takes_away()),
+        Purpose::Step(_) | Purpose::Update => (1, false),
+    };
+    let most = match (of_delegate, takes_away) {
+        (true, _) => half,
+        (false, false) => three_quarters,
+        (false, true) => all,
     };
     (weight, most)
 }

@@ -169,7 +169,6 @@ pub fn ready<'a>(
         // A leg outlives its certificate: start again with a new one.
         return Err(Reason::ReattachFirst);
     }
-    sequence::not_skipped(task, ask)?;
     let before = earlier(lineage, task, ask.number, now);
     let authority = begun_under(lineage, task, ask.number, &ask.call, now)?;
     let subject = lends(task, authority, &ask.call, now).ok_or(Reason::Grant)?;
@@ -180,6 +179,8 @@ pub fn ready<'a>(
             None => return Ok(Ready::Repeat(state)),
         },
     };
+    // After what is done, or not to be had anyway: a program that starts over is told so of each of its steps.
+    sequence::not_skipped(task, ask)?;
     Ok(Ready::Token(Due {
         leg,
         operation,
