@@ -281,15 +281,15 @@ impl Complaint {
     }
 }
 
-/// Reads the command line and runs the verb. Exit status 0: yes; 1: no, or it failed; 2: `revoke`, where it is in
+/// Reads the command line and runs the verb. Exit status 0: yes; 1: no, or it failed, or its answer
+/// could not be written; 2: `revoke`, where it is in
 /// force and not everybody is known to have stopped; 64: the command line cannot be read, and nothing was done.
 #[must_use]
 pub fn main() -> ExitCode {
     match Cli::try_parse() {
         Ok(cli) => cli.run(),
         Err(error) => {
-            // Where the terminal is gone there is nobody to tell.
-            drop(error.print());
+            Output::new(false).usage(&error);
             let asked_for_help = error.exit_code() == 0;
             if asked_for_help {
                 ExitCode::SUCCESS
@@ -303,13 +303,19 @@ pub fn main() -> ExitCode {
 impl Cli {
     fn run(self) -> ExitCode {
         let mut output = Output::new(self.output == Format::Json);
-        match self.verb.run(&mut output) {
-            Ok(code) => code,
-            Err(complaint) => {
-                output.complain(&complaint);
-                ExitCode::FAILURE
-            }
-        }
+        let done = self.verb.run(&mut output).and_then(|code| {
+            let lost = || {
+                Complaint::new(
+                    "the answer could not be written",
+                    "the verb was carried out",
+                )
+            };
+            output.is_whole().then_some(code).ok_or_else(lost)
+        });
+        done.unwrap_or_else(|complaint| {
+            output.complain(&complaint);
+            ExitCode::FAILURE
+        })
     }
 }
 

@@ -5,17 +5,24 @@
 use super::Complaint;
 use serde_json::Value;
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 
 /// Standard output and standard error.
 #[derive(Debug)]
 pub(super) struct Output {
     json: bool,
+    /// Something of the answer could not be written.
+    lost: bool,
 }
 
 impl Output {
     pub(super) fn new(json: bool) -> Self {
-        Self { json }
+        Self { json, lost: false }
+    }
+
+    /// Whether the answer is out.
+    pub(super) fn is_whole(&self) -> bool {
+        !self.lost
     }
 
     /// Prints an answer: the JSON value, or the lines.
@@ -30,9 +37,21 @@ impl Output {
     }
 
     /// A closed pipe is the reader's choice and no error of ours.
-    #[expect(clippy::unused_self, reason = "printing is what an `Output` does")]
     fn line(&mut self, line: &str) {
-        drop(writeln!(std::io::stdout(), "{line}"));
+        let written = writeln!(std::io::stdout(), "{line}");
+        self.lost |= written.is_err_and(|error| error.kind() != ErrorKind::BrokenPipe);
+    }
+
+    /// Prints what is wrong with a command line, or the help that it asks for.
+    pub(super) fn usage(&mut self, error: &clap::Error) {
+        for line in error.render().to_string().lines() {
+            let line = plain(line);
+            if error.use_stderr() {
+                drop(writeln!(std::io::stderr(), "{line}"));
+            } else {
+                self.line(&line);
+            }
+        }
     }
 
     /// Prints an error.

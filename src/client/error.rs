@@ -160,7 +160,10 @@ fn said(status: &Status) -> Denied {
     let info = details.error_info();
     Denied {
         reason: info.map(|info| info.reason.clone()).unwrap_or_default(),
-        decision_id: info.and_then(|info| info.metadata.get(DECISION_ID).cloned()),
+        decision_id: info
+            .and_then(|info| info.metadata.get(DECISION_ID))
+            .filter(|id| !id.is_empty())
+            .cloned(),
         retry_after: details.retry_info().and_then(|retry| retry.retry_delay),
         message: match innermost(status) {
             Some(cause) => format!("{}: {cause}", status.message()),

@@ -273,8 +273,11 @@ impl Drop for Entry {
     fn drop(&mut self) {
         // Without a code the caller went away before its answer was there or taken.
         let code = self.code.unwrap_or(Code::Cancelled);
-        if code == Code::Internal {
+        // A bug of ours has a number; bytes that are no message have the same code, and are anybody's to send.
+        if self.incident.is_some() {
             access_event!(error, self, code);
+        } else if code == Code::Internal {
+            access_event!(warn, self, code);
         } else {
             access_event!(info, self, code);
         }

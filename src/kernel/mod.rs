@@ -7,12 +7,14 @@
 //! never another process's meanwhile.
 
 mod digest;
+mod file;
 mod host;
 mod pidfd;
 mod proc;
 mod snapshot;
 
 pub use digest::{DigestLimits, Digests};
+pub use file::read_text;
 pub use host::{Hardened, Need, NodeWants, harden, harden_but_readable, self_test};
 pub use pidfd::{Pinned, exited, is_alive, open, pin, process_key, reopen};
 pub use snapshot::Snapshot;

@@ -4,14 +4,25 @@ use crate::domain::lineage::Writes;
 use crate::domain::step::Purpose;
 use crate::domain::task::Task;
 
-/// Whether these writes may use the reserve: they end a task, make the token that will, revoke, or take back what
-/// somebody has in the task as it was.
-pub(super) fn is_essential(before: Option<&Task>, writes: &Writes) -> bool {
+/// What writes have to do with an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Essential {
+    /// They end a task, revoke, or take back what somebody has in the task as it was.
+    Ends,
+    /// Nothing.
+    No,
+    /// They make the token that will. It can be asked for again and again.
+    Token,
+}
+
+/// Whether these writes may use the reserve.
+pub(super) fn essential(before: Option<&Task>, writes: &Writes) -> Essential {
     let ends = writes
         .task
         .as_ref()
         .is_some_and(|task| task.state.is_terminal());
     let mut records = writes.records.iter();
+    let used = records.clone().any(|record| record.used_at.is_some());
     let takes_by_token = !writes.records.is_empty()
         && writes.steps.is_empty()
         && records.all(|record| takes_away(&record.purpose));
@@ -19,11 +30,16 @@ pub(super) fn is_essential(before: Option<&Task>, writes: &Writes) -> bool {
     let gives = children.clone().any(|child| child.revoked_at.is_none());
     let revokes = writes.revocations.is_some() || children.any(|child| child.revoked_at.is_some());
     let makes = writes.terms.is_some() || writes.bind.is_some() || gives;
-    ((ends || takes_by_token || revokes) && !makes) || takes_back(before, writes)
+    if takes_back(before, writes) || (!makes && (ends || revokes || (takes_by_token && used))) {
+        Essential::Ends
+    } else if takes_by_token && !makes {
+        Essential::Token
+    } else {
+        Essential::No
+    }
 }
 
-/// Whether a token ends its task, or has an order carried out that only takes away. Each can be asked for again and
-/// again: what these tokens write is bounded by `tasks.owner_tokens_max` in the life of a token, and not in all.
+/// Whether a token ends its task, or has an order carried out that only takes away.
 fn takes_away(purpose: &Purpose) -> bool {
     match purpose {
         Purpose::Cancel => true,

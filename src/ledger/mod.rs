@@ -14,7 +14,9 @@ mod keys;
 mod open;
 mod overlay;
 mod plan;
+mod reserve;
 mod rows;
+mod settle;
 mod shared;
 mod space;
 mod store;
@@ -38,6 +40,7 @@ use crate::service::ports::ledger::{Applied, KeptEndings, TaskPage, Work};
 use crate::service::ports::{BoxFuture, Ledger, LedgerError};
 use redb::{Database, ReadableDatabase};
 use rows::{Row, RowError};
+use settle::Reply;
 use shared::Shared;
 use space::Room;
 use std::path::{Path, PathBuf};
@@ -47,7 +50,7 @@ use std::sync::mpsc::{SyncSender, TrySendError};
 use std::thread::JoinHandle;
 use store::{ReadError, TABLE, Trouble};
 use tokio::sync::oneshot;
-use writer::{Order, Reply};
+use writer::Order;
 
 /// How many audit records are read to learn the time that an earlier run had reached.
 const NEWEST_RECORDS: usize = 1024;

@@ -2,6 +2,7 @@
 
 use super::config::LedgerConfig;
 use super::failure::{Failure, OnFailure};
+use super::reserve::Reserve;
 use super::shared::Shared;
 use super::space::{Space, Spacious};
 use super::store::{self, Head, ReadError, TABLE};
@@ -161,6 +162,7 @@ impl RedbLedger {
             head,
             batch_max: config.batch_max,
             note_flush_interval: config.note_flush_interval,
+            reserve: Reserve::of(config.reserve_bytes),
         };
         let thread = std::thread::Builder::new()
             .name("ledger".to_owned())

@@ -5,9 +5,10 @@
 //! outside and a cancel cannot starve. Nobody is answered before the commit has returned.
 
 use super::chain::{self, Waiting};
-use super::essential::is_essential;
 use super::plan::{self, Change};
+use super::reserve::Reserve;
 use super::rows::Row as _;
+use super::settle::{Reply, Settle, answer, settle};
 use super::shared::Shared;
 use super::space::Room;
 use super::store::{self, Head, TABLE, Trouble};
@@ -23,10 +24,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
-use tokio::sync::oneshot;
-
-/// Where the answer to an order goes.
-pub(super) type Reply<T> = oneshot::Sender<Result<T, LedgerError>>;
 
 /// What the writer is asked to do.
 pub(super) enum Order {
@@ -59,16 +56,6 @@ pub(super) enum Order {
     },
 }
 
-/// Sends an answer, once it is known whether the batch became durable.
-type Settle = Box<dyn FnOnce(Result<(), LedgerError>) + Send>;
-
-fn settle<T: Send + 'static>(reply: Reply<T>, answer: Result<T, LedgerError>) -> Settle {
-    Box::new(move |durable| {
-        // A caller that has given up is no concern of the writer's.
-        reply.send(durable.and(answer)).ok();
-    })
-}
-
 /// The writer's own side.
 #[derive(Debug)]
 pub(super) struct Writer {
@@ -77,6 +64,7 @@ pub(super) struct Writer {
     pub head: Head,
     pub batch_max: usize,
     pub note_flush_interval: Duration,
+    pub reserve: Reserve,
 }
 
 /// Marks the ledger failed if the writer's thread unwinds.
@@ -189,6 +177,7 @@ impl Writer {
             waiting: &self.shared.waiting,
             head: self.head,
             room,
+            reserve: &mut self.reserve,
             dirty: false,
             revocations: self.shared.revocations(),
         };
@@ -230,6 +219,7 @@ struct Batch<'txn> {
     waiting: &'txn Waiting,
     head: Head,
     room: Room,
+    reserve: &'txn mut Reserve,
     dirty: bool,
     revocations: Arc<Revocations>,
 }
@@ -312,7 +302,8 @@ impl Batch<'_> {
             }
             return Ok(Applied::Unchanged(self.waiting.commit(event)));
         }
-        if self.room != Room::Free && !is_essential(lineage.task.as_ref(), &writes) {
+        let before = lineage.task.as_ref();
+        if !self.reserve.admits(self.room, before, &writes) {
             return Err(Trouble::Answer(LedgerError::Full));
         }
         let changes = plan::of_writes(&self.table, &lineage, &writes)?;
@@ -381,20 +372,5 @@ impl Batch<'_> {
             value: Some(value),
         };
         self.change(&change).map_err(|error| error.to_string())
-    }
-}
-
-/// Splits an outcome into what the caller hears and whether the store still works.
-fn answer<T: Send + 'static>(
-    reply: Reply<T>,
-    done: Result<T, Trouble>,
-) -> (Settle, Result<(), String>) {
-    match done {
-        Ok(value) => (settle(reply, Ok(value)), Ok(())),
-        Err(Trouble::Answer(error)) => (settle(reply, Err(error)), Ok(())),
-        Err(Trouble::Store(why)) => (
-            settle(reply, Err(LedgerError::Failed(why.clone()))),
-            Err(why),
-        ),
     }
 }

@@ -1,8 +1,9 @@
 //! An issuer's public keys, from a JWK set on disk (RFC 7517).
 //!
-//! Names nothing of the project. A key counts if it is for signatures and says its name and its one algorithm:
+//! A key counts if it is for signatures and says its name and its one algorithm:
 //! ES256 or RS256. Others are passed over, as RFC 7517 §5 wants.
 
+use crate::kernel;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents, UnparsedPublicKey,
 };
@@ -10,7 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::io::Read as _;
+use std::io::ErrorKind;
 use std::path::Path;
 
 /// The usable keys of one issuer, by name.
@@ -48,15 +49,14 @@ struct Jwk {
 impl KeySet {
     /// Reads a set of at most so many bytes.
     pub(super) fn read(path: &Path, bytes_max: u64) -> Result<Self, String> {
-        let mut text = Vec::new();
-        let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
-        file.take(bytes_max.saturating_add(1))
-            .read_to_end(&mut text)
-            .map_err(|error| error.to_string())?;
-        if u64::try_from(text.len()).unwrap_or(u64::MAX) > bytes_max {
-            return Err("longer than `limits.jwks_bytes`".to_owned());
-        }
-        let set: Jwks = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
+        let text = kernel::read_text(path, bytes_max).map_err(|error| {
+            if error.kind() == ErrorKind::FileTooLarge {
+                "longer than `limits.jwks_bytes`".to_owned()
+            } else {
+                error.to_string()
+            }
+        })?;
+        let set: Jwks = serde_json::from_str(&text).map_err(|error| error.to_string())?;
         let mut keys = BTreeMap::new();
         for jwk in set.keys {
             let Some((kid, key)) = jwk.usable() else {

@@ -51,6 +51,39 @@ fn however_often_a_task_is_taken_over_nobody_comes_back() {
 }
 
 #[test]
+fn delegates_take_over_no_more_than_can_be_kept_apart_and_leave_the_owner_its_own() {
+    for (most, half) in [(1, 1), (2, 1), (16, 8)] {
+        let mut world = world();
+        world.limits.takeovers_max = most;
+        delegate(&mut world, &owner(), &ask([Act::Takeover], 1)).unwrap();
+        let by = |world: &mut World, who: &Evidence, pid: u8| {
+            world.start(&aged(pid.into())).unwrap();
+            let request = Digest([pid; 32]);
+            let asked = Order::Takeover(request, ());
+            let held = Held::<AsOwnerPrincipalDue>::for_order(world.task(), &asked, who).unwrap();
+            let taken = ordered(&world.lineage, &held, &asked, &world.now())?;
+            world.apply(taken);
+            Ok(())
+        };
+        for pid in 0..half {
+            by(&mut world, &lost(), 103 + pid).unwrap();
+        }
+        let refused = by(&mut world, &lost(), 150);
+        assert_eq!(refused, Err(Reason::Limit("tasks.takeovers_max")));
+        // Nobody else was barred by it: the process that has the leg goes on, and an older one may start.
+        let leg = world.task().leg.as_ref().unwrap();
+        assert!(!world.lineage.bars(&leg.holder));
+        assert!(!world.lineage.bars(&aged(90).process.unwrap()));
+        // The owner takes over as often as it likes.
+        let mine = Order::Takeover(Digest([200; 32]), ());
+        let held = Held::<AsOwnerPrincipalDue>::check(world.task(), &owner()).unwrap();
+        let taken = ordered(&world.lineage, &held, &mine, &world.now()).unwrap();
+        world.apply(taken);
+        assert!(world.task().leg.is_none());
+    }
+}
+
+#[test]
 fn a_repeated_takeover_takes_no_other_leg() {
     let mut world = world();
     assert_eq!(take(&mut world, (103, 1)), Ok(LegNumber(1)));

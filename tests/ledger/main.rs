@@ -26,6 +26,8 @@ mod kill;
 #[cfg(test)]
 mod owners;
 #[cfg(test)]
+mod reserve;
+#[cfg(test)]
 mod size;
 #[cfg(test)]
 mod skew;

@@ -18,9 +18,9 @@ use handfast::ledger::{LedgerConfig, RedbLedger, verify_chain};
 use handfast::service::ports::{Ledger, LedgerError};
 
 const MAX: u64 = 2 * 1024 * 1024;
-const RESERVE: u64 = 1024 * 1024;
+pub(crate) const RESERVE: u64 = 1024 * 1024;
 
-fn small() -> (File, RedbLedger) {
+pub(crate) fn small() -> (File, RedbLedger) {
     let mut file = File::new();
     file.config = LedgerConfig {
         max_bytes: MAX,
@@ -32,14 +32,14 @@ fn small() -> (File, RedbLedger) {
 }
 
 /// A task with a long name of its tool, so that few of them fill the ledger.
-fn big(number: u64) -> Task {
+pub(crate) fn big(number: u64) -> Task {
     let mut task = task(number);
     task.call.tool = "x".repeat(3000);
     task
 }
 
 /// Makes tasks until the ledger refuses; says how many there are.
-async fn fill(ledger: &RedbLedger, first: u64) -> u64 {
+pub(crate) async fn fill(ledger: &RedbLedger, first: u64) -> u64 {
     for number in first.. {
         let load = of_task(number);
         let expected = ledger.load(load).await.unwrap();
@@ -56,7 +56,7 @@ async fn fill(ledger: &RedbLedger, first: u64) -> u64 {
     unreachable!("a limited ledger is full at some time");
 }
 
-fn cancelled(number: u64) -> Writes {
+pub(crate) fn cancelled(number: u64) -> Writes {
     let ended = Task {
         state: TaskState::Cancelled,
         ended_at: Some(Time(9)),
@@ -118,10 +118,8 @@ async fn forgetting_makes_room_again() {
     assert!(!ledger.size().unwrap().full);
 }
 
-#[tokio::test]
-async fn notes_stop_before_the_reserve_is_gone() {
-    let (_file, ledger) = small();
-    let last = fill(&ledger, 1).await;
+/// Notes until there is room for none.
+pub(crate) async fn take_half_of_the_reserve(ledger: &RedbLedger) {
     let mut notes = 0_u64;
     loop {
         match ledger.note(event(&"x".repeat(4096))) {
@@ -135,6 +133,13 @@ async fn notes_stop_before_the_reserve_is_gone() {
         }
         assert!(notes < 10_000);
     }
+}
+
+#[tokio::test]
+async fn notes_stop_before_the_reserve_is_gone() {
+    let (_file, ledger) = small();
+    let last = fill(&ledger, 1).await;
+    take_half_of_the_reserve(&ledger).await;
     let size = ledger.size().unwrap();
     assert!(size.disk_bytes < MAX + RESERVE, "{size:?}");
     commit(&ledger, of_task(last), cancelled(last)).await;

@@ -54,6 +54,49 @@ fn a_command_line_that_cannot_be_read_is_no_answer_of_any_verb() {
     }
 }
 
+#[test]
+fn an_answer_that_cannot_be_written_is_no_success_and_a_reader_that_has_enough_is_none_of_ours() {
+    let mut handfast = Command::new(env!("CARGO_BIN_EXE_handfast"));
+    handfast.args(["policy", "validate", &shipped("default.cedar")]);
+    let full = fs::File::options().write(true).open("/dev/full");
+    let output = handfast.stdout(full.expect("/dev/full")).output();
+    let output = output.expect("handfast runs");
+    assert_eq!(output.status.code(), Some(1));
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("the answer could not be written"), "{told}");
+
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let status = handfast.stdout(writer).status().expect("handfast runs");
+    assert_eq!(status.code(), Some(0));
+}
+
+#[test]
+fn what_is_no_file_holds_nobody_up() {
+    let folder = Folder::with("");
+    let cases = folder.folder().join("cases");
+    fs::create_dir(&cases).expect("a folder");
+    std::os::unix::fs::symlink("/dev/zero", cases.join("evil.toml")).expect("a link");
+    let cases = cases.display().to_string();
+    for arguments in [
+        &["test", &cases][..],
+        &["test", "/dev/zero"],
+        &["prove", "/dev/zero"],
+    ] {
+        let (good, _, told) = handfast(arguments);
+        assert!(!good);
+        let because = told.contains("not a regular file") || told.contains("no prover");
+        assert!(because, "{told}");
+    }
+}
+
+#[test]
+fn a_command_line_moves_no_terminal() {
+    let (good, _, told) = handfast(&["val\u{1b}[2Jidate"]);
+    assert!(!good && told.contains("val\\u{1b}[2Jidate"), "{told}");
+    assert!(!told.contains('\u{1b}'), "{told}");
+}
+
 /// With the prover and its solver; `tests/policy/proofs.rs` says where there are none.
 #[cfg(feature = "prove")]
 #[test]

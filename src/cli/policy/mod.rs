@@ -5,6 +5,7 @@ mod simulate;
 
 use super::output::Output;
 use super::{Complaint, OperatorSocket, audit};
+use crate::kernel;
 use crate::policy::{
     Case, CaseFile, CaseReport, CedarPolicy, Explained, PolicyError, PolicySource, Problem,
     read_cases,
@@ -76,6 +77,15 @@ impl SetFile {
         })
         .map_err(|error| Complaint::new(format!("policy: {}", error.chain()), ""))
     }
+}
+
+/// The longest set that is looked at here, in bytes; an agent takes `limits.policy_bytes`.
+const SET_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// The text of a set.
+fn text(file: &Path) -> Result<String, Complaint> {
+    kernel::read_text(file, SET_BYTES_MAX)
+        .map_err(|error| Complaint::new(format!("`{}`: {error}", file.display()), ""))
 }
 
 /// Runs a verb on policy.

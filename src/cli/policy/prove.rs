@@ -26,12 +26,8 @@ pub(super) async fn prove(
 ) -> Result<ExitCode, Complaint> {
     use crate::policy::prove;
 
-    let read = |path: &Path| {
-        std::fs::read_to_string(path)
-            .map_err(|error| Complaint::new(format!("`{}`: {error}", path.display()), ""))
-    };
-    let guards = guards.map(read).transpose()?;
-    let proof = prove(&read(file)?, guards.as_deref())
+    let guards = guards.map(super::text).transpose()?;
+    let proof = prove(&super::text(file)?, guards.as_deref())
         .await
         .map_err(|error| {
             let advice =

@@ -17,8 +17,7 @@ pub(super) async fn simulate(
     file: &Path,
     output: &mut Output,
 ) -> Result<ExitCode, Complaint> {
-    let policy = std::fs::read_to_string(file)
-        .map_err(|error| Complaint::new(format!("`{}`: {error}", file.display()), ""))?;
+    let policy = super::text(file)?;
     let mut operator = connect(socket).await?;
     let (mut after, mut changes) = (String::new(), Vec::new());
     let (mut tasks, mut acts, mut left_out) = (0_u32, 0_u32, 0_u32);

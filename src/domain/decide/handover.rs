@@ -207,7 +207,7 @@ pub(super) fn revoke_delegation(
 /// # Errors
 /// [`Reason::PrincipalDue`] where a user is due whom this node cannot see, [`Reason::Terminal`], [`Reason::NoLeg`]
 /// where there is none, [`Reason::TokenVoid`] where it is another, [`Reason::TakenOver`] to a delegate that lost a leg
-/// of the line.
+/// of the line, [`Reason::Limit`] to one where half of those that can be kept apart were taken over.
 pub(super) fn take_over(
     lineage: &Lineage,
     orderer: &impl Orderer,
@@ -216,9 +216,14 @@ pub(super) fn take_over(
 ) -> Result<Transition<LegNumber>, Reason> {
     let task = lineage.known(now)?;
     task.runnable(now.time)?;
-    heard(lineage, task, orderer)?;
+    let by = heard(lineage, task, orderer)?;
     if let Some(leg) = task.takeovers.repeated(request) {
         return Ok(Transition::unchanged(leg));
+    }
+    // Where no more of them can be kept apart, whoever is no younger is barred too: that is for the owner to do.
+    let most = now.limits.takeovers_max;
+    if by.is_some() && task.takeovers.0.len() >= most.div_ceil(2) {
+        return Err(Reason::Limit("tasks.takeovers_max"));
     }
     let leg = task.leg.as_ref().ok_or(Reason::NoLeg)?;
     // The order was about another process than the one that has the leg now.
@@ -233,7 +238,7 @@ pub(super) fn take_over(
         request,
         and_older: false,
     };
-    next.takeovers.remember(barred, now.limits.takeovers_max);
+    next.takeovers.remember(barred, most);
     Ok(Transition {
         effect: leg.number,
         writes: only(next),

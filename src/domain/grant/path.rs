@@ -30,10 +30,14 @@ fn is_nothing(c: char) -> bool {
     c.is_whitespace()
         || matches!(
             c,
-            '.' | '\u{2024}'..='\u{2026}' | '\u{3002}' | '\u{fe19}' | '\u{fe30}' | '\u{fe52}'
+            '.' | '\u{2024}'..='\u{2026}' | '\u{3002}' | '\u{fe12}' | '\u{fe19}' | '\u{fe30}' | '\u{fe52}'
                 | '\u{ff0e}' | '\u{ff61}'
+                // Other scripts' dots (UTS #39), and marks that a name is compared without.
+                | '\u{660}' | '\u{6f0}' | '\u{701}'..='\u{702}' | '\u{a4f8}'..='\u{a4fb}' | '\u{10a50}' | '\u{1d16d}'
+                | '\u{300}'..='\u{36f}' | '\u{1ab0}'..='\u{1aff}' | '\u{1dc0}'..='\u{1dff}'
+                | '\u{20d0}'..='\u{20ff}' | '\u{fe20}'..='\u{fe2f}'
                 // Default_Ignorable_Code_Point (Unicode 16): some file systems compare names without them.
-                | '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
+                | '\u{ad}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
                 | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
                 | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
                 | '\u{ffa0}' | '\u{fff0}'..='\u{fff8}' | '\u{1bca0}'..='\u{1bca3}'

@@ -146,6 +146,9 @@ fn page() -> String {
          Every error carries `google.rpc.ErrorInfo` with `domain` = `handfast`, a stable `reason` and, where a\n\
          decision was taken, `metadata.decision_id`, which `handfast explain` opens for the operator. `RetryInfo`\n\
          is there where asking again may help.\n\n\
+         What is refused before a request is read has no `ErrorInfo`: `INTERNAL` where the bytes are no message,\n\
+         `OUT_OF_RANGE` where there are too many, `UNIMPLEMENTED` for an unknown method, `DEADLINE_EXCEEDED` after\n\
+         `timeouts.request`. Nothing was decided then.\n\n\
          ## No decision\n\n\
          The caller, the request or the agent was not fit for a decision. `Enforcement.Check` answers the same:\n\
          treat it as a no.\n\n",

@@ -2,8 +2,10 @@
 
 use super::Case;
 use super::request::{self, Request};
+use crate::kernel;
 use serde::Deserialize;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// The longest case file taken, in bytes.
@@ -149,12 +151,15 @@ fn read(path: &Path) -> Result<CaseFile, CaseError> {
         path: path.to_owned(),
         source,
     };
-    if fs::metadata(path).map_err(failed)?.len() > BYTES_MAX {
-        return Err(CaseError::TooLarge {
-            path: path.to_owned(),
-        });
-    }
-    let text = fs::read_to_string(path).map_err(failed)?;
+    let text = kernel::read_text(path, BYTES_MAX).map_err(|error| {
+        if error.kind() == ErrorKind::FileTooLarge {
+            CaseError::TooLarge {
+                path: path.to_owned(),
+            }
+        } else {
+            failed(error)
+        }
+    })?;
     let written: Written = toml::from_str(&text).map_err(|error| form(path, &text, &error))?;
     if written.case.is_empty() {
         return Err(CaseError::Empty {
