@@ -20,8 +20,8 @@ const STEP_IN_FLIGHT: &str = "another step, or this one for another request, is 
 const PRINCIPAL_DUE: &str = "the owner acts for a user, whom only the server can see: give the hand's `certificate`, \
     and have the server check the token that is the answer (`Check` for `update`)";
 const STEP_UNKNOWN: &str = "nobody knows whether an earlier effect happened: its audience must report first, or its \
-    owner settle it (`Legs.Resolve`). Policy may permit to go on past it (`skip_unknown`), but not to make the same call \
-    under another number";
+    owner settle it (`Legs.Resolve`). Policy may permit to go on past it (`skip_unknown`), and never to make the same \
+    call under another number";
 
 /// Explains a refusal.
 pub(super) fn explain(reason: &Reason, task: Option<&Task>, evidence: &Evidence) -> String {
