@@ -1,7 +1,8 @@
 //! What is taken from the reserve of a full ledger, and by whom.
 //!
 //! The one thing to know: whatever ends something does so once, so there is an end to what that writes. A token that
-//! will can be asked for again and again: these have a part of the reserve, and each owner a part of that.
+//! will can be asked for again and again: these have a part of the reserve, each owner has a part of that, and its
+//! delegates together another.
 
 use super::essential::{Essential, essential};
 use super::space::Room;
@@ -18,37 +19,46 @@ const BYTES_A_TOKEN: u64 = 16 * 1024;
 #[derive(Debug)]
 pub(super) struct Reserve {
     each_max: u64,
-    tokens: HashMap<SpiffeId, u64>,
+    by_owners: HashMap<SpiffeId, u64>,
+    by_delegates: HashMap<SpiffeId, u64>,
 }
 
 impl Reserve {
     pub(super) fn of(bytes: u64) -> Self {
         Self {
             each_max: bytes.div_ceil(BYTES_A_TOKEN),
-            tokens: HashMap::new(),
+            by_owners: HashMap::new(),
+            by_delegates: HashMap::new(),
         }
     }
 
     /// Whether there is room for these writes. Tokens have the first half of the reserve, endings all of it.
     pub(super) fn admits(&mut self, room: Room, before: Option<&Task>, writes: &Writes) -> bool {
         if room == Room::Free {
-            self.tokens.clear();
+            self.by_owners.clear();
+            self.by_delegates.clear();
             return true;
         }
         match essential(before, writes) {
             Essential::No => false,
             Essential::Ends => true,
-            Essential::Token => room == Room::Reserved && self.takes(before),
+            Essential::Token => room == Room::Reserved && self.takes(before, writes),
         }
     }
 
-    fn takes(&mut self, task: Option<&Task>) -> bool {
+    fn takes(&mut self, task: Option<&Task>, writes: &Writes) -> bool {
         // There is no token of a task that is not there.
         let Some(task) = task else {
             return false;
         };
         let owner = task.owner.workload.as_ref().unwrap_or(&task.server);
-        let taken = self.tokens.entry(owner.spiffe_id.clone()).or_default();
+        let mut records = writes.records.iter();
+        let tokens = if records.any(|record| record.delegation.is_some()) {
+            &mut self.by_delegates
+        } else {
+            &mut self.by_owners
+        };
+        let taken = tokens.entry(owner.spiffe_id.clone()).or_default();
         *taken = taken.saturating_add(1);
         *taken <= self.each_max
     }

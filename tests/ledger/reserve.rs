@@ -2,6 +2,7 @@
 
 use crate::size::{RESERVE, big, cancelled, fill, small, take_half_of_the_reserve};
 use crate::support::{commit, creation, of_task, record, role, work};
+use handfast::domain::id::DelegationNumber;
 use handfast::domain::lineage::Writes;
 use handfast::domain::role::Owner;
 use handfast::domain::step::{Purpose, TokenRecord};
@@ -65,6 +66,27 @@ async fn whatever_one_owner_asks_for_on_a_full_ledger_others_and_endings_have_ro
     let mut used = cancel_token(2, big(2), 3);
     used.records[0].used_at = Some(Time(9));
     applied(&ledger, 2, used).await.unwrap();
+}
+
+#[tokio::test]
+async fn whatever_delegates_ask_for_on_a_full_ledger_their_owner_has_its_own_part() {
+    let (_file, ledger) = small();
+    fill(&ledger, 1).await;
+    let token = |fence, delegation| {
+        let mut token = cancel_token(1, big(1), fence);
+        token.records[0].delegation = delegation;
+        token
+    };
+    let mut fence = 2;
+    let refused = loop {
+        let by_delegate = token(fence, Some(DelegationNumber(1)));
+        match applied(&ledger, 1, by_delegate).await {
+            Ok(()) => fence += 1,
+            Err(refused) => break refused,
+        }
+    };
+    assert!(matches!(refused, LedgerError::Full), "{refused}");
+    applied(&ledger, 1, token(fence, None)).await.unwrap();
 }
 
 #[tokio::test]
