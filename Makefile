@@ -39,6 +39,7 @@ check: ## format, lints, the rules of the house, documentation
 
 figures: ## measure a release build: one JSON object a line
 	@spire-config/build-spire.sh >/dev/null || true
+	$(CARGO) build --locked --release --bins --example figures
 	$(CARGO) run --locked --release --quiet --example figures
 
 spire: ## SPIRE server and agent into .spire/bin, or from SPIRE_BIN
