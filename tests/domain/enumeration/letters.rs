@@ -247,6 +247,30 @@ pub(super) fn fanning() -> Vec<Command> {
     all
 }
 
+/// Child grants of a task that has a child anyway, and the steps of both.
+pub(super) fn spawning_beside() -> Vec<Command> {
+    use Command::{Check, Issue, Report, Resolve, Restart, Spawn, Start, Takeover};
+    let mut all = vec![
+        Command::Wait(Wait::Act),
+        Command::Wait(Wait::Expiry),
+        Restart,
+        Spawn(Hand::Worker, Cut::Again),
+        Spawn(Hand::Worker, Cut::One),
+        Spawn(Hand::Worker, Cut::Rest),
+    ];
+    for on in [On::Root, On::Child] {
+        all.extend([
+            Takeover(Hand::Owner, on),
+            Start(Hand::Worker, on, true),
+            Issue(Hand::Worker, on, Which::Next),
+            Check(Hand::Tool, on, Token::Newest, With::Right),
+            Report(Hand::Tool, on, Token::Newest, Outcome::Done),
+            Resolve(Hand::Owner, on, Word::NotDone),
+        ]);
+    }
+    all
+}
+
 /// Revocation by more than a task, of a task and its child with a step each.
 pub(super) fn revoking() -> Vec<Command> {
     use Command::{Ask, Check, Issue, Report, RevokeTree, Start, Sweep, Wide};

@@ -22,7 +22,8 @@
 //! * few commands, and those around a person's consent;
 //! * handing a task over, taking it back and taking its leg ("handing over"), and handing on what was handed
 //!   over ("handing on"); the first also by an owner that acts for a user, whose orders its server has carried out;
-//! * children of a task with a budget, from `Spawn` to the first step of a child ("fanning out");
+//! * children of a task with a budget, from `Spawn` to the first step of a child ("fanning out"), and child grants of
+//!   a task that has a child anyway ("spawning beside a child");
 //! * a tree, SPIFFE IDs, the epoch and everything before a moment, revoked and lifted ("revoking").
 //!
 //! All commands together where tasks may be handed over are covered up to 3.
@@ -135,7 +136,9 @@ use self::wider::Setting;
 use alphabet::{Command, On};
 use diagram::Changes;
 use flaw::Flaw;
-use letters::{asking, core, drawn, fanning, few, full, handing, handing_on, revoking, wider};
+use letters::{
+    asking, core, drawn, fanning, few, full, handing, handing_on, revoking, spawning_beside, wider,
+};
 use search::{Covered, Search};
 pub(crate) use tables::print_all as wider_tables;
 
@@ -269,6 +272,14 @@ fn every_sequence_of_fanning_out_up_to_six_is_as_the_oracle_says() {
     let covered = covers_in(Setting::FANNED, "fanning out", &fanning(), 6);
     let least = covered.sequences >= 199_000_000 && covered.states >= 3_900;
     assert!(least && covered.changes >= 25_500, "{covered:?}");
+}
+
+#[test]
+fn every_sequence_of_spawning_beside_a_child_up_to_six_is_as_the_oracle_says() {
+    let what = "spawning beside a child";
+    let covered = covers_in(Setting::HANDED, what, &spawning_beside(), 6);
+    let least = covered.sequences >= 36_000_000 && covered.states >= 1_000;
+    assert!(least && covered.changes >= 5_000, "{covered:?}");
 }
 
 #[test]

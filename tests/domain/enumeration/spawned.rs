@@ -113,6 +113,8 @@ impl History {
         let grants = self.grants();
         let (all, given) = match on {
             On::Root => (self.setting.uses?, grants.iter().flatten().sum()),
+            // A child that was there from the beginning is not of these grants, and has no budget.
+            On::Child if self.setting.child => return None,
             On::Child => (grants.first().copied().flatten()?, 0),
             On::Other => return None,
         };
