@@ -2,7 +2,8 @@
 
 use super::alphabet::Command;
 use super::alphabet::On;
-use super::letters::{asking, core, fanning, handing, handing_on, revoking};
+use super::family_letters::fanning;
+use super::letters::{asking, core, handing, handing_on, revoking};
 use super::wider::Setting;
 
 /// A rule that the oracle gets wrong on purpose: the search must find the difference, as it would find it

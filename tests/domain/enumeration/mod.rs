@@ -88,6 +88,8 @@ mod diagram;
 #[cfg(test)]
 mod families;
 #[cfg(test)]
+mod family_letters;
+#[cfg(test)]
 mod flaw;
 #[cfg(test)]
 mod handed;
@@ -135,10 +137,9 @@ mod wider;
 use self::wider::Setting;
 use alphabet::{Command, On};
 use diagram::Changes;
+use family_letters::{fanning, spawning_beside};
 use flaw::Flaw;
-use letters::{
-    asking, core, drawn, fanning, few, full, handing, handing_on, revoking, spawning_beside, wider,
-};
+use letters::{asking, core, drawn, few, full, handing, handing_on, revoking, wider};
 use search::{Covered, Search};
 pub(crate) use tables::print_all as wider_tables;
 
