@@ -26,7 +26,7 @@ test: ## every suite; those with real SPIRE and with cvc5 say so in one line whe
 	@spire-config/build-spire.sh >/dev/null || test "$$SPIRE" != required
 	$(CARGO) test --locked --no-fail-fast --features "$(TEST_FEATURES)"
 
-long: ## the rules alone, as long as it takes: a million cases a property, every sequence up to six
+long: ## the rules alone, as long as it takes: a million cases a property, all sequences up to five or six
 	PROPTEST_CASES=1000000 PROPTEST_RNG_ALGORITHM=xs $(RULES) ::n0 ::n1
 	ENUMERATION_LENGTH=6 $(RULES) all_commands_on_a_task_and all_commands_on_three --nocapture --test-threads=1
 	ENUMERATION_LENGTH=5 $(RULES) all_commands_on_a_task_that_is_handed_over --nocapture
