@@ -281,9 +281,9 @@ impl Complaint {
     }
 }
 
-/// Reads the command line and runs the verb. Exit status 0: yes; 1: no, or it failed, or its answer
-/// could not be written; 2: `revoke`, where it is in
-/// force and not everybody is known to have stopped; 64: the command line cannot be read, and nothing was done.
+/// Reads the command line and runs the verb. Exit status 0: yes; 1: no, or it failed, or its answer could not be
+/// written; 2: `revoke`, where it is in force and not everybody is known to have stopped; 64: the command line cannot
+/// be read, and nothing was done.
 #[must_use]
 pub fn main() -> ExitCode {
     match Cli::try_parse() {

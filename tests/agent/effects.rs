@@ -2,8 +2,8 @@
 
 use crate::solo::{PATIENCE, Solo, alone};
 use handfast::client::{
-    Agent, AgentConfig, Begun, Checked, Effect, Fences, Fresh, Outcome, RevocationFeed, StaleFence,
-    StepState, Stop, Token, ToolCall, Watched,
+    Agent, AgentConfig, Begun, Checked, Effect, Fences, Fresh, Outcome, StaleFence, StepState,
+    Stop, Token, ToolCall,
 };
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -33,21 +33,14 @@ async fn act(solo: &Solo, effect: Effect, done: &Notify) -> (Option<Stop>, StepS
 async fn an_effect_is_done_or_told_to_stop_and_reported_either_way() {
     let job = tokio::task::block_in_place(alone);
     let mut solo = Solo::begin(&job).await;
-    let feed = RevocationFeed::start(&solo.agent.tool(), PATIENCE);
-    tokio::time::timeout(PATIENCE, feed.caught_up())
-        .await
-        .unwrap();
+    let feed = solo.feed().await;
     let done = Notify::new();
     let mut begun = Vec::new();
     for _ in 0..2 {
-        let (token, call) = solo.token().await;
-        let watched = feed.check(&token, &solo.proof, call).await.unwrap();
-        let Watched::Fresh(effect) = watched else {
-            panic!("{watched:?}");
-        };
+        let effect = solo.begin_effect(&feed).await;
         if begun.is_empty() {
             done.notify_one();
-            begun.push(act(&solo, *effect, &done).await);
+            begun.push(act(&solo, effect, &done).await);
         } else {
             let id = effect.fresh().task().task_id.clone();
             let revoke = async {
@@ -56,7 +49,7 @@ async fn an_effect_is_done_or_told_to_stop_and_reported_either_way() {
                     job.node.operator_json(&verb);
                 });
             };
-            let (ended, ()) = tokio::join!(act(&solo, *effect, &done), revoke);
+            let (ended, ()) = tokio::join!(act(&solo, effect, &done), revoke);
             begun.push(ended);
         }
     }

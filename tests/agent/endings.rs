@@ -109,11 +109,7 @@ fn a08_nothing_resumes_after_the_deadline() {
     let mut op = job.create_op("short", crate::job::HANDLE);
     op["lifetime_ms"] = 3_000.into();
     let created = job.server.ok(&op);
-    let task = Task {
-        id: text(&created, "task_id"),
-        handle: crate::job::HANDLE.to_owned(),
-        work_reference: text(&created, "work_reference"),
-    };
+    let task = Task::created(&created, crate::job::HANDLE);
     let leg = job.start_leg(&task);
     let token = job.step_token(&leg, 1);
     until("the deadline", || {

@@ -112,11 +112,7 @@ impl Fan {
             create["principal"] = json!({ "issuer": issuer, "subject": subject });
         }
         let created = self.job.server.ok(&create);
-        Task {
-            id: text(&created, "task_id"),
-            handle: handle.to_owned(),
-            work_reference: text(&created, "work_reference"),
-        }
+        Task::created(&created, handle)
     }
 
     /// Spawns children of this leg's task.
@@ -149,11 +145,7 @@ impl Fan {
         let op = self.create_op(child, call);
         let created = self.job.server.ok(&op);
         assert_eq!(created["task_id"], child);
-        let task = Task {
-            id: child.to_owned(),
-            handle: text(&op, "handle"),
-            work_reference: text(&created, "work_reference"),
-        };
+        let task = Task::created(&created, &text(&op, "handle"));
         self.job.start_leg(&task)
     }
 

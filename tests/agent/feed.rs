@@ -273,15 +273,8 @@ async fn a48_no_effect_begins_or_goes_on_once_the_feed_is_cut() {
 async fn a_running_effect_is_told_to_stop_and_the_receipt_says_so() {
     let job = tokio::task::block_in_place(alone);
     let mut solo = Solo::begin(&job).await;
-    let feed = RevocationFeed::start(&solo.agent.tool(), PATIENCE);
-    tokio::time::timeout(PATIENCE, feed.caught_up())
-        .await
-        .unwrap();
-    let (token, call) = solo.token().await;
-    let watched = feed.check(&token, &solo.proof, call).await.unwrap();
-    let Watched::Fresh(effect) = watched else {
-        panic!("{watched:?}");
-    };
+    let feed = solo.feed().await;
+    let effect = solo.begin_effect(&feed).await;
     let done = tokio::task::block_in_place(|| {
         let id = effect.fresh().task().task_id.clone();
         revoke(&job, &["task", &id, "--wait", "30"])

@@ -37,6 +37,17 @@ pub(crate) struct Task {
     pub(crate) work_reference: String,
 }
 
+impl Task {
+    /// What the server is answered to `create`, under the handle that it gave.
+    pub(crate) fn created(answer: &Value, handle: &str) -> Self {
+        Self {
+            id: text(answer, "task_id"),
+            handle: handle.to_owned(),
+            work_reference: text(answer, "work_reference"),
+        }
+    }
+}
+
 /// A leg as its worker knows it.
 #[derive(Clone, Debug)]
 pub(crate) struct Leg {
@@ -104,12 +115,7 @@ impl Job {
 
     pub(crate) fn create_as(&mut self, handle: &str) -> Task {
         let op = self.create_op(&format!("create {handle}"), handle);
-        let created = self.server.ok(&op);
-        Task {
-            id: text(&created, "task_id"),
-            handle: handle.to_owned(),
-            work_reference: text(&created, "work_reference"),
-        }
+        Task::created(&self.server.ok(&op), handle)
     }
 
     /// The worker takes the task up, with the certificate `worker`.

@@ -2,7 +2,7 @@
 
 use crate::fan::{child, fanning, spawn_op};
 use crate::handover::{RELIEF, World, delegate_op, named};
-use crate::job::{SERVER, Task, WORKER, build, export, start_op, step_op, text};
+use crate::job::{SERVER, Task, WORKER, build, export, start_op, step_op};
 use serde_json::json;
 
 const HANDLE: &str = "uQ3nV8rT1yW6zK0cF5hJ9pXb";
@@ -18,11 +18,7 @@ fn fanning_task(world: &mut World) -> Task {
         "op": "create", "token": token["token"], "peer": peer, "call": build(),
         "handle": HANDLE,
     }));
-    Task {
-        id: text(&created, "task_id"),
-        handle: HANDLE.to_owned(),
-        work_reference: text(&created, "work_reference"),
-    }
+    Task::created(&created, HANDLE)
 }
 
 #[test]

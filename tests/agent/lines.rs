@@ -37,6 +37,16 @@ fn a28_who_has_a_part_in_a_task_judges_nothing_in_its_children() {
     assert_unknown(&world.approver.err(&see));
 }
 
+/// A consent to the first step of this leg: the first person's does not count, and the second one's does.
+fn refused_to_the_first_person_alone(world: &mut World, leg: &crate::job::Leg) {
+    let asked = world.ask(&step_op(leg, 1));
+    let own = world.decision_of(&asked, "person-1", "approve");
+    let refused = world.approver.err(&own);
+    assert_eq!(refused["reason"], "policy", "{refused}");
+    let decided = world.decision_of(&asked, "person-2", "approve");
+    assert_eq!(world.approver.ok(&decided)["state"], "approved");
+}
+
 #[test]
 fn a_tree_is_judged_by_nobody_for_whose_user_its_root_is() {
     if !distinct_uids("a_tree_is_judged_by_nobody_for_whose_user_its_root_is") {
@@ -60,12 +70,7 @@ fn a_tree_is_judged_by_nobody_for_whose_user_its_root_is() {
     let children = fan.spawn(&root, "one", &[child(2)]);
     let leg = fan.spend(&children[0], &part(1));
     world.job = fan.job;
-    let asked = world.ask(&step_op(&leg, 1));
-    let own = world.decision_of(&asked, "person-1", "approve");
-    let refused = world.approver.err(&own);
-    assert_eq!(refused["reason"], "policy", "{refused}");
-    let decided = world.decision_of(&asked, "person-2", "approve");
-    assert_eq!(world.approver.ok(&decided)["state"], "approved");
+    refused_to_the_first_person_alone(&mut world, &leg);
 }
 
 #[test]
@@ -88,12 +93,7 @@ fn a_tree_is_judged_by_nobody_for_whom_a_delegate_acts_in_it() {
     let children = fan.spawn(&root, "one", &[child(2)]);
     let leg = fan.spend(&children[0], &part(1));
     world.job = fan.job;
-    let asked = world.ask(&step_op(&leg, 1));
-    let own = world.decision_of(&asked, "person-1", "approve");
-    let refused = world.approver.err(&own);
-    assert_eq!(refused["reason"], "policy", "{refused}");
-    let decided = world.decision_of(&asked, "person-2", "approve");
-    assert_eq!(world.approver.ok(&decided)["state"], "approved");
+    refused_to_the_first_person_alone(&mut world, &leg);
 }
 
 /// A tree of two children, of which the worker has spent the first.

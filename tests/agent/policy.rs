@@ -94,11 +94,7 @@ fn one_table(job: &mut Job) -> Leg {
         "op": "create", "token": text(&issued, "token"), "peer": peer, "call": build(),
         "handle": HANDLE,
     }));
-    let task = Task {
-        id: text(&created, "task_id"),
-        handle: HANDLE.to_owned(),
-        work_reference: text(&created, "work_reference"),
-    };
+    let task = Task::created(&created, HANDLE);
     job.start_leg(&task)
 }
 

@@ -34,11 +34,7 @@ pub(crate) fn for_user(mut op: Value, principal: Option<Value>) -> Value {
 pub(crate) fn task_of_user_1(job: &mut Job) -> Task {
     let op = job.create_op("one", HANDLE);
     let created = job.server.ok(&for_user(op, Some(user("user-1"))));
-    Task {
-        id: text(&created, "task_id"),
-        handle: HANDLE.to_owned(),
-        work_reference: text(&created, "work_reference"),
-    }
+    Task::created(&created, HANDLE)
 }
 
 #[test]

@@ -8,8 +8,8 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use spiffe::X509Source;
 use spiffe_rustls::TrustDomainPolicy;
-use std::fmt::Write as _;
 use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -35,17 +35,23 @@ fn mark(mut request: Request<()>) -> Result<Request<()>, Status> {
 
 /// Makes this very process the holder of an identity, as its own registration entry would.
 pub(crate) fn become_(job: &Job, spiffe_id: &str) {
-    let path = job.node.path("entries.toml");
-    let exe = std::env::current_exe().unwrap();
-    let mut entries = fs::read_to_string(&path).unwrap();
-    writeln!(
-        entries,
-        "[[entry]]\nspiffe_id = \"{spiffe_id}\"\nselectors = [\"unix:path:{}\"]",
-        exe.display()
-    )
-    .unwrap();
-    // Replaced whole: the provider may read at any moment.
-    let next = job.node.path("entries.next");
+    entitle(job, spiffe_id, &std::env::current_exe().unwrap());
+}
+
+/// Gives an identity to whoever runs this program.
+pub(crate) fn entitle(job: &Job, spiffe_id: &str, program: &Path) {
+    let program = program.display();
+    entries(job, |text| {
+        format!(
+            "{text}[[entry]]\nspiffe_id = \"{spiffe_id}\"\nselectors = [\"unix:path:{program}\"]\n"
+        )
+    });
+}
+
+/// Changes the registration entries. They are replaced whole: the provider may read at any moment.
+pub(crate) fn entries(job: &Job, change: impl FnOnce(String) -> String) {
+    let (path, next) = (job.node.path("entries.toml"), job.node.path("entries.next"));
+    let entries = change(fs::read_to_string(&path).unwrap());
     fs::write(&next, entries).unwrap();
     fs::rename(next, path).unwrap();
 }

@@ -100,11 +100,7 @@ fn archived(archive: &mut Actor, night: &mut Actor) -> Work {
         "own": [{ "audience": crate::job::TOOL, "tool": "export" }],
         "performers": [OTHER_WORKER, WORKER],
     }));
-    let task = Task {
-        id: text(&created, "task_id"),
-        handle: handle("archive"),
-        work_reference: text(&created, "work_reference"),
-    };
+    let task = Task::created(&created, &handle("archive"));
     let hand = night.ok(&json!({ "op": "hand", "name": "night" }));
     let started = night.ok(&start_op(&task, "night"));
     let leg = Leg {

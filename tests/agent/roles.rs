@@ -2,19 +2,11 @@
 
 use crate::job::{Job, TOOL, Task, WORKER, build, start_op, step_op, text};
 use crate::node::{Options, Role, Row, until};
+use crate::remote::{entitle, entries};
 use serde_json::json;
-use std::fs;
 
 const HELPER: &str = "spiffe://demo.test/helper";
 const HANDLE: &str = "7q2mZr0Yt5kW9xB3vN8sTWO1";
-
-/// Replaced whole: the provider may read at any moment.
-fn entries(job: &Job, change: impl FnOnce(String) -> String) {
-    let (path, next) = (job.node.path("entries.toml"), job.node.path("entries.next"));
-    let entries = change(fs::read_to_string(&path).unwrap());
-    fs::write(&next, entries).unwrap();
-    fs::rename(next, path).unwrap();
-}
 
 /// A task that either workload may carry out.
 fn task_of_two(job: &mut Job) -> Task {
@@ -26,11 +18,7 @@ fn task_of_two(job: &mut Job) -> Task {
     let created = job.server.ok(&json!({
         "op": "create", "token": issued["token"], "peer": created, "call": build(), "handle": HANDLE,
     }));
-    Task {
-        id: text(&created, "task_id"),
-        handle: HANDLE.to_owned(),
-        work_reference: text(&created, "work_reference"),
-    }
+    Task::created(&created, HANDLE)
 }
 
 #[test]
@@ -40,12 +28,7 @@ fn a_leg_ends_with_the_id_that_it_was_started_under_and_the_other_starts_its_own
     let uid = worker.unwrap().uid;
     options.roles.push(Role::new("helper", uid, Row::Uid));
     let mut job = Job::with(&options);
-    let program = job.node.path("bin/worker").display().to_string();
-    entries(&job, |text| {
-        format!(
-            "{text}[[entry]]\nspiffe_id = \"{HELPER}\"\nselectors = [\"unix:path:{program}\"]\n"
-        )
-    });
+    entitle(&job, HELPER, &job.node.path("bin/worker"));
     let task = task_of_two(&mut job);
     let leg = job.start_leg(&task);
     let held_by = |job: &Job| {

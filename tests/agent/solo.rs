@@ -3,8 +3,8 @@
 use crate::job::Job;
 use crate::node::Options;
 use handfast::client::{
-    Agent, AgentConfig, Caller, Create, Grant, Hand, Leg, PeerProof, Register, StepIssued,
-    TaskName, Token, ToolCall, mint_handle, peer, tls,
+    Agent, AgentConfig, Caller, Create, Effect, Grant, Hand, Leg, PeerProof, Register,
+    RevocationFeed, StepIssued, TaskName, Token, ToolCall, Watched, mint_handle, peer, tls,
 };
 use spiffe::X509Source;
 use std::fmt::Write as _;
@@ -67,6 +67,25 @@ impl Solo {
             task,
             leg,
             step: 0,
+        }
+    }
+
+    /// A feed of this tool's that has caught up.
+    pub(crate) async fn feed(&self) -> RevocationFeed {
+        let feed = RevocationFeed::start(&self.agent.tool(), PATIENCE);
+        tokio::time::timeout(PATIENCE, feed.caught_up())
+            .await
+            .unwrap();
+        feed
+    }
+
+    /// Begins the effect of the next step.
+    pub(crate) async fn begin_effect(&mut self, feed: &RevocationFeed) -> Effect {
+        let (token, call) = self.token().await;
+        let watched = feed.check(&token, &self.proof, call).await.unwrap();
+        match watched {
+            Watched::Fresh(effect) => *effect,
+            other @ (Watched::Denied(_) | Watched::Repeat(_)) => panic!("{other:?}"),
         }
     }
 

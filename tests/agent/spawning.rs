@@ -168,11 +168,7 @@ fn a22_siblings_hands_and_tokens_are_nothing_to_each_other() {
     op["call"] = part(2);
     let created = fan.job.server.ok(&op);
     // Nor may one take the other's work up, or ask about it by its handle.
-    let task = crate::job::Task {
-        id: text(&created, "task_id"),
-        handle: text(&op, "handle"),
-        work_reference: text(&created, "work_reference"),
-    };
+    let task = crate::job::Task::created(&created, &text(&op, "handle"));
     assert_unknown(&fan.job.worker.err(&start_op(&task, "spender")));
     assert_unknown(&helper.err(&start_op(&first.task, "spender")));
     let query = |handle: &str| json!({ "op": "issue_query", "hand": "spender", "server": SERVER, "handle": handle });

@@ -145,11 +145,7 @@ fn legs_spawn(cast: &mut Cast) {
     let created = cast.job.server.ok(&json!({
         "op": "create", "token": token["token"], "peer": peer, "call": build(), "handle": handle,
     }));
-    let leg = cast.job.start_leg(&Task {
-        id: text(&created, "task_id"),
-        handle,
-        work_reference: text(&created, "work_reference"),
-    });
+    let leg = cast.job.start_leg(&Task::created(&created, &handle));
     let op = spawn_op(&leg, "spawn", &[child(1)]);
     assert_twin(&cast.job, &cast.worker.err(&op));
     let children = cast.job.worker.ok(&op);
