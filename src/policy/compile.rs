@@ -62,12 +62,11 @@ pub(super) struct Engine {
 
 impl Engine {
     pub(super) fn new() -> Result<Self, PolicyError> {
-        let broken = |error: &dyn std::error::Error| PolicyError::BuiltIn(error.to_string());
         let (schema, _) =
-            Schema::from_cedarschema_str(super::SCHEMA).map_err(|error| broken(&error))?;
+            Schema::from_cedarschema_str(super::SCHEMA).map_err(|it| PolicyError::built_in(&it))?;
         Ok(Self {
             validator: Validator::new(schema),
-            vocabulary: Vocabulary::new().map_err(|error| broken(&error))?,
+            vocabulary: Vocabulary::new().map_err(|it| PolicyError::built_in(&it))?,
         })
     }
 
@@ -122,7 +121,7 @@ impl Engine {
             return Err(PolicyError::Empty);
         }
         let whole = PolicySet::from_policies(placed.iter().map(|it| it.policy.clone()))
-            .map_err(|error| PolicyError::BuiltIn(error.to_string()))?;
+            .map_err(|it| PolicyError::built_in(&it))?;
         let result = self.validator.validate(&whole, ValidationMode::Strict);
         let mut problems = errors(text, &result);
         problems.extend(placed.iter().flat_map(|it| guard::literals(text, it)));

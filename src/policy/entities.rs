@@ -6,7 +6,9 @@ use crate::domain::policy::{
     BudgetFacts, CallFacts, Consent, LineFacts, PersonFacts, PolicyInput, TaskFacts,
 };
 use crate::domain::task::TaskState;
-use cedar_policy::{Entity, EntityId, EntityTypeName, EntityUid, RestrictedExpression as Value};
+use cedar_policy::{
+    Entities, Entity, EntityId, EntityTypeName, EntityUid, RestrictedExpression as Value,
+};
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
@@ -16,7 +18,7 @@ type Attributes = HashMap<String, Value>;
 #[derive(Debug)]
 pub(super) struct Entering<'a> {
     names: &'a Vocabulary,
-    pub(super) entities: Vec<Entity>,
+    entities: Vec<Entity>,
     workloads: Vec<SpiffeId>,
 }
 
@@ -27,6 +29,14 @@ impl<'a> Entering<'a> {
             entities: Vec::new(),
             workloads: Vec::new(),
         }
+    }
+
+    /// All of them.
+    pub(super) fn entered(self) -> Result<Entities, Unaskable> {
+        // `from_entities` prepares for cycles, at twice the cost of adding the few to none.
+        Entities::empty()
+            .add_entities(self.entities, None)
+            .map_err(value)
     }
 
     fn enter(

@@ -171,6 +171,11 @@ pub enum PolicyError {
 }
 
 impl PolicyError {
+    /// What Cedar refused of what it had taken before.
+    pub(super) fn built_in(error: &dyn std::error::Error) -> Self {
+        Self::BuiltIn(error.to_string())
+    }
+
     /// Every problem that has a place in the text.
     #[must_use]
     pub fn problems(&self) -> &[Problem] {

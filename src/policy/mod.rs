@@ -13,6 +13,7 @@ mod guard;
 #[cfg(feature = "prove")]
 mod prove;
 mod question;
+mod scope;
 mod set;
 mod source;
 mod watch;

@@ -160,7 +160,7 @@ impl Vocabulary {
         Ok(Question {
             request: Request::new(principal.clone(), action, resource.clone(), context, None)
                 .map_err(value)?,
-            entities: Entities::from_entities(entities.entities, None).map_err(value)?,
+            entities: entities.entered()?,
             principal,
             resource,
         })

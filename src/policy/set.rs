@@ -9,10 +9,11 @@ use super::bounds;
 use super::compile::Summary;
 use super::error::PolicyError;
 use super::question::{Question, Unaskable, Vocabulary};
+use super::scope::Scope;
 use crate::domain::policy::{Action, Permit, PolicyGeneration, PolicyInput, Refusal};
 use cedar_policy::{
-    ActionConstraint, Authorizer, Decision, EntityUid, Policy, PolicySet, PrincipalConstraint,
-    ResourceConstraint, Response,
+    Authorizer, Decision, EntityUid, Policy, PolicySet, PrincipalConstraint, ResourceConstraint,
+    Response,
 };
 use std::collections::{BTreeMap, HashMap};
 
@@ -46,17 +47,14 @@ impl Set {
         #[cfg(test)]
         let mut whole = PolicySet::new();
         for policy in policies {
-            let constraint = policy.action_constraint();
+            let scope = Scope::of(&policy)?;
             for action in Action::ALL {
-                if admits(&constraint, vocabulary.action(action)) {
-                    let slice = slices.entry(action).or_default();
-                    slice.add(policy.clone())?;
+                if let Some(policy) = scope.narrowed_to(vocabulary.action(action))? {
+                    slices.entry(action).or_default().add(policy)?;
                 }
             }
             #[cfg(test)]
-            whole
-                .add(policy)
-                .map_err(|error| PolicyError::BuiltIn(error.to_string()))?;
+            whole.add(policy).map_err(|it| PolicyError::built_in(&it))?;
         }
         Ok(Self {
             generation,
@@ -161,8 +159,7 @@ impl Slice {
             }
             _ => &mut self.common,
         };
-        pile.add(policy)
-            .map_err(|error| PolicyError::BuiltIn(error.to_string()))
+        pile.add(policy).map_err(|it| PolicyError::built_in(&it))
     }
 
     fn piles(
@@ -177,15 +174,6 @@ impl Slice {
         ]
         .into_iter()
         .flatten()
-    }
-}
-
-fn admits(constraint: &ActionConstraint, action: &EntityUid) -> bool {
-    match constraint {
-        ActionConstraint::Any => true,
-        ActionConstraint::Eq(only) => only == action,
-        // The schema has no groups of actions, so membership is equality.
-        ActionConstraint::In(several) => several.contains(action),
     }
 }
 
