@@ -12,7 +12,7 @@ use super::error::{PolicyError, Problem};
 pub const NESTING_MAX: usize = 16;
 
 /// How many operators one policy may have: `&&`, `||`, `+`, `-`, `*`, `if`, `when`, `unless`, and
-/// `.` after a bracket. Sets (`[…].contains(…)`) name many things with few of them.
+/// `.` or `[` after a bracket. Sets (`[…].contains(…)`) name many things with few of them.
 pub const OPERATORS_MAX: usize = 50;
 
 /// How many names one path may have: `context.task.server.trust_domain` has four.
@@ -46,10 +46,12 @@ pub(super) fn check(text: &str) -> Result<(), PolicyError> {
 impl<'a> Depth<'a> {
     fn add(&mut self, token: &'a str) {
         let more = |count: &mut usize| *count = count.saturating_add(1);
+        if matches!(token, "(" | "[" | "{") {
+            more(&mut self.brackets);
+        }
         match token {
-            "(" | "[" | "{" => more(&mut self.brackets),
             ")" | "]" | "}" => self.brackets = self.brackets.saturating_sub(1),
-            "." if matches!(self.before, ")" | "]" | "}") => more(&mut self.operators),
+            "." | "[" if matches!(self.before, ")" | "]" | "}") => more(&mut self.operators),
             "." => more(&mut self.dots),
             "&&" | "||" | "+" | "-" | "*" | "if" | "when" | "unless" => more(&mut self.operators),
             ";" => self.operators = 0,

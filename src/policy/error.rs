@@ -171,7 +171,7 @@ pub enum PolicyError {
 }
 
 impl PolicyError {
-    /// What Cedar refused of what it had taken before.
+    /// Cedar's word on what should never fail.
     pub(super) fn built_in(error: &dyn std::error::Error) -> Self {
         Self::BuiltIn(error.to_string())
     }

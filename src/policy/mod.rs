@@ -13,7 +13,6 @@ mod guard;
 #[cfg(feature = "prove")]
 mod prove;
 mod question;
-mod scope;
 mod set;
 mod source;
 mod watch;

@@ -9,11 +9,10 @@ use super::bounds;
 use super::compile::Summary;
 use super::error::PolicyError;
 use super::question::{Question, Unaskable, Vocabulary};
-use super::scope::Scope;
 use crate::domain::policy::{Action, Permit, PolicyGeneration, PolicyInput, Refusal};
 use cedar_policy::{
-    Authorizer, Decision, EntityUid, Policy, PolicySet, PrincipalConstraint, ResourceConstraint,
-    Response,
+    ActionConstraint, Authorizer, Decision, EntityUid, Policy, PolicySet, PrincipalConstraint,
+    ResourceConstraint, Response, pst,
 };
 use std::collections::{BTreeMap, HashMap};
 
@@ -47,10 +46,12 @@ impl Set {
         #[cfg(test)]
         let mut whole = PolicySet::new();
         for policy in policies {
-            let scope = Scope::of(&policy)?;
+            let constraint = policy.action_constraint();
+            let sliced = without_list(&policy);
             for action in Action::ALL {
-                if let Some(policy) = scope.narrowed_to(vocabulary.action(action))? {
-                    slices.entry(action).or_default().add(policy)?;
+                if admits(&constraint, vocabulary.action(action)) {
+                    let slice = slices.entry(action).or_default();
+                    slice.add(sliced.clone())?;
                 }
             }
             #[cfg(test)]
@@ -177,6 +178,31 @@ impl Slice {
     }
 }
 
+fn admits(constraint: &ActionConstraint, action: &EntityUid) -> bool {
+    match constraint {
+        ActionConstraint::Any => true,
+        ActionConstraint::Eq(only) => only == action,
+        // The schema has no groups of actions, so membership is equality.
+        ActionConstraint::In(several) => several.contains(action),
+    }
+}
+
+/// The policy as its piles have it: a list of actions is not asked about again in a pile of one of them. Cedar
+/// would make a set of the list and search it at every question, at the price of a short condition.
+fn without_list(policy: &Policy) -> Policy {
+    let rewritten = || {
+        let mut body = policy.to_pst().ok()?.body().clone();
+        body.action = pst::ActionConstraint::Any;
+        let policy = pst::Policy::Static(body.try_into().ok()?);
+        Policy::from_pst(policy).ok()
+    };
+    match policy.action_constraint() {
+        ActionConstraint::Any | ActionConstraint::Eq(_) => policy.clone(),
+        // Where Cedar cannot rewrite what it took (a function with too many arguments), the list stays.
+        ActionConstraint::In(_) => rewritten().unwrap_or_else(|| policy.clone()),
+    }
+}
+
 fn quoted(ids: &[String]) -> String {
     let named: Vec<String> = ids.iter().map(|id| format!("`{id}`")).collect();
     named.join(", ")
@@ -233,5 +259,53 @@ impl Verdict {
             return Err(None);
         }
         Ok(self.permits)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(actions: &str, condition: &str) -> Policy {
+        let scope =
+            format!("principal is Workload in TrustDomain::\"a.test\", {actions}, resource");
+        let text = format!("@id(\"why\")\n@note\nforbid ({scope}) when {{ {condition} }};");
+        text.parse().unwrap()
+    }
+
+    /// Every construct that Cedar has.
+    const CONDITIONS: [&str; 12] = [
+        "true } unless { principal == resource } when { context has a } unless { false",
+        "if context.a then !(!context.b) else -(context.n) < -9223372036854775808",
+        "context.a && (context.b && context.c) && context.d || context.e || (context.f || true)",
+        "context.n + 1 - (2 - 3) * 4 * 5 <= 9223372036854775807 && context.n != 0 && context.n >= 1",
+        "resource.name like \"a\\*b*\\u{1F511}\\\"\\\\*\" && resource.name != \"\"",
+        "context has a.b.c && context.a[\"b c\"].d == {\"x y\": [1, [true, \"s\"]], z: {}}",
+        "[principal, resource].contains(principal) && [1, 2].containsAll([1]) && ![1].containsAny([2])",
+        "principal in resource && principal in [resource, Workload::\"spiffe://a.test/\\\"w\"]",
+        "principal is Workload && resource is Tool in TrustDomain::\"a.test\" && ![].isEmpty()",
+        "ip(\"10.0.0.1\").isInRange(ip(\"10.0.0.0/8\")) && decimal(\"1.5\").lessThan(decimal(\"2.0\"))",
+        "datetime(\"2026-01-01\").offset(duration(\"1h\")) < datetime(\"2026-01-02\")",
+        "principal.hasTag(\"a\") && principal.getTag(context.b) == action",
+    ];
+
+    #[test]
+    fn without_its_list_a_policy_is_as_if_it_were_written_so() {
+        let list = "action in [Action::\"step\", Action::\"retry\"]";
+        for condition in CONDITIONS {
+            let rewritten = without_list(&policy(list, condition));
+            let written = policy("action", condition);
+            let json = |policy: &Policy| policy.to_json().unwrap();
+            assert_eq!(rewritten.id(), written.id());
+            assert_eq!(json(&rewritten), json(&written));
+            assert_eq!(rewritten, written);
+        }
+    }
+
+    #[test]
+    fn a_policy_that_cedar_cannot_rewrite_keeps_its_list() {
+        let list = "action in [Action::\"step\", Action::\"retry\"]";
+        let odd = policy(list, "true || ip(\"::1\", \"x\").isIpv4()");
+        assert_eq!(without_list(&odd), odd);
     }
 }

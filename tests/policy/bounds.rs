@@ -33,6 +33,11 @@ fn deepest(core: &str, operators: usize, nesting: usize) -> Vec<String> {
         format!("0{} == 0 && {core}", " + 1 - 1".repeat(operators / 2 - 1)),
         format!("{core}{}", " } when { true".repeat(operators)),
         format!("{core}{}", " } unless { false".repeat(operators)),
+        // Of no type that fits, and not looked at by the validator, who knows `true || …`.
+        format!(
+            "{core} && (true || context{})",
+            "[\"a\"]".repeat(operators - 1)
+        ),
         around("(", ")", nesting),
         around("!(!(", "))", nesting / 2),
         format!("{}{core}", "if false then false else ".repeat(operators)),
