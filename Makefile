@@ -26,10 +26,9 @@ test: ## every suite; those with real SPIRE and with cvc5 say so in one line whe
 	@spire-config/build-spire.sh >/dev/null || test "$$SPIRE" != required
 	$(CARGO) test --locked --no-fail-fast --features "$(TEST_FEATURES)"
 
-long: ## the rules alone, as long as it takes: a million cases a property, all sequences up to five or six
+long: ## the rules alone, two to three hours: a million cases a property, all sequences of all commands up to six
 	PROPTEST_CASES=1000000 PROPTEST_RNG_ALGORITHM=xs $(RULES) ::n0 ::n1
-	ENUMERATION_LENGTH=6 $(RULES) all_commands_on_a_task_and all_commands_on_three --nocapture --test-threads=1
-	ENUMERATION_LENGTH=5 $(RULES) all_commands_on_a_task_that_is_handed_over --nocapture
+	ENUMERATION_LENGTH=6 $(RULES) sequence_of_all_commands --nocapture --test-threads=1
 
 check: ## format, lints, the rules of the house, documentation
 	$(CARGO) fmt --check

@@ -66,7 +66,8 @@ impl Search<'_> {
             return self.leaves(level);
         }
         let share = level.len().div_ceil(self.workers * 64).max(1);
-        let shares = Mutex::new(level.chunks(share));
+        let (all, began) = (level.chunks(share).len(), self.began);
+        let shares = Mutex::new((1..).zip(level.chunks(share)));
         let mut workers = Vec::new();
         workers.resize_with(self.workers, || self.worker());
         let done: Vec<_> = std::thread::scope(|scope| {
@@ -75,8 +76,12 @@ impl Search<'_> {
                 .map(|mut worker| {
                     let shares = &shares;
                     scope.spawn(move || {
-                        while let Some(share) = { shares.lock().unwrap().next() } {
+                        while let Some((number, share)) = { shares.lock().unwrap().next() } {
                             worker.leaves(share)?;
+                            if number % 16 == 0 {
+                                let seconds = began.elapsed().as_secs();
+                                println!("last commands: share {number} of {all}, {seconds} s");
+                            }
                         }
                         Ok(worker.covered)
                     })
