@@ -47,11 +47,11 @@ impl Set {
         let mut whole = PolicySet::new();
         for policy in policies {
             let constraint = policy.action_constraint();
-            let sliced = without_list(&policy);
+            let bare = without_list(&policy);
             for action in Action::ALL {
                 if admits(&constraint, vocabulary.action(action)) {
                     let slice = slices.entry(action).or_default();
-                    slice.add(sliced.clone())?;
+                    slice.add(bare.clone())?;
                 }
             }
             #[cfg(test)]
