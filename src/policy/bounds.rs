@@ -135,7 +135,8 @@ impl<'a> Tokens<'a> {
         loop {
             let rest = self.rest();
             if rest.starts_with("//") {
-                self.skip(rest.find('\n').unwrap_or(rest.len()));
+                // Cedar's comments end at a bare carriage return, too.
+                self.skip(rest.find(['\n', '\r']).unwrap_or(rest.len()));
             } else if rest.starts_with('"') {
                 self.skip(string_length(rest));
             } else if let Some(space) = rest.chars().next().filter(|c| c.is_whitespace()) {

@@ -37,7 +37,7 @@ pub struct PolicyLine {
 /// Checks a policy text as loading it would, but for the limits on its size.
 ///
 /// # Errors
-/// See [`PolicyError`]; every problem of one stage is told at once.
+/// See [`PolicyError`]; the problems of one stage are told at once, up to a hundred.
 pub fn check(text: &str) -> Result<Summary, PolicyError> {
     let set = Engine::new()?.compile(text, 0)?;
     Ok(set.summary().clone())
@@ -218,15 +218,13 @@ fn well_formed(id: &str) -> bool {
 }
 
 fn errors(text: &str, result: &ValidationResult) -> Vec<Problem> {
-    result
-        .validation_errors()
-        .map(|error| Problem::of(text, error, Some(error.policy_id())))
-        .collect()
+    Problem::told(result.validation_errors(), |error| {
+        Problem::of(text, error, Some(error.policy_id()))
+    })
 }
 
 fn warnings(text: &str, result: &ValidationResult) -> Vec<Problem> {
-    result
-        .validation_warnings()
-        .map(|warning| Problem::of(text, warning, Some(warning.policy_id())))
-        .collect()
+    Problem::told(result.validation_warnings(), |warning| {
+        Problem::of(text, warning, Some(warning.policy_id()))
+    })
 }

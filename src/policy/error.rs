@@ -1,9 +1,12 @@
 //! Why a policy set is not taken, and where in its text.
 
-use cedar_policy::{ParseErrors, PolicyId};
+use cedar_policy::{ParseError, ParseErrors, PolicyId};
 use miette::Diagnostic;
 use std::fmt;
 use std::path::PathBuf;
+
+/// How many problems of one stage are told: each is looked up in the text, and nobody reads more.
+const FOUND_MAX: usize = 100;
 
 /// One problem in a policy text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,10 +74,25 @@ impl Problem {
 
     /// Every problem of a text that does not parse.
     pub(super) fn parsing(text: &str, errors: &ParseErrors) -> Vec<Self> {
-        errors
-            .iter()
-            .map(|error| Self::of(text, error, None))
-            .collect()
+        let of = |error: &ParseError| Self::of(text, error, None);
+        Self::told(errors.iter(), of)
+    }
+
+    /// The first of what was found, and how many more there are.
+    pub(super) fn told<T>(found: impl Iterator<Item = T>, of: impl Fn(T) -> Self) -> Vec<Self> {
+        let mut found = found;
+        let mut told: Vec<_> = found.by_ref().take(FOUND_MAX).map(of).collect();
+        let more = found.count();
+        if more > 0 {
+            told.push(Self {
+                line: 0,
+                column: 0,
+                policy: None,
+                message: format!("{more} more problems are not told"),
+                help: None,
+            });
+        }
+        told
     }
 }
 

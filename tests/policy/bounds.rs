@@ -98,6 +98,31 @@ fn a_set_beyond_the_bounds_is_refused_at_its_place() {
     });
 }
 
+/// Of what Cedar reads, nothing is silence to the bounds: its comments end at a carriage return, too.
+#[test]
+fn nothing_hides_behind_a_comment_or_in_a_string() {
+    on_a_worker(|| {
+        let deep = query(&deepest("context.now_ms > 1", 100_000, 10)[0]);
+        for silence in ["//\r", "// \" \r", "//\r\n", "//\n", "\u{a0}", "\u{2028}"] {
+            let error = check(&format!("{silence}{deep}")).expect_err("too deep");
+            let [problem] = error.problems() else {
+                panic!("not one problem: {error}");
+            };
+            assert!(problem.message.contains("operators"), "{problem}");
+            set(&format!("{silence}{}", query("context.now_ms > 1")));
+        }
+    });
+}
+
+#[test]
+fn of_a_hundred_thousand_problems_a_hundred_are_told() {
+    let error = check(&"permit;".repeat(100_000)).expect_err("no Cedar");
+    let problems = error.problems();
+    assert_eq!(problems.len(), 101);
+    let last = problems.last().expect("one");
+    assert_eq!(last.message, "99900 more problems are not told");
+}
+
 #[test]
 fn a_path_has_an_end() {
     let path = |names: usize| query(&format!("context{} > 1", ".now_ms".repeat(names - 1)));
