@@ -1,12 +1,16 @@
-//! How deep a policy text may go.
+//! How deep a policy text may go, and how long each of its policies may be.
 //!
 //! Cedar 4.14 recurses over what it parsed. Where the stack is short, a text of 200 bytes ends the
 //! process, the strict validator *passes* what it could not look at, and every evaluation fails. So
 //! the shape is bounded before a text is parsed; it is then parsed and validated on a thread with
 //! an ample stack ([`checking`]), and evaluated where enough is left of the caller's
 //! ([`evaluating`]).
+//!
+//! Cedar also keeps and compares, with every problem that it finds, the whole text it was given. So it
+//! is given one policy at a time, and a policy has a longest.
 
 use super::error::{PolicyError, Problem};
+use super::tokens::Tokens;
 
 /// How deep brackets may nest in a policy text.
 pub const NESTING_MAX: usize = 16;
@@ -18,6 +22,20 @@ pub const OPERATORS_MAX: usize = 50;
 /// How many names one path may have: `context.task.server.trust_domain` has four.
 pub const PATH_MAX: usize = 8;
 
+/// How long one policy may be, in bytes, comments within it included: 64 KiB.
+pub const POLICY_BYTES_MAX: usize = 64 * 1024;
+
+/// One policy of a text, as it is written there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Written<'a> {
+    /// From its first word to its `;`, or to the last word of the text.
+    pub(super) text: &'a str,
+    /// Where that begins, in bytes from the beginning of the text.
+    pub(super) offset: usize,
+    /// The line where that begins, counted from 1.
+    pub(super) line: usize,
+}
+
 /// What was counted of one policy.
 #[derive(Debug, Default)]
 struct Depth<'a> {
@@ -27,20 +45,52 @@ struct Depth<'a> {
     before: &'a str,
 }
 
-/// Refuses a text that cannot be parsed safely.
+/// Takes a text apart into its policies, in their order; each can be parsed safely.
+///
+/// A policy ends with a `;`, which Cedar has nowhere else outside of strings and comments. Should the two
+/// ever differ on what is a string, a part is no policy, and the set is refused.
 ///
 /// # Errors
 /// [`PolicyError::Invalid`], at the place where a bound is crossed.
-pub(super) fn check(text: &str) -> Result<(), PolicyError> {
+pub(super) fn apart(text: &str) -> Result<Vec<Written<'_>>, PolicyError> {
+    let between = |from, to| text.get(from..to).unwrap_or_default();
+    let mut policies = Vec::new();
+    let mut tokens = Tokens::of(text).peekable();
+    let (mut line, mut counted) = (1_usize, 0);
+    while let Some(&(begin, _)) = tokens.peek() {
+        let policy = between(begin, end(text, &mut tokens, begin)?);
+        line = line.saturating_add(between(counted, begin).matches('\n').count());
+        counted = begin;
+        policies.push(Written {
+            text: policy,
+            offset: begin,
+            line,
+        });
+    }
+    Ok(policies)
+}
+
+/// Reads one policy, and says where it ends.
+fn end<'a>(
+    text: &str,
+    tokens: &mut impl Iterator<Item = (usize, &'a str)>,
+    begin: usize,
+) -> Result<usize, PolicyError> {
     let mut depth = Depth::default();
-    for (offset, token) in Tokens::of(text) {
+    let mut end = begin;
+    for (offset, token) in tokens {
+        end = offset.saturating_add(token.len());
         depth.add(token);
-        if let Some(message) = depth.excess() {
-            let problem = Problem::at(text, offset, message);
-            return Err(PolicyError::invalid(vec![problem]));
+        if let Some(message) = depth.excess(end.saturating_sub(begin)) {
+            return Err(PolicyError::invalid(vec![Problem::at(
+                text, offset, message,
+            )]));
+        }
+        if token == ";" {
+            break;
         }
     }
-    Ok(())
+    Ok(end)
 }
 
 impl<'a> Depth<'a> {
@@ -54,7 +104,6 @@ impl<'a> Depth<'a> {
             "." | "[" if matches!(self.before, ")" | "]" | "}") => more(&mut self.operators),
             "." => more(&mut self.dots),
             "&&" | "||" | "+" | "-" | "*" | "if" | "when" | "unless" => more(&mut self.operators),
-            ";" => self.operators = 0,
             _ => {}
         }
         let within_path = token == "." || self.before == ".";
@@ -64,7 +113,12 @@ impl<'a> Depth<'a> {
         self.before = token;
     }
 
-    fn excess(&self) -> Option<String> {
+    /// Why a policy that is `length` bytes long so far is beyond the bounds.
+    fn excess(&self, length: usize) -> Option<String> {
+        if length > POLICY_BYTES_MAX {
+            let what = "this policy is longer than";
+            return Some(format!("{what} {POLICY_BYTES_MAX} bytes; split it"));
+        }
         if self.brackets > NESTING_MAX {
             let what = "brackets nest deeper than";
             return Some(format!("{what} {NESTING_MAX}"));
@@ -108,76 +162,4 @@ pub(super) fn checking<T: Send>(
 /// Evaluates: runs `work` where it is, unless too little is left of the stack.
 pub(super) fn evaluating<T>(work: impl FnOnce() -> T) -> T {
     stacker::maybe_grow(EVALUATING, EVALUATING.saturating_mul(2), work)
-}
-
-/// Words and single characters of a text, without white space, strings and comments.
-struct Tokens<'a> {
-    text: &'a str,
-    offset: usize,
-}
-
-impl<'a> Tokens<'a> {
-    fn of(text: &'a str) -> Self {
-        Self { text, offset: 0 }
-    }
-
-    /// What is not read yet.
-    fn rest(&self) -> &'a str {
-        self.text.get(self.offset..).unwrap_or_default()
-    }
-
-    fn skip(&mut self, bytes: usize) {
-        self.offset = self.offset.saturating_add(bytes);
-    }
-
-    /// Moves behind what is no token.
-    fn skip_silence(&mut self) {
-        loop {
-            let rest = self.rest();
-            if rest.starts_with("//") {
-                // Cedar's comments end at a bare carriage return, too.
-                self.skip(rest.find(['\n', '\r']).unwrap_or(rest.len()));
-            } else if rest.starts_with('"') {
-                self.skip(string_length(rest));
-            } else if let Some(space) = rest.chars().next().filter(|c| c.is_whitespace()) {
-                self.skip(space.len_utf8());
-            } else {
-                return;
-            }
-        }
-    }
-}
-
-impl<'a> Iterator for Tokens<'a> {
-    type Item = (usize, &'a str);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.skip_silence();
-        let (start, rest) = (self.offset, self.rest());
-        let first = rest.chars().next()?;
-        let in_word = |c: char| c.is_alphanumeric() || c == '_';
-        let length = if in_word(first) {
-            rest.find(|c| !in_word(c)).unwrap_or(rest.len())
-        } else if rest.starts_with("&&") || rest.starts_with("||") {
-            2
-        } else {
-            first.len_utf8()
-        };
-        self.skip(length);
-        Some((start, rest.get(..length).unwrap_or_default()))
-    }
-}
-
-/// The length of the string literal that a text begins with, in bytes, quotes included.
-fn string_length(text: &str) -> usize {
-    let mut escaped = false;
-    for (offset, byte) in text.bytes().enumerate().skip(1) {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            b'"' => return offset.saturating_add(1),
-            _ => {}
-        }
-    }
-    text.len()
 }

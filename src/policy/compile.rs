@@ -1,15 +1,14 @@
 //! From text to a set that can decide, or to every reason why not.
 
-use super::bounds;
-use super::error::{PolicyError, Problem};
+use super::bounds::{self, Written};
+use super::error::{PolicyError, Problem, Problems};
 use super::guard;
 use super::question::Vocabulary;
 use super::set::Set;
 use crate::domain::id::Digest;
 use crate::domain::policy::PolicyGeneration;
-use cedar_policy::{
-    Effect, Policy, PolicyId, PolicySet, Schema, ValidationMode, ValidationResult, Validator,
-};
+use cedar_policy::{Effect, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
+use miette::Diagnostic;
 use std::collections::BTreeMap;
 
 /// What a good set consists of.
@@ -34,12 +33,12 @@ pub struct PolicyLine {
     pub line: usize,
 }
 
-/// Checks a policy text as loading it would, but for the limits on its size.
+/// Checks a policy text as loading it would, but for `limits.policy_bytes` and `limits.policies`.
 ///
 /// # Errors
 /// See [`PolicyError`]; the problems of one stage are told at once, up to a hundred.
 pub fn check(text: &str) -> Result<Summary, PolicyError> {
-    let set = Engine::new()?.compile(text, 0)?;
+    let set = Engine::new()?.compile(text, usize::MAX, 0)?;
     Ok(set.summary().clone())
 }
 
@@ -79,22 +78,38 @@ impl Engine {
     /// agent would take. A set that permits everything can be looked at too.
     #[cfg(feature = "prove")]
     pub(super) fn policies(&self, text: &str) -> Result<Vec<Policy>, PolicyError> {
-        bounds::check(text)?;
-        let (placed, _) = self.checked(text)?;
+        let written = bounds::apart(text)?;
+        let (placed, _) = self.checked(text, &written)?;
         Ok(placed.into_iter().map(|it| it.policy).collect())
     }
 
-    /// Parses, names, validates and slices a text.
-    pub(super) fn compile(&self, text: &str, number: u64) -> Result<Set, PolicyError> {
-        bounds::check(text)?;
-        bounds::checking(|| self.compile_bounded(text, number))
+    /// Parses, names, validates and slices a text of at most `policies_max` policies.
+    pub(super) fn compile(
+        &self,
+        text: &str,
+        policies_max: usize,
+        number: u64,
+    ) -> Result<Set, PolicyError> {
+        let written = bounds::apart(text)?;
+        if written.len() > policies_max {
+            return Err(PolicyError::TooMany {
+                policies: written.len(),
+                policies_max,
+            });
+        }
+        bounds::checking(|| self.compile_bounded(text, &written, number))
     }
 
-    fn compile_bounded(&self, text: &str, number: u64) -> Result<Set, PolicyError> {
-        let (placed, warnings) = self.checked(text)?;
+    fn compile_bounded(
+        &self,
+        text: &str,
+        written: &[Written<'_>],
+        number: u64,
+    ) -> Result<Set, PolicyError> {
+        let (placed, warnings) = self.checked(text, written)?;
         guard::unconditional(text, &placed)?;
         let summary = Summary {
-            policies: placed.iter().map(|it| it.line(text)).collect(),
+            policies: placed.iter().map(Placed::line).collect(),
             warnings,
             text: digest(text),
         };
@@ -109,105 +124,125 @@ impl Engine {
     }
 
     /// Parses, names and validates a text within the bounds; tells the warnings too.
-    fn checked(&self, text: &str) -> Result<(Vec<Placed>, Vec<Problem>), PolicyError> {
-        let parsed: PolicySet = text
-            .parse()
-            .map_err(|errors| PolicyError::invalid(Problem::parsing(text, &errors)))?;
-        let (placed, problems) = name(text, &parsed);
-        if !problems.is_empty() {
-            return Err(PolicyError::invalid(problems));
-        }
+    fn checked<'a>(
+        &self,
+        text: &str,
+        written: &[Written<'a>],
+    ) -> Result<(Vec<Placed<'a>>, Vec<Problem>), PolicyError> {
+        let placed = named(text, parsed(text, written)?)?;
         if placed.is_empty() {
             return Err(PolicyError::Empty);
         }
-        let whole = PolicySet::from_policies(placed.iter().map(|it| it.policy.clone()))
-            .map_err(|it| PolicyError::built_in(&it))?;
-        let result = self.validator.validate(&whole, ValidationMode::Strict);
-        let mut problems = errors(text, &result);
-        problems.extend(placed.iter().flat_map(|it| guard::literals(text, it)));
-        if !problems.is_empty() {
-            problems.sort_by_key(|problem| (problem.line, problem.column));
-            return Err(PolicyError::invalid(problems));
+        let (mut problems, mut warnings) = (Problems::default(), Problems::default());
+        for it in &placed {
+            if problems.is_full() {
+                break;
+            }
+            let alone = PolicySet::from_policies([it.policy.clone()])
+                .map_err(|it| PolicyError::built_in(&it))?;
+            let result = self.validator.validate(&alone, ValidationMode::Strict);
+            let found = |found: &dyn Diagnostic| it.found(text, found);
+            problems.extend(result.validation_errors().map(|error| found(error)));
+            problems.extend(guard::literals(text, it));
+            warnings.extend(result.validation_warnings().map(|warning| found(warning)));
         }
-        let warnings = warnings(text, &result);
-        Ok((placed, warnings))
+        problems.none()?;
+        Ok((placed, warnings.told()))
     }
 }
 
-/// A policy, its ID settled, and where its text begins.
-#[derive(Debug)]
-pub(super) struct Placed {
-    pub(super) policy: Policy,
-    pub(super) offset: usize,
-}
-
-impl Placed {
-    fn line(&self, text: &str) -> PolicyLine {
-        PolicyLine {
-            id: self.policy.id().to_string(),
-            forbids: self.policy.effect() == Effect::Forbid,
-            line: Problem::at(text, self.offset, "").line,
+/// Parses every policy of a text.
+fn parsed<'a>(text: &str, written: &[Written<'a>]) -> Result<Vec<Placed<'a>>, PolicyError> {
+    let mut problems = Problems::default();
+    let mut placed = Vec::with_capacity(written.len());
+    for (number, it) in written.iter().enumerate() {
+        if problems.is_full() {
+            break;
+        }
+        let id = PolicyId::new(format!("policy{number}"));
+        match Policy::parse(Some(id), it.text) {
+            Ok(policy) => placed.push(Placed {
+                policy,
+                written: *it,
+            }),
+            Err(errors) => problems.extend(
+                errors
+                    .iter()
+                    .map(|error| Problem::of(text, it.offset, error)),
+            ),
         }
     }
-
-    /// A problem with this policy, told where it begins.
-    pub(super) fn problem(&self, text: &str, message: impl Into<String>) -> Problem {
-        Problem {
-            policy: Some(self.policy.id().to_string()),
-            ..Problem::at(text, self.offset, message)
-        }
-    }
+    problems.none()?;
+    Ok(placed)
 }
 
-/// Gives every policy the ID of its annotation, and finds its place in the text.
-fn name(text: &str, parsed: &PolicySet) -> (Vec<Placed>, Vec<Problem>) {
-    let mut problems = Vec::new();
-    for template in parsed.templates() {
-        let offset = text.find(&template.to_cedar()).unwrap_or_default();
-        let message = "templates are not taken: nothing links them";
-        problems.push(Problem::at(text, offset, message));
-    }
-    let mut in_order: Vec<(usize, &Policy)> = parsed
-        .policies()
-        .map(|policy| (place(policy.id()), policy))
-        .collect();
-    in_order.sort_by_key(|(place, _)| *place);
-    let mut placed: Vec<Placed> = Vec::with_capacity(in_order.len());
+/// Gives every policy the ID of its annotation.
+fn named<'a>(text: &str, placed: Vec<Placed<'a>>) -> Result<Vec<Placed<'a>>, PolicyError> {
+    let mut problems = Problems::default();
     let mut lines: BTreeMap<String, usize> = BTreeMap::new();
-    let mut from = 0;
-    for (_, policy) in in_order {
-        let source = policy.to_cedar().unwrap_or_default();
-        let found = text.get(from..).and_then(|rest| rest.find(&source));
-        let offset = found.map_or(from, |found| found.saturating_add(from));
-        from = offset.saturating_add(source.len());
+    let mut named = Vec::with_capacity(placed.len());
+    for Placed { policy, written } in placed {
         let id = match policy.annotation("id") {
             Some(id) if well_formed(id) => id.to_owned(),
             Some(id) => {
                 let message =
                     format!("`@id` is `{id}`; it takes 1 to 128 of A-Z a-z 0-9 . _ : / -");
-                problems.push(Problem::at(text, offset, message));
+                problems.extend([Problem::at(text, written.offset, message)]);
                 continue;
             }
             None => policy.id().to_string(),
         };
         if let Some(line) = lines.get(&id) {
             let message = format!("the ID `{id}` is that of the policy in line {line}");
-            problems.push(Problem::at(text, offset, message));
+            problems.extend([Problem::at(text, written.offset, message)]);
             continue;
         }
-        lines.insert(id.clone(), Problem::at(text, offset, "").line);
-        let policy = policy.new_id(PolicyId::new(id));
-        placed.push(Placed { policy, offset });
+        let policy = policy.new_id(PolicyId::new(&id));
+        lines.insert(id, written.line);
+        named.push(Placed { policy, written });
     }
-    (placed, problems)
+    problems.none()?;
+    Ok(named)
 }
 
-/// The place in the text that Cedar numbered a policy by.
-fn place(id: &PolicyId) -> usize {
-    let id: &str = id.as_ref();
-    id.strip_prefix("policy")
-        .and_then(|number| number.parse().ok())
-        .unwrap_or(usize::MAX)
+/// A policy and where it is written.
+#[derive(Debug)]
+pub(super) struct Placed<'a> {
+    pub(super) policy: Policy,
+    pub(super) written: Written<'a>,
+}
+
+impl Placed<'_> {
+    fn line(&self) -> PolicyLine {
+        PolicyLine {
+            id: self.policy.id().to_string(),
+            forbids: self.policy.effect() == Effect::Forbid,
+            line: self.written.line,
+        }
+    }
+
+    /// A problem with this policy, `within` bytes from where it begins.
+    pub(super) fn problem(&self, text: &str, within: usize, message: impl Into<String>) -> Problem {
+        let offset = self.written.offset.saturating_add(within);
+        Problem {
+            policy: Some(self.policy.id().to_string()),
+            ..Problem::at(text, offset, message)
+        }
+    }
+
+    /// What the validator found.
+    fn found(&self, text: &str, found: &dyn Diagnostic) -> Problem {
+        let mut problem = Problem::of(text, self.written.offset, found);
+        let id = self.policy.id();
+        if let Some(message) = problem
+            .message
+            .strip_prefix(&format!("for policy `{id}`, "))
+        {
+            problem.message = message.to_owned();
+        }
+        problem.policy = Some(id.to_string());
+        problem
+    }
 }
 
 /// IDs go into audit records and logs as they are.
@@ -215,16 +250,4 @@ fn well_formed(id: &str) -> bool {
     const LENGTH_MAX: usize = 128;
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._:/-".contains(&byte);
     (1..=LENGTH_MAX).contains(&id.len()) && id.bytes().all(plain)
-}
-
-fn errors(text: &str, result: &ValidationResult) -> Vec<Problem> {
-    Problem::told(result.validation_errors(), |error| {
-        Problem::of(text, error, Some(error.policy_id()))
-    })
-}
-
-fn warnings(text: &str, result: &ValidationResult) -> Vec<Problem> {
-    Problem::told(result.validation_warnings(), |warning| {
-        Problem::of(text, warning, Some(warning.policy_id()))
-    })
 }

@@ -1,6 +1,5 @@
 //! Why a policy set is not taken, and where in its text.
 
-use cedar_policy::{ParseError, ParseErrors, PolicyId};
 use miette::Diagnostic;
 use std::fmt;
 use std::path::PathBuf;
@@ -52,47 +51,65 @@ impl Problem {
         }
     }
 
-    /// What Cedar found, at its first label.
-    pub(super) fn of(text: &str, found: &dyn Diagnostic, policy: Option<&PolicyId>) -> Self {
-        let offset = found
-            .labels()
-            .and_then(|mut labels| labels.next())
-            .map(|label| label.offset());
-        let (line, column) = offset.map_or((0, 0), |offset| position(text, offset));
-        let prefix = policy.map(|id| format!("for policy `{id}`, "));
-        let message = found.to_string();
+    /// What Cedar found in a policy that begins at `offset`, at its first label.
+    pub(super) fn of(text: &str, offset: usize, found: &dyn Diagnostic) -> Self {
+        let label = found.labels().and_then(|mut labels| labels.next());
+        let (line, column) = label.map_or((0, 0), |label| {
+            position(text, offset.saturating_add(label.offset()))
+        });
         Self {
             line,
             column,
-            policy: policy.map(ToString::to_string),
-            message: prefix
-                .and_then(|prefix| message.strip_prefix(&prefix).map(str::to_owned))
-                .unwrap_or(message),
+            policy: None,
+            message: found.to_string(),
             help: found.help().map(|help| help.to_string()),
         }
     }
+}
 
-    /// Every problem of a text that does not parse.
-    pub(super) fn parsing(text: &str, errors: &ParseErrors) -> Vec<Self> {
-        let of = |error: &ParseError| Self::of(text, error, None);
-        Self::told(errors.iter(), of)
+/// The problems of one stage, as far as they are told.
+#[derive(Debug, Default)]
+pub(super) struct Problems {
+    told: Vec<Problem>,
+    more: bool,
+}
+
+impl Problems {
+    /// Whether there is one that is not told: no need to look for others.
+    pub(super) fn is_full(&self) -> bool {
+        self.more
     }
 
-    /// The first of what was found, and how many more there are.
-    pub(super) fn told<T>(found: impl Iterator<Item = T>, of: impl Fn(T) -> Self) -> Vec<Self> {
-        let mut found = found;
-        let mut told: Vec<_> = found.by_ref().take(FOUND_MAX).map(of).collect();
-        let more = found.count();
-        if more > 0 {
-            told.push(Self {
+    pub(super) fn extend(&mut self, found: impl IntoIterator<Item = Problem>) {
+        let mut found = found.into_iter();
+        let room = FOUND_MAX.saturating_sub(self.told.len());
+        self.told.extend(found.by_ref().take(room));
+        self.more |= found.next().is_some();
+    }
+
+    /// In the order of the text, and whether that is all.
+    pub(super) fn told(self) -> Vec<Problem> {
+        let mut told = self.told;
+        told.sort_by_key(|problem| (problem.line, problem.column));
+        if self.more {
+            told.push(Problem {
                 line: 0,
                 column: 0,
                 policy: None,
-                message: format!("{more} more problems are not told"),
+                message: format!("more than {FOUND_MAX} problems: the others are not told"),
                 help: None,
             });
         }
         told
+    }
+
+    /// # Errors
+    /// [`PolicyError::Invalid`] where there are any.
+    pub(super) fn none(self) -> Result<(), PolicyError> {
+        match self.told() {
+            none if none.is_empty() => Ok(()),
+            problems => Err(PolicyError::invalid(problems)),
+        }
     }
 }
 

@@ -20,21 +20,14 @@ const ALLOW_EVERYTHING: &str = "allow_everything";
 
 /// Names of workloads, trust domains, tools and tasks that can never match: a mistyped `forbid`
 /// would fail open.
-pub(super) fn literals(text: &str, placed: &Placed) -> Vec<Problem> {
-    let source = placed.policy.to_cedar().unwrap_or_default();
-    let mut problems = Vec::new();
-    for literal in placed.policy.entity_literals() {
-        let Err(why) = well_formed(&literal) else {
-            continue;
-        };
-        let within = source.find(&literal.to_string()).unwrap_or_default();
-        let offset = placed.offset.saturating_add(within);
-        problems.push(Problem {
-            policy: Some(placed.policy.id().to_string()),
-            ..Problem::at(text, offset, format!("`{literal}` can never match: {why}"))
-        });
-    }
-    problems
+pub(super) fn literals(text: &str, placed: &Placed<'_>) -> impl Iterator<Item = Problem> {
+    let literals = placed.policy.entity_literals().into_iter();
+    literals.filter_map(|literal| {
+        let why = well_formed(&literal).err()?;
+        let within = placed.written.text.find(&literal.to_string());
+        let message = format!("`{literal}` can never match: {why}");
+        Some(placed.problem(text, within.unwrap_or_default(), message))
+    })
 }
 
 fn well_formed(literal: &EntityUid) -> Result<(), String> {
@@ -72,7 +65,7 @@ fn spiffe_id(id: &str) -> Result<(), String> {
 }
 
 /// Refuses a `permit` without any condition, unless it says that it is meant.
-pub(super) fn unconditional(text: &str, policies: &[Placed]) -> Result<(), PolicyError> {
+pub(super) fn unconditional(text: &str, policies: &[Placed<'_>]) -> Result<(), PolicyError> {
     match policies
         .iter()
         .find(|it| is_unconditional(&it.policy) && !is_meant(&it.policy))
@@ -94,8 +87,8 @@ fn is_meant(policy: &Policy) -> bool {
     policy.annotation(ALLOW_EVERYTHING) == Some("true")
 }
 
-fn permits_everything(text: &str, placed: &Placed, why: &str) -> PolicyError {
-    let mut problem = placed.problem(text, why);
+fn permits_everything(text: &str, placed: &Placed<'_>, why: &str) -> PolicyError {
+    let mut problem = placed.problem(text, 0, why);
     problem.help = Some(format!(
         "if that is meant, annotate it with `@{ALLOW_EVERYTHING}(\"true\")`"
     ));
@@ -107,7 +100,7 @@ fn permits_everything(text: &str, placed: &Placed, why: &str) -> PolicyError {
 /// Refuses a set that permits every action to a traced stranger, however that is spelled.
 pub(super) fn strangers(
     text: &str,
-    policies: &[Placed],
+    policies: &[Placed<'_>],
     set: &Set,
     vocabulary: &Vocabulary,
 ) -> Result<(), PolicyError> {

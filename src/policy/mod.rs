@@ -15,12 +15,13 @@ mod prove;
 mod question;
 mod set;
 mod source;
+mod tokens;
 mod watch;
 
 #[cfg(test)]
 mod differential;
 
-pub use bounds::{NESTING_MAX, OPERATORS_MAX, PATH_MAX};
+pub use bounds::{NESTING_MAX, OPERATORS_MAX, PATH_MAX, POLICY_BYTES_MAX};
 pub use cases::{Case, CaseError, CaseFile, CaseReport, read_cases};
 pub use compile::{PolicyLine, Summary, check};
 pub use error::{PolicyError, Problem};
@@ -226,8 +227,7 @@ fn compiled(
     number: u64,
 ) -> Result<Set, PolicyError> {
     engine
-        .compile(text, number)
-        .and_then(|set| source.bound(set))
+        .compile(text, source.policies_max, number)
         .map_err(|error| source.blame(error))
 }
 

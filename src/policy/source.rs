@@ -2,7 +2,6 @@
 
 use super::DEFAULT_POLICY;
 use super::error::{PolicyError, Problem};
-use super::set::Set;
 use std::fmt;
 use std::fs::{File, Metadata};
 use std::io::Read;
@@ -62,17 +61,6 @@ impl PolicySource {
             },
             None => error,
         }
-    }
-
-    /// Holds a set to the limit.
-    pub(super) fn bound(&self, set: Set) -> Result<Set, PolicyError> {
-        if set.len() > self.policies_max {
-            return Err(PolicyError::TooMany {
-                policies: set.len(),
-                policies_max: self.policies_max,
-            });
-        }
-        Ok(set)
     }
 
     /// Holds a text that was not read from a file to the limit.

@@ -2,7 +2,7 @@
 
 use crate::inputs::{ordinary, permitted, set};
 use handfast::domain::policy::Action;
-use handfast::policy::{NESTING_MAX, OPERATORS_MAX, PATH_MAX, check};
+use handfast::policy::{NESTING_MAX, OPERATORS_MAX, PATH_MAX, POLICY_BYTES_MAX, check};
 
 /// The caller's stack is short: what a deep request leaves of a worker thread's.
 fn on_a_worker(work: impl FnOnce() + Send + 'static) {
@@ -116,11 +116,79 @@ fn nothing_hides_behind_a_comment_or_in_a_string() {
 
 #[test]
 fn of_a_hundred_thousand_problems_a_hundred_are_told() {
-    let error = check(&"permit;".repeat(100_000)).expect_err("no Cedar");
-    let problems = error.problems();
-    assert_eq!(problems.len(), 101);
-    let last = problems.last().expect("one");
-    assert_eq!(last.message, "99900 more problems are not told");
+    let set_of = |element: &str| format!("[{}].contains(1)", vec![element; 5_000].join(","));
+    for text in [
+        "permit;".repeat(100_000),
+        ";".repeat(100_000),
+        query("true").repeat(102),
+        query("context.nope").repeat(102).replace("@id(\"it\")", ""),
+        query(&set_of("context.nope")),
+        query(&set_of("ip(\"\")")),
+        query(&set_of("Task::\"\"")),
+    ] {
+        let error = check(&text).expect_err("not a good set");
+        let problems = error.problems();
+        assert_eq!(problems.len(), 101);
+        let last = problems.last().expect("one");
+        assert!(last.message.contains("not told"), "{last}");
+        let placed = |at: &handfast::policy::Problem| (at.line, at.column);
+        assert!(problems[..100].is_sorted_by_key(placed));
+    }
+}
+
+/// What the parts of a text are is Cedar's word, too.
+#[test]
+fn a_text_is_taken_apart_where_cedar_would() {
+    let good = query("context.now_ms > 1");
+    let two = format!(
+        "{good} // ; \" \r {}",
+        good.replace("\"it\"", "\"; // it\"")
+    );
+    let summary = |text: &str| check(text).expect("a good set").policies;
+    assert_eq!(summary(&good).len(), 1);
+    let named = check(&two).expect_err("no such name");
+    assert!(named.to_string().contains("`; // it`"), "{named}");
+    let two = two.replace("; // it", "two");
+    let lines = |text: &str| summary(text).iter().map(|it| it.line).collect::<Vec<_>>();
+    assert_eq!(lines(&two), [1, 1]);
+    assert_eq!(lines(&two.replace('\r', "\n\n")), [1, 3]);
+    for wrong in [
+        format!("\"\" {good}"),
+        format!("\"{good}\""),
+        format!("{good} \"{good}"),
+        format!("{good} \"\""),
+        format!("{good};"),
+        format!(";{good}"),
+        format!("{good} @id(\"x\")"),
+        good.replace("};", "}"),
+        good.replace("};", "} } ;"),
+        good.replace("};", "; };"),
+        good.replace("};", "} permit(principal, action, resource);"),
+        format!("\u{feff}{good}"),
+        format!("{good}\u{0}"),
+        format!("/* {good} */"),
+    ] {
+        check(&wrong).expect_err("no Cedar");
+        assert!(wrong.parse::<cedar_policy::PolicySet>().is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn a_policy_has_a_longest() {
+    let long = |bytes: usize| query(&format!("resource.tool != \"{}\"", "x".repeat(bytes)));
+    let room = POLICY_BYTES_MAX.saturating_sub(long(0).len());
+    check(&long(room)).expect("a good set");
+    let commented = format!("// {}\n{}", "x".repeat(POLICY_BYTES_MAX), long(room));
+    check(&commented).expect("what stands before a policy is no part of it");
+    let error = check(&format!("\n{}", long(room.saturating_add(1)))).expect_err("too long");
+    let [problem] = error.problems() else {
+        panic!("not one problem: {error}");
+    };
+    assert_eq!(problem.line, 2);
+    assert!(
+        problem.message.contains("longer than 65536 bytes"),
+        "{problem}"
+    );
 }
 
 #[test]

@@ -158,7 +158,7 @@ fn an_id_is_given_once_and_is_plain() {
 #[test]
 fn a_template_is_refused() {
     let text = "\npermit (principal == ?principal, action == Action::\"query\", resource);";
-    refused_at(text, (2, 1), &["template"]);
+    refused_at(text, (2, 22), &["template"]);
 }
 
 #[test]
