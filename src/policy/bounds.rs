@@ -16,7 +16,8 @@ use super::tokens::Tokens;
 pub const NESTING_MAX: usize = 16;
 
 /// How many operators one policy may have: `&&`, `||`, `+`, `-`, `*`, `if`, `when`, `unless`, and
-/// `.` or `[` after a bracket. Sets (`[…].contains(…)`) name many things with few of them.
+/// `.` or `[` after a bracket. Sets (`[…].contains(…)`) name many things with few of them: some 800 SPIFFE IDs
+/// of 80 bytes before a policy is too long.
 pub const OPERATORS_MAX: usize = 50;
 
 /// How many names one path may have: `context.task.server.trust_domain` has four.
@@ -25,15 +26,23 @@ pub const PATH_MAX: usize = 8;
 /// How long one policy may be, in bytes, comments within it included: 64 KiB.
 pub const POLICY_BYTES_MAX: usize = 64 * 1024;
 
-/// One policy of a text, as it is written there.
+/// A part of a text.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Written<'a> {
-    /// From its first word to its `;`, or to the last word of the text.
+pub(super) struct Part<'a> {
     pub(super) text: &'a str,
-    /// Where that begins, in bytes from the beginning of the text.
+    /// Where it begins, in bytes from the beginning of the text.
     pub(super) offset: usize,
-    /// The line where that begins, counted from 1.
+    /// The line where it begins, counted from 1.
     pub(super) line: usize,
+}
+
+/// A text, taken apart.
+#[derive(Debug, Default)]
+pub(super) struct Parts<'a> {
+    /// Its policies, each from its first token to its `;` (the last may lack one).
+    pub(super) policies: Vec<Part<'a>>,
+    /// What stands before, between and behind them: white space and comments.
+    pub(super) silence: Vec<Part<'a>>,
 }
 
 /// What was counted of one policy.
@@ -45,33 +54,40 @@ struct Depth<'a> {
     before: &'a str,
 }
 
-/// Takes a text apart into its policies, in their order; each can be parsed safely.
+/// Takes a text apart; each of its policies can be parsed safely.
 ///
-/// A policy ends with a `;`, which Cedar has nowhere else outside of strings and comments. Should the two
-/// ever differ on what is a string, a part is no policy, and the set is refused.
+/// A policy ends with a `;`, which Cedar has nowhere else outside of strings and comments. Nothing is kept
+/// from Cedar: should it ever see other strings or comments than we do, a policy is none, or silence is not
+/// silent, and the set is refused.
 ///
 /// # Errors
 /// [`PolicyError::Invalid`], at the place where a bound is crossed.
-pub(super) fn apart(text: &str) -> Result<Vec<Written<'_>>, PolicyError> {
-    let between = |from, to| text.get(from..to).unwrap_or_default();
-    let mut policies = Vec::new();
+pub(super) fn apart(text: &str) -> Result<Parts<'_>, PolicyError> {
+    let mut parts = Parts::default();
     let mut tokens = Tokens::of(text).peekable();
-    let (mut line, mut counted) = (1_usize, 0);
-    while let Some(&(begin, _)) = tokens.peek() {
-        let policy = between(begin, end(text, &mut tokens, begin)?);
-        line = line.saturating_add(between(counted, begin).matches('\n').count());
-        counted = begin;
-        policies.push(Written {
-            text: policy,
-            offset: begin,
+    let (mut offset, mut line) = (0, 1_usize);
+    let mut part = |end| {
+        let part = Part {
+            text: text.get(offset..end).unwrap_or_default(),
+            offset,
             line,
-        });
+        };
+        offset = end;
+        line = line.saturating_add(part.text.matches('\n').count());
+        part
+    };
+    while let Some(&(begin, _)) = tokens.peek() {
+        parts.silence.push(part(begin));
+        parts
+            .policies
+            .push(part(policy_end(text, &mut tokens, begin)?));
     }
-    Ok(policies)
+    parts.silence.push(part(text.len()));
+    Ok(parts)
 }
 
 /// Reads one policy, and says where it ends.
-fn end<'a>(
+fn policy_end<'a>(
     text: &str,
     tokens: &mut impl Iterator<Item = (usize, &'a str)>,
     begin: usize,
@@ -82,9 +98,8 @@ fn end<'a>(
         end = offset.saturating_add(token.len());
         depth.add(token);
         if let Some(message) = depth.excess(end.saturating_sub(begin)) {
-            return Err(PolicyError::invalid(vec![Problem::at(
-                text, offset, message,
-            )]));
+            let problem = Problem::at(text, offset, message);
+            return Err(PolicyError::invalid(vec![problem]));
         }
         if token == ";" {
             break;
@@ -117,7 +132,7 @@ impl<'a> Depth<'a> {
     fn excess(&self, length: usize) -> Option<String> {
         if length > POLICY_BYTES_MAX {
             let what = "this policy is longer than";
-            return Some(format!("{what} {POLICY_BYTES_MAX} bytes; split it"));
+            return Some(format!("{what} {POLICY_BYTES_MAX} bytes"));
         }
         if self.brackets > NESTING_MAX {
             let what = "brackets nest deeper than";

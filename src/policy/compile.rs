@@ -1,13 +1,15 @@
 //! From text to a set that can decide, or to every reason why not.
 
-use super::bounds::{self, Written};
-use super::error::{PolicyError, Problem, Problems};
+use super::bounds::{self, Part, Parts};
+use super::error::{PolicyError, Problem, Problems, within};
 use super::guard;
 use super::question::Vocabulary;
 use super::set::Set;
 use crate::domain::id::Digest;
 use crate::domain::policy::PolicyGeneration;
-use cedar_policy::{Effect, Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
+use cedar_policy::{
+    Effect, Policy, PolicyId, PolicySet, Schema, ValidationMode, ValidationResult, Validator,
+};
 use miette::Diagnostic;
 use std::collections::BTreeMap;
 
@@ -78,8 +80,7 @@ impl Engine {
     /// agent would take. A set that permits everything can be looked at too.
     #[cfg(feature = "prove")]
     pub(super) fn policies(&self, text: &str) -> Result<Vec<Policy>, PolicyError> {
-        let written = bounds::apart(text)?;
-        let (placed, _) = self.checked(text, &written)?;
+        let (placed, _) = self.checked(text, &bounds::apart(text)?)?;
         Ok(placed.into_iter().map(|it| it.policy).collect())
     }
 
@@ -90,23 +91,23 @@ impl Engine {
         policies_max: usize,
         number: u64,
     ) -> Result<Set, PolicyError> {
-        let written = bounds::apart(text)?;
-        if written.len() > policies_max {
+        let parts = bounds::apart(text)?;
+        if parts.policies.len() > policies_max {
             return Err(PolicyError::TooMany {
-                policies: written.len(),
+                policies: parts.policies.len(),
                 policies_max,
             });
         }
-        bounds::checking(|| self.compile_bounded(text, &written, number))
+        bounds::checking(|| self.compile_bounded(text, &parts, number))
     }
 
     fn compile_bounded(
         &self,
         text: &str,
-        written: &[Written<'_>],
+        parts: &Parts<'_>,
         number: u64,
     ) -> Result<Set, PolicyError> {
-        let (placed, warnings) = self.checked(text, written)?;
+        let (placed, warnings) = self.checked(text, parts)?;
         guard::unconditional(text, &placed)?;
         let summary = Summary {
             policies: placed.iter().map(Placed::line).collect(),
@@ -124,52 +125,66 @@ impl Engine {
     }
 
     /// Parses, names and validates a text within the bounds; tells the warnings too.
+    ///
+    /// Cedar validates each policy by itself, so that asking for one at a time finds the same
+    /// (the tests in `apart` hold it to that), without hashing the whole text for every problem.
     fn checked<'a>(
         &self,
         text: &str,
-        written: &[Written<'a>],
+        parts: &Parts<'a>,
     ) -> Result<(Vec<Placed<'a>>, Vec<Problem>), PolicyError> {
-        let placed = named(text, parsed(text, written)?)?;
+        let placed = named(text, parsed(text, parts)?)?;
         if placed.is_empty() {
             return Err(PolicyError::Empty);
         }
         let (mut problems, mut warnings) = (Problems::default(), Problems::default());
-        for it in &placed {
+        for policy in &placed {
             if problems.is_full() {
                 break;
             }
-            let alone = PolicySet::from_policies([it.policy.clone()])
-                .map_err(|it| PolicyError::built_in(&it))?;
-            let result = self.validator.validate(&alone, ValidationMode::Strict);
-            let found = |found: &dyn Diagnostic| it.found(text, found);
-            problems.extend(result.validation_errors().map(|error| found(error)));
-            problems.extend(guard::literals(text, it));
-            warnings.extend(result.validation_warnings().map(|warning| found(warning)));
+            let result = self.validated(&policy.policy)?;
+            problems.extend(policy.findings(text, result.validation_errors()));
+            problems.extend(guard::literals(text, policy));
+            warnings.extend(policy.findings(text, result.validation_warnings()));
         }
         problems.none()?;
         Ok((placed, warnings.told()))
     }
+
+    fn validated(&self, policy: &Policy) -> Result<ValidationResult, PolicyError> {
+        let alone = PolicySet::from_policies([policy.clone()])
+            .map_err(|error| PolicyError::built_in(&error))?;
+        Ok(self.validator.validate(&alone, ValidationMode::Strict))
+    }
+}
+
+/// Holds what we took for white space and comments to Cedar's word.
+fn silent(text: &str, silence: &[Part<'_>]) -> Result<(), PolicyError> {
+    let nothing =
+        |part: &str| part.is_empty() || part.parse().is_ok_and(|set: PolicySet| set.is_empty());
+    let problems = silence
+        .iter()
+        .filter(|part| !nothing(part.text))
+        .map(|part| Problem::at(text, part.offset, "neither a policy nor a comment"));
+    Problems::of(problems).none()
 }
 
 /// Parses every policy of a text.
-fn parsed<'a>(text: &str, written: &[Written<'a>]) -> Result<Vec<Placed<'a>>, PolicyError> {
+pub(super) fn parsed<'a>(text: &str, parts: &Parts<'a>) -> Result<Vec<Placed<'a>>, PolicyError> {
+    silent(text, &parts.silence)?;
     let mut problems = Problems::default();
-    let mut placed = Vec::with_capacity(written.len());
-    for (number, it) in written.iter().enumerate() {
+    let mut placed = Vec::with_capacity(parts.policies.len());
+    for (number, &part) in parts.policies.iter().enumerate() {
         if problems.is_full() {
             break;
         }
         let id = PolicyId::new(format!("policy{number}"));
-        match Policy::parse(Some(id), it.text) {
-            Ok(policy) => placed.push(Placed {
-                policy,
-                written: *it,
-            }),
-            Err(errors) => problems.extend(
-                errors
-                    .iter()
-                    .map(|error| Problem::of(text, it.offset, error)),
-            ),
+        match Policy::parse(Some(id), part.text) {
+            Ok(policy) => placed.push(Placed { policy, part }),
+            Err(errors) => {
+                let told = errors.iter().map(|it| Problem::of(text, part.offset, it));
+                problems.extend(told);
+            }
         }
     }
     problems.none()?;
@@ -181,25 +196,28 @@ fn named<'a>(text: &str, placed: Vec<Placed<'a>>) -> Result<Vec<Placed<'a>>, Pol
     let mut problems = Problems::default();
     let mut lines: BTreeMap<String, usize> = BTreeMap::new();
     let mut named = Vec::with_capacity(placed.len());
-    for Placed { policy, written } in placed {
+    for Placed { policy, part } in placed {
+        if problems.is_full() {
+            break;
+        }
         let id = match policy.annotation("id") {
             Some(id) if well_formed(id) => id.to_owned(),
             Some(id) => {
                 let message =
                     format!("`@id` is `{id}`; it takes 1 to 128 of A-Z a-z 0-9 . _ : / -");
-                problems.extend([Problem::at(text, written.offset, message)]);
+                problems.extend([Problem::at(text, part.offset, message)]);
                 continue;
             }
             None => policy.id().to_string(),
         };
         if let Some(line) = lines.get(&id) {
             let message = format!("the ID `{id}` is that of the policy in line {line}");
-            problems.extend([Problem::at(text, written.offset, message)]);
+            problems.extend([Problem::at(text, part.offset, message)]);
             continue;
         }
         let policy = policy.new_id(PolicyId::new(&id));
-        lines.insert(id, written.line);
-        named.push(Placed { policy, written });
+        lines.insert(id, part.line);
+        named.push(Placed { policy, part });
     }
     problems.none()?;
     Ok(named)
@@ -209,7 +227,7 @@ fn named<'a>(text: &str, placed: Vec<Placed<'a>>) -> Result<Vec<Placed<'a>>, Pol
 #[derive(Debug)]
 pub(super) struct Placed<'a> {
     pub(super) policy: Policy,
-    pub(super) written: Written<'a>,
+    pub(super) part: Part<'a>,
 }
 
 impl Placed<'_> {
@@ -217,30 +235,43 @@ impl Placed<'_> {
         PolicyLine {
             id: self.policy.id().to_string(),
             forbids: self.policy.effect() == Effect::Forbid,
-            line: self.written.line,
+            line: self.part.line,
         }
     }
 
     /// A problem with this policy, `within` bytes from where it begins.
     pub(super) fn problem(&self, text: &str, within: usize, message: impl Into<String>) -> Problem {
-        let offset = self.written.offset.saturating_add(within);
+        let offset = self.part.offset.saturating_add(within);
         Problem {
             policy: Some(self.policy.id().to_string()),
             ..Problem::at(text, offset, message)
         }
     }
 
-    /// What the validator found.
-    fn found(&self, text: &str, found: &dyn Diagnostic) -> Problem {
-        let mut problem = Problem::of(text, self.written.offset, found);
-        let id = self.policy.id();
-        if let Some(message) = problem
-            .message
-            .strip_prefix(&format!("for policy `{id}`, "))
-        {
-            problem.message = message.to_owned();
+    /// What the validator found, in the order of the text; Cedar's own is chance.
+    fn findings<'a, T: Diagnostic + 'a>(
+        &self,
+        text: &str,
+        found: impl Iterator<Item = &'a T>,
+    ) -> impl Iterator<Item = Problem> {
+        let mut found: Vec<&T> = found.collect();
+        found.sort_by_cached_key(|it| (within(*it), it.to_string()));
+        found.into_iter().map(|it| self.finding(text, it))
+    }
+
+    fn finding(&self, text: &str, found: &dyn Diagnostic) -> Problem {
+        let id = self.policy.id().to_string();
+        let mut problem = Problem::of(text, self.part.offset, found);
+        // Cedar says it in two ways.
+        let named = [
+            format!("for policy `{id}`, "),
+            format!("for policy `{id}`: "),
+        ];
+        let bare = |prefix: &String| problem.message.strip_prefix(prefix.as_str());
+        if let Some(message) = named.iter().find_map(bare) {
+            problem.message = message.into();
         }
-        problem.policy = Some(id.to_string());
+        problem.policy = Some(id);
         problem
     }
 }

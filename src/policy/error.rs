@@ -10,7 +10,7 @@ const FOUND_MAX: usize = 100;
 /// One problem in a policy text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// Line, counted from 1; 0 where the text has no single place for it.
+    /// Line, counted from 1; 0 where it is about the whole text.
     pub line: usize,
     /// Column in characters, counted from 1; 0 where `line` is.
     pub column: usize,
@@ -51,20 +51,20 @@ impl Problem {
         }
     }
 
-    /// What Cedar found in a policy that begins at `offset`, at its first label.
+    /// What Cedar found in a policy that begins at `offset`.
     pub(super) fn of(text: &str, offset: usize, found: &dyn Diagnostic) -> Self {
-        let label = found.labels().and_then(|mut labels| labels.next());
-        let (line, column) = label.map_or((0, 0), |label| {
-            position(text, offset.saturating_add(label.offset()))
-        });
+        let offset = offset.saturating_add(within(found));
         Self {
-            line,
-            column,
-            policy: None,
-            message: found.to_string(),
             help: found.help().map(|help| help.to_string()),
+            ..Self::at(text, offset, found.to_string())
         }
     }
+}
+
+/// Where in a policy something was found, in bytes: at its first label, else where the policy begins.
+pub(super) fn within(found: &dyn Diagnostic) -> usize {
+    let label = found.labels().and_then(|mut labels| labels.next());
+    label.map_or(0, |label| label.offset())
 }
 
 /// The problems of one stage, as far as they are told.
@@ -75,6 +75,12 @@ pub(super) struct Problems {
 }
 
 impl Problems {
+    pub(super) fn of(found: impl IntoIterator<Item = Problem>) -> Self {
+        let mut problems = Self::default();
+        problems.extend(found);
+        problems
+    }
+
     /// Whether there is one that is not told: no need to look for others.
     pub(super) fn is_full(&self) -> bool {
         self.more
@@ -96,7 +102,7 @@ impl Problems {
                 line: 0,
                 column: 0,
                 policy: None,
-                message: format!("more than {FOUND_MAX} problems: the others are not told"),
+                message: format!("there are more than {FOUND_MAX}: the others are not told"),
                 help: None,
             });
         }
@@ -152,7 +158,7 @@ pub enum PolicyError {
     /// The text is not Cedar, names what the schema does not know, or breaks a rule for sets.
     #[error("policy set is invalid: {}", list(problems))]
     Invalid {
-        /// Every problem found; never empty.
+        /// The problems found, up to a hundred; never empty.
         problems: Vec<Problem>,
     },
     /// Everything would be permitted. Annotate the policy with `@allow_everything("true")` if that
@@ -188,7 +194,7 @@ pub enum PolicyError {
         /// The limit.
         bytes_max: u64,
     },
-    /// The set has more policies than the limit.
+    /// The set has more policies, or what ends like one, than the limit.
     #[error("policy set has {policies} policies, more than `limits.policies` = {policies_max}")]
     TooMany {
         /// How many it has.
@@ -211,7 +217,7 @@ impl PolicyError {
         Self::BuiltIn(error.to_string())
     }
 
-    /// Every problem that has a place in the text.
+    /// The problems of the text, up to a hundred; the last may say that there are more.
     #[must_use]
     pub fn problems(&self) -> &[Problem] {
         match self {

@@ -14,20 +14,25 @@ use crate::domain::time::Time;
 use cedar_policy::{
     ActionConstraint, Effect, EntityUid, Policy, PrincipalConstraint, ResourceConstraint,
 };
+use std::collections::BTreeSet;
 
 /// The annotation that says that permitting everything is meant.
 const ALLOW_EVERYTHING: &str = "allow_everything";
 
 /// Names of workloads, trust domains, tools and tasks that can never match: a mistyped `forbid`
-/// would fail open.
+/// would fail open. Each is told once, where the policy first has it.
 pub(super) fn literals(text: &str, placed: &Placed<'_>) -> impl Iterator<Item = Problem> {
-    let literals = placed.policy.entity_literals().into_iter();
-    literals.filter_map(|literal| {
-        let why = well_formed(&literal).err()?;
-        let within = placed.written.text.find(&literal.to_string());
-        let message = format!("`{literal}` can never match: {why}");
-        Some(placed.problem(text, within.unwrap_or_default(), message))
-    })
+    let bad = placed.policy.entity_literals().into_iter();
+    let found: BTreeSet<(usize, String)> = bad
+        .filter_map(|literal| {
+            let why = well_formed(&literal).err()?;
+            let within = placed.part.text.find(&literal.to_string());
+            let message = format!("`{literal}` can never match: {why}");
+            Some((within.unwrap_or_default(), message))
+        })
+        .collect();
+    let problem = |(within, message)| placed.problem(text, within, message);
+    found.into_iter().map(problem)
 }
 
 fn well_formed(literal: &EntityUid) -> Result<(), String> {

@@ -19,6 +19,8 @@ mod tokens;
 mod watch;
 
 #[cfg(test)]
+mod apart;
+#[cfg(test)]
 mod differential;
 
 pub use bounds::{NESTING_MAX, OPERATORS_MAX, PATH_MAX, POLICY_BYTES_MAX};

@@ -1,7 +1,7 @@
 //! The words of a policy text, as far as its bounds need them: where a policy ends, how deep it goes.
 
-/// Words, string literals and single characters of a text with their offsets in bytes, without white space
-/// and comments.
+/// Words, string literals, `&&`, `||` and other single characters of a text with their offsets in bytes, without
+/// white space and comments.
 pub(super) struct Tokens<'a> {
     text: &'a str,
     offset: usize,

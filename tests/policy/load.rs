@@ -268,6 +268,10 @@ fn the_size_of_a_set_is_limited() {
     assert!(error.chain().contains("`limits.policy_bytes`"), "{error}");
     let error = load(length, 0).expect_err("one policy too many");
     assert!(error.chain().contains("`limits.policies`"), "{error}");
+    // Counted before anything is parsed.
+    fs::write(folder.file(), "permit;permit;").expect("a file");
+    let error = load(length, 1).expect_err("one policy too many");
+    assert!(error.chain().contains("2 policies"), "{error}");
 }
 
 #[test]
