@@ -1,4 +1,4 @@
-//! How deep a policy text may go, and how long each of its policies may be.
+//! How far a policy text may go: how deep, and how long each of its policies may be.
 //!
 //! Cedar 4.14 recurses over what it parsed. Where the stack is short, a text of 200 bytes ends the
 //! process, the strict validator *passes* what it could not look at, and every evaluation fails. So
@@ -45,9 +45,18 @@ pub(super) struct Parts<'a> {
     pub(super) silence: Vec<Part<'a>>,
 }
 
-/// What was counted of one policy.
+/// How many tokens one policy may have: Cedar's search for what was meant, after a mistake, costs the square.
+pub const TOKENS_MAX: usize = 10_000;
+
+/// How many escapes (`\\`, and carriage returns, which need one) the strings of one policy may have: with every
+/// bad one Cedar keeps the whole string.
+pub const ESCAPES_MAX: usize = 100;
+
+/// What was counted of one policy, up to a token.
 #[derive(Debug, Default)]
-struct Depth<'a> {
+struct Extent<'a> {
+    tokens: usize,
+    escapes: usize,
     brackets: usize,
     operators: usize,
     dots: usize,
@@ -92,12 +101,12 @@ fn policy_end<'a>(
     tokens: &mut impl Iterator<Item = (usize, &'a str)>,
     begin: usize,
 ) -> Result<usize, PolicyError> {
-    let mut depth = Depth::default();
+    let mut extent = Extent::default();
     let mut end = begin;
     for (offset, token) in tokens {
         end = offset.saturating_add(token.len());
-        depth.add(token);
-        if let Some(message) = depth.excess(end.saturating_sub(begin)) {
+        extent.add(token);
+        if let Some(message) = extent.excess(end.saturating_sub(begin)) {
             let problem = Problem::at(text, offset, message);
             return Err(PolicyError::invalid(vec![problem]));
         }
@@ -108,9 +117,10 @@ fn policy_end<'a>(
     Ok(end)
 }
 
-impl<'a> Depth<'a> {
+impl<'a> Extent<'a> {
     fn add(&mut self, token: &'a str) {
         let more = |count: &mut usize| *count = count.saturating_add(1);
+        more(&mut self.tokens);
         if matches!(token, "(" | "[" | "{") {
             more(&mut self.brackets);
         }
@@ -119,6 +129,10 @@ impl<'a> Depth<'a> {
             "." | "[" if matches!(self.before, ")" | "]" | "}") => more(&mut self.operators),
             "." => more(&mut self.dots),
             "&&" | "||" | "+" | "-" | "*" | "if" | "when" | "unless" => more(&mut self.operators),
+            string if string.starts_with('"') => {
+                let escapes = string.matches(['\\', '\r']).count();
+                self.escapes = self.escapes.saturating_add(escapes);
+            }
             _ => {}
         }
         let within_path = token == "." || self.before == ".";
@@ -130,19 +144,25 @@ impl<'a> Depth<'a> {
 
     /// Why a policy that is `length` bytes long so far is beyond the bounds.
     fn excess(&self, length: usize) -> Option<String> {
-        if length > POLICY_BYTES_MAX {
-            let what = "this policy is longer than";
-            return Some(format!("{what} {POLICY_BYTES_MAX} bytes"));
-        }
-        if self.brackets > NESTING_MAX {
-            let what = "brackets nest deeper than";
-            return Some(format!("{what} {NESTING_MAX}"));
-        }
-        if self.operators > OPERATORS_MAX {
-            let what = "this policy has more operators than";
-            return Some(format!("{what} {OPERATORS_MAX}; split it"));
-        }
-        (self.dots >= PATH_MAX).then(|| format!("this path has more names than {PATH_MAX}"))
+        [
+            (length, "this policy is longer in bytes", POLICY_BYTES_MAX),
+            (self.tokens, "this policy has more tokens", TOKENS_MAX),
+            (self.escapes, "this policy has more escapes", ESCAPES_MAX),
+            (self.brackets, "brackets nest deeper", NESTING_MAX),
+            (
+                self.operators,
+                "this policy has more operators",
+                OPERATORS_MAX,
+            ),
+            (
+                self.dots.saturating_add(1),
+                "this path has more names",
+                PATH_MAX,
+            ),
+        ]
+        .into_iter()
+        .find(|(count, _, max)| count > max)
+        .map(|(_, what, max)| format!("{what} than {max}"))
     }
 }
 

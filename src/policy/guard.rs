@@ -4,6 +4,7 @@ use super::compile::Placed;
 use super::error::{PolicyError, Problem};
 use super::question::Vocabulary;
 use super::set::Set;
+use super::tokens::Tokens;
 use crate::domain::evidence::{Assurance, Evidence};
 use crate::domain::id::{SpiffeId, TaskId, TrustDomain};
 use crate::domain::policy::{
@@ -14,7 +15,7 @@ use crate::domain::time::Time;
 use cedar_policy::{
     ActionConstraint, Effect, EntityUid, Policy, PrincipalConstraint, ResourceConstraint,
 };
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 /// The annotation that says that permitting everything is meant.
 const ALLOW_EVERYTHING: &str = "allow_everything";
@@ -22,17 +23,50 @@ const ALLOW_EVERYTHING: &str = "allow_everything";
 /// Names of workloads, trust domains, tools and tasks that can never match: a mistyped `forbid`
 /// would fail open. Each is told once, where the policy first has it.
 pub(super) fn literals(text: &str, placed: &Placed<'_>) -> impl Iterator<Item = Problem> {
-    let bad = placed.policy.entity_literals().into_iter();
-    let found: BTreeSet<(usize, String)> = bad
-        .filter_map(|literal| {
-            let why = well_formed(&literal).err()?;
-            let within = placed.part.text.find(&literal.to_string());
-            let message = format!("`{literal}` can never match: {why}");
-            Some((within.unwrap_or_default(), message))
-        })
+    let literals = placed.policy.entity_literals().into_iter();
+    let mut bad: BTreeMap<EntityUid, String> = literals
+        .filter_map(|literal| well_formed(&literal).err().map(|why| (literal, why)))
         .collect();
-    let problem = |(within, message)| placed.problem(text, within, message);
-    found.into_iter().map(problem)
+    let mut found = Vec::with_capacity(bad.len());
+    if !bad.is_empty() {
+        for (within, literal) in spelled(placed.part.text) {
+            found.extend(bad.remove(&literal).map(|why| (within, literal, why)));
+        }
+    }
+    // None is left; but should the two ever differ, it is still a problem of the policy.
+    found.extend(bad.into_iter().map(|(literal, why)| (0, literal, why)));
+    found.into_iter().map(|(within, literal, why)| {
+        let message = format!("`{literal}` can never match: {why}");
+        placed.problem(text, within, message)
+    })
+}
+
+/// Every entity that a policy names, in the order of its text, and where: in bytes from its beginning.
+fn spelled(policy: &str) -> impl Iterator<Item = (usize, EntityUid)> {
+    let mut path = String::new();
+    let mut begin = 0;
+    Tokens::of(policy).filter_map(move |(offset, token)| {
+        let in_path = path.ends_with("::");
+        if token == ":" {
+            path.push_str(token);
+            return None;
+        }
+        if !in_path {
+            path.clear();
+            begin = offset;
+        }
+        path.push_str(token);
+        let is_named = in_path && token.starts_with('"');
+        let named = is_named.then(|| entity(&path)).flatten()?;
+        Some((begin, named))
+    })
+}
+
+/// The entity that Cedar takes a name for; escapes and all are its own to read.
+fn entity(name: &str) -> Option<EntityUid> {
+    let policy = format!("permit(principal=={name},action,resource);");
+    let policy = Policy::parse(None, policy).ok()?;
+    policy.entity_literals().into_iter().next()
 }
 
 fn well_formed(literal: &EntityUid) -> Result<(), String> {

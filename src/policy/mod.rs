@@ -23,7 +23,7 @@ mod apart;
 #[cfg(test)]
 mod differential;
 
-pub use bounds::{NESTING_MAX, OPERATORS_MAX, PATH_MAX, POLICY_BYTES_MAX};
+pub use bounds::{ESCAPES_MAX, NESTING_MAX, OPERATORS_MAX, PATH_MAX, POLICY_BYTES_MAX, TOKENS_MAX};
 pub use cases::{Case, CaseError, CaseFile, CaseReport, read_cases};
 pub use compile::{PolicyLine, Summary, check};
 pub use error::{PolicyError, Problem};

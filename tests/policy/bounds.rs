@@ -2,7 +2,9 @@
 
 use crate::inputs::{ordinary, permitted, set};
 use handfast::domain::policy::Action;
-use handfast::policy::{NESTING_MAX, OPERATORS_MAX, PATH_MAX, POLICY_BYTES_MAX, Problem, check};
+use handfast::policy::{
+    ESCAPES_MAX, NESTING_MAX, OPERATORS_MAX, PATH_MAX, POLICY_BYTES_MAX, Problem, TOKENS_MAX, check,
+};
 
 /// The caller's stack is short: what a deep request leaves of a worker thread's.
 fn on_a_worker(work: impl FnOnce() + Send + 'static) {
@@ -180,6 +182,43 @@ fn a_problem_is_told_at_its_place() {
     }
 }
 
+/// However it is spelled, and whatever looks like it in a comment or a string.
+#[test]
+fn a_name_that_can_never_match_is_told_where_it_is() {
+    for (before, spelled) in [
+        ("when {", "TrustDomain::\"a/b\""),
+        ("when {", "TrustDomain :: \"a/b\""),
+        ("when {", "TrustDomain:://\n\"a/b\""),
+        ("when {", "TrustDomain::\"a\\u{2f}b\""),
+        ("// TrustDomain::\"a/b\"\nwhen {", "TrustDomain::\"a/b\""),
+        (
+            "when { \"é TrustDomain::\" == \"a/b\" ||",
+            "TrustDomain::\"a/b\"",
+        ),
+        (
+            "when { \"é TrustDomain::\\\"a/b\\\"\" == \"\" ||",
+            "TrustDomain::\"a/b\"",
+        ),
+    ] {
+        let scope = "\n\nforbid (principal, action, resource)";
+        let head = format!("{scope} {before} ");
+        let problem = check(&format!(
+            "{head}principal in {spelled} || principal in {spelled} }};"
+        ))
+        .expect_err("a bad name")
+        .problems()
+        .to_vec();
+        let [problem] = problem.as_slice() else {
+            panic!("not one problem: {problem:?}");
+        };
+        assert!(problem.message.contains("can never match"), "{problem}");
+        let line = head.split('\n').count();
+        let column =
+            head.lines().last().expect("a line").chars().count() + "principal in ".len() + 1;
+        assert_eq!((problem.line, problem.column), (line, column), "{spelled}");
+    }
+}
+
 /// What is no token is no place to hide in either.
 #[test]
 fn what_stands_around_a_policy_is_white_space_or_a_comment() {
@@ -213,22 +252,56 @@ fn what_stands_around_a_policy_is_white_space_or_a_comment() {
     }
 }
 
-#[test]
-fn a_policy_has_a_longest() {
-    let long = |bytes: usize| query(&format!("resource.tool != \"{}\"", "x".repeat(bytes)));
-    let room = POLICY_BYTES_MAX.saturating_sub(long(0).len());
-    check(&long(room)).expect("a good set");
-    let commented = format!("// {}\n{}", "x".repeat(POLICY_BYTES_MAX), long(room));
-    check(&commented).expect("what stands before a policy is no part of it");
-    let error = check(&format!("\n{}", long(room.saturating_add(1)))).expect_err("too long");
+/// Just within a bound a text is a good set, and one more is refused in the line of the policy.
+#[track_caller]
+fn bounded(what: &str, max: usize, text: impl Fn(usize) -> String) {
+    let fixed = (0..max)
+        .find(|n| check(&text(max.saturating_sub(*n))).is_ok())
+        .expect("room");
+    let most = max.saturating_sub(fixed);
+    let error = check(&format!("\n{}", text(most.saturating_add(1)))).expect_err("too much");
     let [problem] = error.problems() else {
         panic!("not one problem: {error}");
     };
     assert_eq!(problem.line, 2);
-    assert!(
-        problem.message.contains("longer than 65536 bytes"),
-        "{problem}"
+    assert_eq!(problem.message, format!("this policy {what} than {max}"));
+}
+
+#[test]
+fn a_policy_has_an_end() {
+    let named = |name: String| query(&format!("resource.tool != \"{name}\""));
+    bounded("is longer in bytes", POLICY_BYTES_MAX, |n| {
+        named("x".repeat(n))
+    });
+    bounded("has more escapes", ESCAPES_MAX, |n| named("\\t".repeat(n)));
+    bounded("has more tokens", TOKENS_MAX, |n| {
+        query(&format!("[0{}].contains(1)", ",1".repeat(n / 2)))
+    });
+    let longest = named("x".repeat(POLICY_BYTES_MAX - named(String::new()).len()));
+    let commented = format!("// {}\n{longest}", "x".repeat(POLICY_BYTES_MAX));
+    check(&commented).expect("what stands before a policy is no part of it");
+}
+
+/// Each took minutes or gigabytes while policies had a length only.
+#[test]
+fn a_policy_of_mistakes_is_refused_before_cedar_looks_for_what_was_meant() {
+    let refused = |text: &str, what: &str| {
+        let error = check(text).expect_err("no Cedar");
+        assert!(error.to_string().contains(what), "{error}");
+    };
+    let list = "[]@,".repeat(15_000);
+    refused(
+        &format!("forbid(principal, action in [{list}], resource);"),
+        "more tokens",
     );
+    for escape in ["\\q", "\r", "\\xff", "\\u{110000}"] {
+        let string = escape.repeat(60_000 / escape.len());
+        refused(&query(&format!("\"\" == \"{string}\"")), "more escapes");
+        refused(
+            &format!("@a(\"{string}\") {}", query("true")),
+            "more escapes",
+        );
+    }
 }
 
 #[test]
