@@ -6,8 +6,8 @@
 //! an ample stack ([`checking`]), and evaluated where enough is left of the caller's
 //! ([`evaluating`]).
 //!
-//! Cedar also keeps and compares, with every problem that it finds, the whole text it was given. So it
-//! is given one policy at a time, and a policy has a longest.
+//! Cedar also keeps and compares, with every problem that it finds, the whole text it was given, and looks
+//! for what was meant where a text is broken. So it is given one policy at a time, and a policy has an end.
 
 use super::error::{PolicyError, Problem};
 use super::tokens::Tokens;
