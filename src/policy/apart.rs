@@ -1,16 +1,14 @@
 //! A text taken apart against the whole text: the same policies, the same findings at the same places.
 
 use super::bounds;
-use super::compile::{Engine, check, parsed};
+use super::compile::{check, parsed};
+use super::differential::ENGINE;
 use super::error::Problem;
 use super::{DEFAULT_POLICY, GUARD_RAILS};
 use cedar_policy::{Effect, PolicySet, ValidationMode, Validator};
 use proptest::prelude::*;
 use proptest::sample::select;
 use std::collections::BTreeSet;
-use std::sync::LazyLock;
-
-static ENGINE: LazyLock<Engine> = LazyLock::new(|| Engine::new().expect("an engine"));
 
 /// What a text may be confused by, and what makes it whole again.
 const FRAGMENTS: [&str; 34] = [

@@ -26,6 +26,13 @@ pub const PATH_MAX: usize = 8;
 /// How long one policy may be, in bytes, comments within it included: 64 KiB.
 pub const POLICY_BYTES_MAX: usize = 64 * 1024;
 
+/// How many tokens one policy may have: Cedar's search for what was meant, after a mistake, costs the square.
+pub const TOKENS_MAX: usize = 10_000;
+
+/// How many escapes (`\\`, and carriage returns, which need one) the strings of one policy may have: with every
+/// bad one Cedar keeps the whole string.
+pub const ESCAPES_MAX: usize = 100;
+
 /// A part of a text.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Part<'a> {
@@ -44,13 +51,6 @@ pub(super) struct Parts<'a> {
     /// What stands before, between and behind them: white space and comments.
     pub(super) silence: Vec<Part<'a>>,
 }
-
-/// How many tokens one policy may have: Cedar's search for what was meant, after a mistake, costs the square.
-pub const TOKENS_MAX: usize = 10_000;
-
-/// How many escapes (`\\`, and carriage returns, which need one) the strings of one policy may have: with every
-/// bad one Cedar keeps the whole string.
-pub const ESCAPES_MAX: usize = 100;
 
 /// What was counted of one policy, up to a token.
 #[derive(Debug, Default)]

@@ -16,7 +16,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use std::sync::LazyLock;
 
-static ENGINE: LazyLock<Engine> = LazyLock::new(|| Engine::new().expect("an engine"));
+pub(super) static ENGINE: LazyLock<Engine> = LazyLock::new(|| Engine::new().expect("an engine"));
 
 const WORKLOADS: [&str; 3] = [
     "spiffe://a.test/w",
